@@ -1,0 +1,49 @@
+# reelstream: make demo is all it takes. `make help` lists the rest.
+# Another package index, or the small CPU build of torch:  make setup PIP_ARGS="--extra-index-url https://…"
+PYTHON ?= python3
+PIP_ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PORT ?= 8000
+
+.PHONY: help setup demo test check bench clean
+
+help:
+	@echo "make setup   the virtual environment with everything in it"
+	@echo "make demo    everything on this machine, on real data: a feed that moves"
+	@echo "make test    the whole test suite, after whatever it needs"
+	@echo "make check   lint, types, layers"
+	@echo "make bench   the benchmarks; each prints its ratios as JSON"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "reelstream needs Python 3.11 or later as '$(PYTHON)'. Install it (Debian: apt install python3 python3-venv; macOS: brew install python)"; \
+	  echo "or name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "Python's venv module is missing: install it (Debian: apt install python3-venv)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[batch,embedded,dev]"
+	@touch $(STAMP)
+
+demo: setup
+	$(BIN)/reelstream up --port $(PORT) --dataset ml-100k
+
+test: setup
+	@tests/browser.sh
+	$(BIN)/pytest -q
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup
+	$(BIN)/python benchmarks/freshness.py
+	$(BIN)/python benchmarks/ingest.py
+
+clean:
+	rm -rf $(VENV) dist

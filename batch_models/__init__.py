@@ -1,0 +1,1 @@
+"""Periodic jobs: snapshot → train → evaluate → publish. One file = one model."""

@@ -1,0 +1,1 @@
+"""What is learnt per event: River estimators, and the state each keeps."""

@@ -1,0 +1,139 @@
+"""Interactions: the public event contract (topic `interactions`, `POST /api/v1/interaction`)."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Literal, get_args
+
+import msgspec
+
+from .errors import ContractError
+
+InteractionType = Literal[
+    "view", "like", "inspire", "rating", "share", "bookmark", "comment", "follow", "exit", "not_interested", "report"
+]
+INTERACTION_TYPES: tuple[str, ...] = get_args(InteractionType)
+TYPE_CODES: dict[str, int] = {name: code for code, name in enumerate(INTERACTION_TYPES)}
+NEGATIVE_TYPES = frozenset({"exit", "not_interested", "report"})
+"""Feedback that suppresses a post for that user at once."""
+
+DEFAULT_WEIGHTS: Mapping[InteractionType, float] = {
+    "view": 1.0, "like": 3.0, "inspire": 4.0, "rating": 3.0, "share": 5.0, "bookmark": 4.0, "comment": 4.0,
+    "follow": 5.0, "exit": -1.0, "not_interested": -5.0, "report": -10.0,
+}  # fmt: skip
+
+Username = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+PostId = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]  # what JSON numbers carry exactly in every client
+ShortText = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+
+
+class Interaction(msgspec.Struct, kw_only=True):
+    """One interaction of a user with a post.
+
+    `interaction_value`: for a view the watched fraction (0 to 1, above 1 for rewatches; unknown counts as 1), for a
+    rating 0 to 100, for all other types 1, or 0 to take the earlier one back.
+    `occurred_at`: UTC when no offset is given; without it, the time the message was produced.
+    """
+
+    username: Username
+    post_id: PostId
+    interaction_type: InteractionType | Literal["rate"]
+    interaction_value: float | None = None
+    occurred_at: datetime | None = None
+    event_id: ShortText | None = None
+    recommendation_id: ShortText | None = None
+    session_id: ShortText | None = None
+    source: ShortText | None = None
+    schema_version: int = 1
+
+    def __post_init__(self) -> None:
+        if self.interaction_type == "rate":
+            self.interaction_type = "rating"
+        if self.occurred_at is not None:
+            if self.occurred_at.tzinfo is None:
+                self.occurred_at = self.occurred_at.replace(tzinfo=UTC)
+            if self.occurred_at.year < 1971:
+                raise ValueError("`occurred_at` must be after 1970 - at `$.occurred_at`")
+        value = self.interaction_value
+        if value is None:
+            if self.interaction_type == "rating":
+                raise ValueError("a rating needs a value from 0 to 100 - at `$.interaction_value`")
+            self.interaction_value = 1.0
+        elif self.interaction_type == "view":
+            if not 0 <= value <= 1000:
+                raise ValueError("a view's value is the watched fraction, 0 to 1000 - at `$.interaction_value`")
+        elif self.interaction_type == "rating":
+            if not 0 <= value <= 100:
+                raise ValueError("a rating's value goes from 0 to 100 - at `$.interaction_value`")
+        elif value not in (0, 1):
+            raise ValueError(f"a {self.interaction_type} has value 1, or 0 to take it back - at `$.interaction_value`")
+
+    @property
+    def takes_back(self) -> bool:
+        """True for an unlike and its kin: value 0 where 0 is not a measurement."""
+        return self.interaction_value == 0 and self.interaction_type not in ("view", "rating")
+
+
+def strength(interaction_type: str, value: float, weights: Mapping[InteractionType, float]) -> float:
+    """How much an interaction says, in units of one full view; negative for dislike.
+
+    A view counts by its watched fraction up to 1, a rating by its share of 100, the others by their weight alone.
+    """
+    weight = weights[interaction_type]  # type: ignore[index]
+    if interaction_type == "view":
+        return weight * min(value, 1.0)
+    if interaction_type == "rating":
+        return weight * value / 100.0
+    return weight
+
+
+_interaction = msgspec.json.Decoder(Interaction)
+_interactions = msgspec.json.Decoder(list[Interaction])
+_entries = msgspec.json.Decoder(list[msgspec.Raw])
+_missing = re.compile(r"missing required field `([^`]*)`")
+_path = re.compile(r"\s*- at `\$(?:\[\d*\]|\[\.\.\.\])*\.?([^`]*)`")
+
+
+def contract_error(error: Exception) -> ContractError:
+    """Turns a decoder's complaint into one that names the field."""
+    text = str(error)
+    paths = _path.findall(text) or _missing.findall(text)
+    field = paths[0] if paths else ""
+    message = _path.sub("", text)
+    if "Invalid enum value" in text and field == "interaction_type":
+        message += f"; allowed: {', '.join(INTERACTION_TYPES)}"
+    return ContractError(f"{field}: {message}" if field else message, field)
+
+
+def decode_interaction(payload: bytes | msgspec.Raw) -> Interaction:
+    """Decodes one event. Raises ContractError naming the field and what is allowed."""
+    try:
+        return _interaction.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise contract_error(error) from None
+
+
+def decode_message(payload: bytes) -> list[Interaction | ContractError]:
+    """Decodes the value of one Kafka message: an event, or an array of events.
+
+    A bad entry costs nothing but itself: it comes back as the ContractError that says why, in its place.
+    Raises ContractError when the message as a whole can't be read.
+    """
+    if payload.lstrip()[:1] != b"[":
+        return [decode_interaction(payload)]
+    try:
+        return list(_interactions.decode(payload))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        entries = _entries.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise contract_error(error) from None
+    return [_decode_or_error(entry) for entry in entries]
+
+
+def _decode_or_error(entry: msgspec.Raw) -> Interaction | ContractError:
+    try:
+        return decode_interaction(entry)
+    except ContractError as error:
+        return error

@@ -1,0 +1,28 @@
+"""A worker's heartbeat in Redis: what `/health/ready`, `/metrics` and `reelstream status` know of the workers."""
+
+import msgspec
+
+INTERVAL_SECONDS = 1.0
+TTL_SECONDS = 5
+"""A worker that missed this many seconds is not serving."""
+
+
+class Heartbeat(msgspec.Struct, kw_only=True):
+    """id: role and slot. partitions: `topic-partition` it owns. lag: messages by `topic-partition` not applied yet.
+
+    freshness: quantile (`0.5`, `0.99`) → seconds from produced to applied, over its newest thousand messages.
+    counters: totals since it started (`events`, `repeats`, `forwarded`, `dead_letters`).
+    """
+
+    id: str
+    pid: int
+    role: str
+    started_at: float
+    partitions: list[str]
+    lag: dict[str, int]
+    freshness: dict[str, float]
+    counters: dict[str, int]
+
+
+encode = msgspec.json.Encoder().encode
+decode = msgspec.json.Decoder(Heartbeat).decode

@@ -1,0 +1,89 @@
+"""Redis keys. The hash tag is the partition that owns the key: one transaction = one slot = one writer.
+
+`{iN}` belongs to partition N of `interactions`, `{sN}` to partition N of `item-signals`.
+Every key is bounded: by a TTL, by a cap on its length, or by the catalogue.
+"""
+
+PREFIX = "rs:"
+USER_TTL_SECONDS = 90 * 86_400
+UNKNOWN_ITEM_TTL_SECONDS = 30 * 86_400
+"""State of a post whose row has not come (yet). A known post's state lives as long as the post."""
+
+
+def interactions_mark(partition: int) -> str:
+    """What stage 1 has applied of a partition (schemas.marks)."""
+    return f"{PREFIX}{{i{partition}}}:mark"
+
+
+def user_state(partition: int, username: str) -> str:
+    """History, seen set, exclusions (schemas.user_state). TTL USER_TTL_SECONDS."""
+    return f"{PREFIX}{{i{partition}}}:user:{username}"
+
+
+def user_profile(partition: int, username: str) -> str:
+    """The user row as JSON (schemas.users). TTL USER_TTL_SECONDS, renewed by the user's next row."""
+    return f"{PREFIX}{{i{partition}}}:profile:{username}"
+
+
+def event_ids(partition: int, block: int) -> str:
+    """One block of seen event ids: 8-byte hashes, appended. The newest blocks are kept (online_models.event_ids)."""
+    return f"{PREFIX}{{i{partition}}}:ids:{block}"
+
+
+def items_mark(partition: int) -> str:
+    """What stage 2 has applied of a partition and of each source (schemas.marks)."""
+    return f"{PREFIX}{{s{partition}}}:mark"
+
+
+def item_state(partition: int, post_id: int) -> str:
+    """Counts and decayed counters of a post (schemas.item_state)."""
+    return f"{PREFIX}{{s{partition}}}:item:{post_id}"
+
+
+def neighbours(partition: int, post_id: int) -> str:
+    """Co-visitation neighbours of a post (schemas.item_state)."""
+    return f"{PREFIX}{{s{partition}}}:neighbours:{post_id}"
+
+
+def post_row(partition: int, post_id: int) -> str:
+    """The post as JSON (schemas.posts.Post)."""
+    return f"{PREFIX}{{s{partition}}}:post:{post_id}"
+
+
+def post_ids(partition: int) -> str:
+    """Set of the ids of all known posts of the partition."""
+    return f"{PREFIX}{{s{partition}}}:posts"
+
+
+def item_changes(partition: int) -> str:
+    """Stream of what changed: fields `rows`, `states`, `neighbours`, each packed little-endian int64 post ids."""
+    return f"{PREFIX}{{s{partition}}}:changes"
+
+
+def trending(partition: int, window: str, category: str) -> str:
+    """Sorted set post id → log2(decayed sum) + t/half-life, capped (online_models.decayed_counters)."""
+    return f"{PREFIX}{{s{partition}}}:trending:{window}:{category}"
+
+
+def categories(partition: int) -> str:
+    """Set of the category names seen in the partition, capped."""
+    return f"{PREFIX}{{s{partition}}}:categories"
+
+
+WORKERS = f"{PREFIX}workers"
+"""Sorted set worker id → time of its last heartbeat; stale members are dropped by every heartbeat."""
+
+
+def worker(worker_id: str) -> str:
+    """A worker's heartbeat as JSON (schemas.heartbeat). TTL a few beats."""
+    return f"{PREFIX}worker:{worker_id}"
+
+
+def model_current(model: str) -> str:
+    """The version that serves, as JSON (schemas.models.ModelVersion)."""
+    return f"{PREFIX}{{m:{model}}}:current"
+
+
+def model_chunk(model: str, version: str, chunk: int) -> str:
+    """Item vectors of a version, in chunks (schemas.models). Deleted two versions later."""
+    return f"{PREFIX}{{m:{model}}}:v:{version}:{chunk}"

@@ -1,0 +1,48 @@
+"""Published models: the version in service, and its item vectors in Redis."""
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+CHUNK_ITEMS = 4_096
+"""Items a chunk: 4,096 × 64 floats = 1 MiB, small enough not to hold up Redis."""
+
+
+class ModelVersion(msgspec.Struct, kw_only=True):
+    """A published version (Redis `model_current`, and topic `models` with the model's name as key).
+
+    metrics: figures of the evaluation that let it pass, e.g. `{"recall@10": 0.2, "popularity_recall@10": 0.1}`.
+    dim, items, chunks: shape of the item vectors and in how many chunks they lie.
+    """
+
+    model: str
+    version: str
+    created_at: float
+    dim: int
+    items: int
+    chunks: int
+    metrics: dict[str, float]
+
+
+encode_version = msgspec.json.Encoder().encode
+decode_version = msgspec.json.Decoder(ModelVersion).decode
+
+
+def pack_vectors(ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> list[bytes]:
+    """Chunks of `ids` (n,) and `vectors` (n, dim): 4-byte count, ids, rows; little-endian."""
+    chunks = []
+    for start in range(0, len(ids), CHUNK_ITEMS):
+        part = ids[start : start + CHUNK_ITEMS].astype("<i8")
+        rows = vectors[start : start + CHUNK_ITEMS].astype("<f4")
+        chunks.append(len(part).to_bytes(4, "little") + part.tobytes() + rows.tobytes())
+    return chunks
+
+
+def unpack_vectors(chunks: list[bytes], dim: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The inverse of pack_vectors: ids (n,) and vectors (n, dim)."""
+    ids, rows = [np.empty(0, np.int64)], [np.empty((0, dim), np.float32)]
+    for chunk in chunks:
+        count = int.from_bytes(chunk[:4], "little")
+        ids.append(np.frombuffer(chunk, "<i8", count, 4).astype(np.int64))
+        rows.append(np.frombuffer(chunk, "<f4", count * dim, 4 + 8 * count).reshape(count, dim).astype(np.float32))
+    return np.concatenate(ids), np.concatenate(rows)

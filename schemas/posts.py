@@ -1,0 +1,139 @@
+"""Posts: rows as publishers and the external API send them, and the form in which we keep them."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from .errors import ContractError
+from .events import PostId, contract_error
+
+_OWNER_FIELDS = (
+    "first_name", "last_name", "username", "picture_url", "user_type", "has_evm_wallet", "has_solana_wallet",
+)  # fmt: skip
+
+
+class _Category(msgspec.Struct):
+    id: int | None = None
+    name: str | None = None
+
+
+class _Topic(msgspec.Struct):
+    name: str | None = None
+    project_code: str | None = None
+
+
+class _Row(msgspec.Struct):
+    """The fields of a row that we read; all others are kept as they came."""
+
+    id: PostId
+    title: str | None = None
+    category: str | _Category | None = None
+    topic: str | _Topic | list[Any] | None = None
+    tags: list[str] | None = None
+    username: str | None = None
+    owner: dict[str, Any] | None = None
+    created_at: str | int | float | None = None
+    duration_ms: int | float | None = None
+    mood: str | None = None
+    is_available_in_public_feed: bool | None = None
+    is_locked: bool | None = None
+
+
+class Post(msgspec.Struct):
+    """A post as Redis, the item signals and the API's mirror hold it (msgpack).
+
+    created_at: seconds since 1970, 0 when unknown. duration_ms: 0 when unknown.
+    servable: in the public feed and not locked; nothing else is ever recommended.
+    item: the JSON object that feeds answer: the row as it came, without `post_summary`, its author under `owner`.
+    """
+
+    id: int
+    title: str
+    category: str
+    category_id: int
+    topic: str
+    project_code: str
+    tags: list[str]
+    author: str
+    created_at: float
+    duration_ms: float
+    mood: str
+    servable: bool
+    item: bytes
+
+
+_row = msgspec.json.Decoder(_Row)
+_object = msgspec.json.Decoder(dict[str, Any])
+_objects = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def decode_post(payload: bytes | msgspec.Raw) -> Post:
+    """Decodes one row; only `id` is required. Raises ContractError naming the field and what is allowed."""
+    try:
+        row, whole = _row.decode(payload), _object.decode(payload)
+        created_at = _epoch_seconds(row.created_at)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise contract_error(error) from None
+    category, topic = row.category, row.topic
+    if isinstance(category, str):
+        category = _Category(name=category)
+    if isinstance(topic, str):
+        topic = _Topic(name=topic)
+    owner = {**{key: whole.pop(key) for key in _OWNER_FIELDS if key in whole}, **(row.owner or {})}
+    if "name" not in owner:
+        owner["name"] = f"{owner.get('first_name') or ''} {owner.get('last_name') or ''}".strip()
+    whole.pop("post_summary", None)
+    whole["owner"] = owner
+    return Post(
+        id=row.id,
+        title=row.title or "",
+        category=(category and category.name) or "",
+        category_id=(category and category.id) or 0,
+        topic=topic.name or "" if isinstance(topic, _Topic) else "",
+        project_code=topic.project_code or "" if isinstance(topic, _Topic) else "",
+        tags=row.tags or [],
+        author=str(owner.get("username") or ""),
+        created_at=created_at,
+        duration_ms=float(row.duration_ms or 0),
+        mood=row.mood or "",
+        servable=row.is_available_in_public_feed is not False and row.is_locked is not True,
+        item=msgspec.json.encode(whole),
+    )
+
+
+def decode_posts(payload: bytes) -> list[Post | ContractError]:
+    """Decodes one row or an array of rows; a bad row comes back as the ContractError that says why, in its place."""
+    if payload.lstrip()[:1] != b"[":
+        return [decode_post(payload)]
+    try:
+        rows = _objects.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise contract_error(error) from None
+    return [_post_or_error(row) for row in rows]
+
+
+def _post_or_error(row: msgspec.Raw) -> Post | ContractError:
+    try:
+        return decode_post(row)
+    except ContractError as error:
+        return error
+
+
+def _epoch_seconds(value: str | int | float | None) -> float:
+    """Epoch milliseconds, or ISO 8601 (UTC when it names no offset), as seconds since 1970."""
+    if value is None or value == "":
+        return 0.0
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            raise msgspec.ValidationError(
+                f"{value!r} is neither ISO 8601 nor epoch milliseconds - at `$.created_at`"
+            ) from None
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return value / 1000
+
+
+encode = msgspec.msgpack.Encoder().encode
+decode = msgspec.msgpack.Decoder(Post).decode

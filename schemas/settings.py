@@ -1,0 +1,69 @@
+"""Settings: read once from the environment and `.env`, refused with the variable's name when wrong."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from .errors import SettingsError
+from .events import DEFAULT_WEIGHTS, InteractionType
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseSettings):
+    """Every variable the processes read. The environment name is the field's name in capitals."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
+
+    kafka_bootstrap_servers: str | None = Field(None, description="Kafka brokers, host:port[,host:port]")
+    redis_url: str | None = Field(None, description="Redis or Valkey, redis://host:port/0")
+    database_url: str | None = Field(None, description="PostgreSQL, postgresql://user@host:port/name")
+    kafka_partitions: Annotated[int, Field(ge=1, le=512)] = Field(4, description="partitions of each keyed topic")
+    kafka_replication: Count = Field(1, description="replicas of each topic; 3 on a real cluster")
+    kafka_fetch_max_wait_ms: Annotated[int, Field(ge=1, le=30_000)] = Field(
+        500, description="how long a broker may hold an empty fetch; small only for brokers that don't wake a fetch"
+    )
+    kafka_idempotence: bool = Field(True, description="idempotent producers; off for brokers without them")
+    interaction_weights: dict[InteractionType, float] = Field(
+        default_factory=lambda: dict(DEFAULT_WEIGHTS), description="weight of each interaction type, JSON"
+    )
+    model_path: Path = Field(Path("./models"), description="where trained models are kept")
+    embedding_dim: Annotated[int, Field(ge=2, le=4096)] = Field(128, description="length of trained vectors")
+    train_every_minutes: Annotated[float, Field(gt=0)] = Field(10.0, description="pause between training runs")
+    max_recommendations: Annotated[int, Field(ge=1, le=1000)] = Field(50, description="largest page_size")
+    cold_start_threshold: Annotated[int, Field(ge=0)] = Field(
+        5, description="interactions until a feed is fully personalised"
+    )
+    similarity_threshold: Fraction = Field(0.3, description="/similar drops what is less similar than this")
+    trending_interval_seconds: Annotated[float, Field(gt=0)] = Field(
+        1.0, description="pause between trending snapshots"
+    )
+
+    @field_validator("interaction_weights")
+    @classmethod
+    def _complete(cls, weights: dict[InteractionType, float]) -> dict[InteractionType, float]:
+        """A partial table changes only what it names."""
+        return {**DEFAULT_WEIGHTS, **weights}
+
+    @classmethod
+    def load(cls) -> "Settings":
+        """Reads the environment. Raises SettingsError naming the variable, its value and what is allowed."""
+        try:
+            return cls()
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0]).upper() if first["loc"] else "settings"
+            raise SettingsError(f"{name}={first['input']!r} is not valid: {first['msg']}") from None
+
+    def require(self, name: str) -> str:
+        """The address of a service, by its environment name. Raises SettingsError when it is not set."""
+        value = getattr(self, name.lower())
+        if value is None:
+            raise SettingsError(
+                f"{name} is not set. `reelstream up` starts everything on this machine; "
+                f"to use a service of your own, set {name} in the environment or in .env."
+            )
+        return str(value)

@@ -1,0 +1,92 @@
+"""What stage 1 keeps of a user, as one Redis value: history, seen set, exclusions, reactions."""
+
+from array import array
+from typing import NamedTuple
+
+import msgspec
+
+from .errors import ReelstreamError
+from .events import INTERACTION_TYPES
+
+HISTORY_LENGTH = 200
+SEEN_LENGTH = 2_000
+EXCLUDED_LENGTH = 1_000
+REACTIONS_LENGTH = 2_000
+FORMAT = 1
+
+
+class HistoryEvent(NamedTuple):
+    """One remembered interaction. `value` is in thousandths, so that it survives encoding exactly."""
+
+    at_ms: int
+    post_id: int
+    type_code: int
+    value_milli: int
+
+    @property
+    def interaction_type(self) -> str:
+        return INTERACTION_TYPES[self.type_code]
+
+    @property
+    def value(self) -> float:
+        return self.value_milli / 1000
+
+
+class UserState(msgspec.Struct):
+    """The user half of the state. Sets are dicts so that they keep the order of arrival, oldest first.
+
+    history: the newest HISTORY_LENGTH interactions by event time, oldest first.
+    seen: posts the user has met in any way but a dislike.
+    excluded: posts the user disliked (not_interested, report, exit) and did not take back.
+    reactions: (post id << 4 | type code) → how many of that type stand, for types that can be taken back.
+    """
+
+    history: list[HistoryEvent] = msgspec.field(default_factory=list)
+    seen: dict[int, None] = msgspec.field(default_factory=dict)
+    excluded: dict[int, None] = msgspec.field(default_factory=dict)
+    reactions: dict[int, int] = msgspec.field(default_factory=dict)
+    events: int = 0
+
+    def encode(self) -> bytes:
+        """Packs the state: columns of fixed width behind a format byte, 21 bytes an event and 8 a set member."""
+        times, posts, types, values = array("q"), array("q"), array("B"), array("i")
+        for event in self.history:
+            times.append(event.at_ms)
+            posts.append(event.post_id)
+            types.append(event.type_code)
+            values.append(event.value_milli)
+        return _encoder.encode(
+            (
+                FORMAT, self.events, times.tobytes(), posts.tobytes(), types.tobytes(), values.tobytes(),
+                array("q", self.seen).tobytes(), array("q", self.excluded).tobytes(),
+                array("q", self.reactions).tobytes(), array("H", self.reactions.values()).tobytes(),
+            )
+        )  # fmt: skip
+
+    @classmethod
+    def decode(cls, payload: bytes | None) -> "UserState":
+        """Unpacks a state; None is a user nobody has met. Raises ReelstreamError for a format of another version."""
+        if payload is None:
+            return cls()
+        (version, events, *columns) = _decoder.decode(payload)
+        if version != FORMAT:
+            raise ReelstreamError(f"user state has format {version}, this version reads {FORMAT}: run a rebuild")
+        times, posts, types, values, seen, excluded, reactions, counts = (
+            array(code, column) for code, column in zip("qqBiqqqH", columns, strict=True)
+        )
+        return cls(
+            history=list(map(HistoryEvent, times, posts, types, values)),
+            seen=dict.fromkeys(seen),
+            excluded=dict.fromkeys(excluded),
+            reactions=dict(zip(reactions, counts, strict=True)),
+            events=events,
+        )
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(tuple[int, int, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes])
+
+
+def reaction_key(post_id: int, type_code: int) -> int:
+    """Key of UserState.reactions. 4 bits hold the 11 types; a post id has at most 53."""
+    return post_id << 4 | type_code

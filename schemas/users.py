@@ -1,0 +1,58 @@
+"""Users: rows as publishers send them (topic `users`, `POST /api/v1/users`). E-mail addresses are not kept."""
+
+from typing import Any
+
+import msgspec
+
+from .errors import ContractError
+from .events import Username, contract_error
+
+_NOT_KEPT = ("email", "latitude", "longitude")
+"""Personal data that no model needs."""
+
+
+class User(msgspec.Struct, kw_only=True):
+    """A user row; only `username` is required. `attributes` is free."""
+
+    username: Username
+    id: int | None = None
+    role: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    bio: str | None = None
+    attributes: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+_row = msgspec.json.Decoder(User)
+_rows = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def decode_user(payload: bytes | msgspec.Raw) -> User:
+    """Decodes one row. Raises ContractError naming the field and what is allowed."""
+    try:
+        user = _row.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise contract_error(error) from None
+    user.attributes = {key: value for key, value in user.attributes.items() if key not in _NOT_KEPT}
+    return user
+
+
+def decode_users(payload: bytes) -> list[User | ContractError]:
+    """Decodes one row or an array of rows; a bad row comes back as the ContractError that says why, in its place."""
+    if payload.lstrip()[:1] != b"[":
+        return [decode_user(payload)]
+    try:
+        rows = _rows.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise contract_error(error) from None
+    return [_user_or_error(row) for row in rows]
+
+
+def _user_or_error(row: msgspec.Raw) -> User | ContractError:
+    try:
+        return decode_user(row)
+    except ContractError as error:
+        return error
+
+
+encode = msgspec.json.Encoder().encode

@@ -1,0 +1,1 @@
+"""Faust: topics in, online models called, Redis and topics out. One file = one agent."""
