@@ -14,11 +14,13 @@ class ContractError(ReelstreamError):
 
     Attributes:
         field: the offending field (``post_id``), empty when the message as a whole can't be read.
+        payload: the bad entry, when it was one of an array.
     """
 
-    def __init__(self, message: str, field: str = "") -> None:
+    def __init__(self, message: str, field: str = "", payload: bytes = b"") -> None:
         super().__init__(message)
         self.field = field
+        self.payload = payload
 
 
 class ServiceUnavailable(ReelstreamError):

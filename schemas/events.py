@@ -22,9 +22,10 @@ DEFAULT_WEIGHTS: Mapping[InteractionType, float] = {
     "follow": 5.0, "exit": -1.0, "not_interested": -5.0, "report": -10.0,
 }  # fmt: skip
 
-Username = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+# PostgreSQL stores every character but NUL.
+Username = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern="^[^\x00]*$")]
 PostId = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]  # what JSON numbers carry exactly in every client
-ShortText = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+ShortText = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern="^[^\x00]*$")]
 
 
 class Interaction(msgspec.Struct, kw_only=True):
@@ -105,6 +106,12 @@ def contract_error(error: Exception) -> ContractError:
     return ContractError(f"{field}: {message}" if field else message, field)
 
 
+def refuse_nul(payload: bytes | msgspec.Raw) -> None:
+    """PostgreSQL's text and JSON can't hold NUL. Raises ContractError for a row that has it anywhere."""
+    if b"\\u0000" in bytes(payload):
+        raise ContractError("the character NUL (\\u0000) is not allowed")
+
+
 def decode_interaction(payload: bytes | msgspec.Raw) -> Interaction:
     """Decodes one event. Raises ContractError naming the field and what is allowed."""
     try:
@@ -136,4 +143,5 @@ def _decode_or_error(entry: msgspec.Raw) -> Interaction | ContractError:
     try:
         return decode_interaction(entry)
     except ContractError as error:
+        error.payload = bytes(entry)
         return error

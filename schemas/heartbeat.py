@@ -8,8 +8,10 @@ TTL_SECONDS = 5
 
 
 class Heartbeat(msgspec.Struct, kw_only=True):
-    """id: role and slot. partitions: `topic-partition` it owns. lag: messages by `topic-partition` not applied yet.
+    """id: role and slot. partitions: each `topic-partition` it owns.
 
+    lag: messages not applied yet, by `topic-partition`, once the first fetch has told the end of its log: a worker
+    has caught up when each of its partitions is there with 0.
     freshness: quantile (`0.5`, `0.99`) → seconds from produced to applied, over its newest thousand messages.
     counters: totals since it started (`events`, `repeats`, `forwarded`, `dead_letters`).
     """

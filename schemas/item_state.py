@@ -41,9 +41,9 @@ class ItemState(msgspec.Struct):
         """None is a post nobody has touched. Raises ReelstreamError for a format of another version."""
         if payload is None:
             return cls()
-        version, *fields = _state_decoder.decode(payload)
+        version, counts, decayed, at, strength, category, known = _state_decoder.decode(payload)
         _check(version, "item state")
-        return cls(*fields)
+        return cls(counts, decayed, at, strength, category, known)
 
 
 class Neighbours(msgspec.Struct):

@@ -10,13 +10,12 @@ import msgspec
 class InteractionsMark(msgspec.Struct, array_like=True):
     """Stage 1, one a partition of `interactions`.
 
-    offset: the last applied. block, filled: where the next seen event id goes (online_models.event_ids).
+    offset: the last applied. block: where the next seen event id goes (online_models.event_ids).
     """
 
     log: str = ""
     offset: int = -1
     block: int = 0
-    filled: int = 0
 
 
 class Applied(msgspec.Struct, array_like=True, frozen=True):

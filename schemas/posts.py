@@ -6,11 +6,14 @@ from typing import Any
 import msgspec
 
 from .errors import ContractError
-from .events import PostId, contract_error
+from .events import PostId, contract_error, refuse_nul
 
 _OWNER_FIELDS = (
     "first_name", "last_name", "username", "picture_url", "user_type", "has_evm_wallet", "has_solana_wallet",
 )  # fmt: skip
+
+
+_YEAR_10000_MS = 253_402_300_800_000
 
 
 class _Category(msgspec.Struct):
@@ -70,6 +73,7 @@ _objects = msgspec.json.Decoder(list[msgspec.Raw])
 
 def decode_post(payload: bytes | msgspec.Raw) -> Post:
     """Decodes one row; only `id` is required. Raises ContractError naming the field and what is allowed."""
+    refuse_nul(payload)
     try:
         row, whole = _row.decode(payload), _object.decode(payload)
         created_at = _epoch_seconds(row.created_at)
@@ -117,6 +121,7 @@ def _post_or_error(row: msgspec.Raw) -> Post | ContractError:
     try:
         return decode_post(row)
     except ContractError as error:
+        error.payload = bytes(row)
         return error
 
 
@@ -131,7 +136,9 @@ def _epoch_seconds(value: str | int | float | None) -> float:
             raise msgspec.ValidationError(
                 f"{value!r} is neither ISO 8601 nor epoch milliseconds - at `$.created_at`"
             ) from None
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        value = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000
+    if not 0 <= value < _YEAR_10000_MS:
+        raise msgspec.ValidationError("lies outside 1970 to 9999 - at `$.created_at`")
     return value / 1000
 
 

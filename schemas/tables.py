@@ -1,7 +1,18 @@
 """The record: tables of PostgreSQL. Migrations beside this file bring a database to this shape."""
 
 from sqlalchemy import (
-    BigInteger, Boolean, Column, DateTime, Double, Index, Integer, MetaData, SmallInteger, Table, Text, func,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    func,
 )  # fmt: skip
 from sqlalchemy.dialects.postgresql import JSONB
 

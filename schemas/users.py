@@ -1,21 +1,24 @@
 """Users: rows as publishers send them (topic `users`, `POST /api/v1/users`). E-mail addresses are not kept."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from .errors import ContractError
-from .events import Username, contract_error
+from .events import Username, contract_error, refuse_nul
 
 _NOT_KEPT = ("email", "latitude", "longitude")
 """Personal data that no model needs."""
+
+
+UserId = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 
 
 class User(msgspec.Struct, kw_only=True):
     """A user row; only `username` is required. `attributes` is free."""
 
     username: Username
-    id: int | None = None
+    id: UserId | None = None
     role: str | None = None
     first_name: str | None = None
     last_name: str | None = None
@@ -29,6 +32,7 @@ _rows = msgspec.json.Decoder(list[msgspec.Raw])
 
 def decode_user(payload: bytes | msgspec.Raw) -> User:
     """Decodes one row. Raises ContractError naming the field and what is allowed."""
+    refuse_nul(payload)
     try:
         user = _row.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -52,6 +56,7 @@ def _user_or_error(row: msgspec.Raw) -> User | ContractError:
     try:
         return decode_user(row)
     except ContractError as error:
+        error.payload = bytes(row)
         return error
 
 

@@ -1,0 +1,136 @@
+"""Incremental item-item collaborative filtering over each user's recent history.
+
+The counters are TencentRec's (Huang et al., SIGMOD 2015) with recency in place of a fixed window: when a user whose
+last posts are h_0 (newest), h_1, … comes to post b with a gain g,
+
+    C[h_q, b] += g · .8^q        C[b, h_q] += .5 · g · .8^q        n_b += g
+
+    score(j) = Σ_q .8^q · C[h_q, j] / sqrt((n_hq + 30) (n_j + 30))
+
+All sums decay forward (Cormode et al., ICDE 2009): a weight is stored as w · 2^((t − landmark) / half-life), so that
+nothing is rewritten as time passes and the order of arrival doesn't matter.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from river import base
+
+LANDMARK = 1_577_836_800.0
+"""2020-01-01. With a half-life of 30 days a double lasts until 2104."""
+HALF_LIFE = 30 * 86_400.0
+DECAY = 0.8
+BACKWARD = 0.5
+SHRINK = 30.0
+"""Pulls posts with little evidence down; 30 was best on prefixes of ML-100K, 50 lost .005 of recall@10."""
+KEEP = 100
+SLACK = 28
+"""A row grows to KEEP + SLACK before its weakest are cut: one sort for 28 insertions."""
+
+_RANKS = DECAY ** np.arange(64)
+_RANK = _RANKS.tolist()
+
+
+def growth(at: float) -> float:
+    """2^((at − landmark) / half-life): what a weight of 1 at `at` (seconds since 1970) is stored as."""
+    return float(2.0 ** ((at - LANDMARK) / HALF_LIFE))
+
+
+class CoVisitation(base.Base):  # type: ignore[misc]
+    """Rows of neighbours, one a post; each holder of a share of the posts learns its share of every event.
+
+    Parameters
+    ----------
+    keep
+        Neighbours kept for a post; the weakest beyond are forgotten.
+
+    Examples
+    --------
+    >>> model = CoVisitation()
+    >>> model.learn_one(2, context=[1], gain=1.0, at=LANDMARK)
+    >>> model.rows[1], model.rows[2]
+    ({2: 1.0}, {1: 0.5})
+    >>> model.rank([1], at=LANDMARK)
+    [2]
+    """
+
+    def __init__(self, keep: int = KEEP) -> None:
+        self.keep = keep
+        self.rows: dict[int, dict[int, float]] = {}
+        self.strengths: dict[int, float] = {}
+
+    def learn_one(self, post_id: int, context: Sequence[int], gain: float, at: float) -> None:
+        """A user came to `post_id` after `context` (newest first), at event time `at` in seconds."""
+        self.learn_touch(post_id, context, gain, at)
+        self.learn_follow(post_id, context, range(len(context)), gain, at)
+
+    def learn_touch(self, post_id: int, context: Sequence[int], gain: float, at: float) -> None:
+        """The half of an event that changes the row of `post_id` itself."""
+        gain *= growth(at)
+        self.strengths[post_id] = self.strengths.get(post_id, 0.0) + gain
+        if context:
+            row = self.rows.setdefault(post_id, {})
+            gain *= BACKWARD
+            for rank, before in zip(_RANK, context, strict=False):
+                row[before] = row.get(before, 0.0) + gain * rank
+            self._prune(row)
+
+    def learn_follow(self, post_id: int, rows: Sequence[int], ranks: Sequence[int], gain: float, at: float) -> None:
+        """The half that changes the rows of the posts before; `ranks[k]` is the place of `rows[k]` in the context."""
+        gain *= growth(at)
+        for before, rank in zip(rows, ranks, strict=True):
+            row = self.rows.setdefault(before, {})
+            row[post_id] = row.get(post_id, 0.0) + gain * _RANK[rank]
+            self._prune(row)
+
+    def rank(self, history: Sequence[int], at: float) -> list[int]:
+        """All posts with any evidence, best first, for a user whose last posts are `history`, newest first."""
+        scores: dict[int, float] = {}
+        scale = 1.0 / growth(at)
+        for rank, before in zip(_RANK, history, strict=False):
+            norm = (self.strengths.get(before, 0.0) * scale + SHRINK) ** 0.5
+            for post_id, weight in self.rows.get(before, {}).items():
+                scores[post_id] = scores.get(post_id, 0.0) + rank * weight * scale / norm
+        for post_id in scores:
+            scores[post_id] /= (self.strengths.get(post_id, 0.0) * scale + SHRINK) ** 0.5
+        return sorted(scores, key=lambda post_id: (-scores[post_id], post_id))
+
+    def _prune(self, row: dict[int, float]) -> None:
+        if len(row) > self.keep + SLACK:
+            weakest = sorted(row, key=lambda post_id: (row[post_id], post_id))[: len(row) - self.keep]
+            for post_id in weakest:
+                del row[post_id]
+
+
+def score_posts(
+    neighbour_slots: NDArray[np.int32],
+    neighbour_weights: NDArray[np.float64],
+    row_strength: NDArray[np.float64],
+    strength: NDArray[np.float64],
+    now: float,
+) -> NDArray[np.float64]:
+    """The same scores for posts in slots: (N,), zero where there is no evidence.
+
+    neighbour_slots (q, K), padded with -1, and neighbour_weights (q, K): rows of the user's last posts, newest first.
+    row_strength (q,): strengths of those posts; strength (N,): of all.
+    """
+    scale = 1.0 / growth(now)
+    recency = _RANKS[: len(row_strength)] * scale / np.sqrt(row_strength * scale + SHRINK)
+    weights = np.where(neighbour_slots >= 0, neighbour_weights * recency[:, None], 0.0)
+    scores = np.bincount(np.maximum(neighbour_slots, 0).ravel(), weights.ravel(), minlength=len(strength))
+    return np.asarray(scores / np.sqrt(strength * scale + SHRINK), dtype=np.float64)
+
+
+def similarity(
+    neighbour_slots: NDArray[np.int32],
+    neighbour_weights: NDArray[np.float64],
+    row_strength: float,
+    strength: NDArray[np.float64],
+    now: float,
+) -> NDArray[np.float64]:
+    """Similarity of a post's neighbours to it, (K,), from 0 to 1; 0 for padding."""
+    scale = 1.0 / growth(now)
+    known = neighbour_slots >= 0
+    norms = np.sqrt((row_strength * scale + SHRINK) * (strength[np.maximum(neighbour_slots, 0)] * scale + SHRINK))
+    return np.where(known, np.clip(neighbour_weights * scale / norms, 0.0, 1.0), 0.0)

@@ -1,0 +1,143 @@
+"""Which agents listen to what. Two apps, two consumer groups: what learns must not wait for what records.
+
+| role   | topic         | agent             | tells or writes                                       |
+|--------|---------------|-------------------|-------------------------------------------------------|
+| learn  | interactions  | InteractionsAgent | Redis: users; topic item-signals                      |
+| learn  | posts         | PostsAgent        | topic item-signals                                    |
+| learn  | users         | UsersAgent        | Redis: profiles                                       |
+| learn  | item-signals  | ItemsAgent        | Redis: posts, counters, trending, neighbours          |
+| learn  | (every second)| TrendingPublisher | topic trending                                        |
+| record | interactions  | EventLogAgent     | PostgreSQL                                            |
+| record | posts, users  | CatalogueLogAgent | PostgreSQL                                            |
+"""
+
+import faust
+import structlog
+from aiokafka.errors import KafkaError
+from faust.types import TP
+from redis.exceptions import RedisError
+
+from schemas import heartbeat, topics
+from schemas.settings import Settings
+
+from .batches import Agent, apply_batches
+from .catalogue_log import CatalogueLogAgent
+from .event_log import EventLogAgent
+from .heartbeat import HeartbeatWriter
+from .interactions import InteractionsAgent
+from .items import ItemsAgent
+from .posts import PostsAgent
+from .services import RecordServices, Services
+from .transport import transport_class
+from .trending import TrendingPublisher
+from .users import UsersAgent
+
+ROLES = ("learn", "record")
+log = structlog.get_logger()
+
+
+class WorkerApp(faust.App):
+    """A Faust app whose services connect before the first event and close after the last."""
+
+    services: Services
+
+    async def on_start(self) -> None:
+        await self.services.start()
+        await super().on_start()
+
+    async def on_shutdown(self) -> None:
+        await super().on_shutdown()
+        await self.services.stop()
+
+
+def create_app(settings: Settings, role: str, slot: int) -> WorkerApp:
+    """The app of one role. `slot` names this worker in its group: a restart in the same slot gets its partitions back
+    without a rebalance."""
+    servers = settings.require("KAFKA_BOOTSTRAP_SERVERS").split(",")
+    app = WorkerApp(
+        f"reelstream-{role}",
+        broker=[f"kafka://{server}" for server in servers],
+        store="memory://",
+        processing_guarantee="at_least_once",
+        broker_session_timeout=10,
+        broker_heartbeat_interval=2,
+        broker_rebalance_timeout=10,
+        broker_request_timeout=30,
+        broker_commit_interval=1.0,
+        stream_wait_empty=True,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=f"reelstream-{role}-{slot}",
+        topic_partitions=settings.kafka_partitions,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        table_standby_replicas=0,
+        web_enabled=False,
+        worker_redirect_stdouts=False,
+        autodiscover=False,
+        reply_create_topic=False,
+    )
+    transport = transport_class(settings.kafka_fetch_max_wait_ms)
+    app.transport = transport(app.conf.broker_consumer, app)
+    if role == "learn":
+        app.services = Services(settings)
+        _learn(app, app.services)
+    else:
+        app.services = services = RecordServices(settings)
+        _record(app, services)
+    beat = HeartbeatWriter(app, app.services, role, slot)
+
+    async def read_log_ids(*_: object, **__: object) -> None:
+        await app.services.read_log_ids()
+
+    app.on_partitions_assigned.connect(read_log_ids, weak=False)
+
+    @app.task
+    async def keep_beating() -> None:
+        while not app.should_stop:
+            await beat.beat()
+            await app.sleep(heartbeat.INTERVAL_SECONDS)
+
+    return app
+
+
+def _learn(app: WorkerApp, services: Services) -> None:
+    _listen(app, "interactions", InteractionsAgent(services), topics.INTERACTIONS)
+    _listen(app, "posts", PostsAgent(services), topics.POSTS)
+    _listen(app, "users", UsersAgent(services), topics.USERS)
+    _listen(app, "items", ItemsAgent(services), topics.ITEM_SIGNALS)
+    publisher = TrendingPublisher(services)
+
+    @app.task
+    async def publish_trending() -> None:
+        while not app.should_stop:
+            await app.sleep(services.settings.trending_interval_seconds)
+            if TP(topics.ITEM_SIGNALS, 0) in app.consumer.assignment():
+                try:
+                    await publisher.publish()
+                except (RedisError, KafkaError, OSError, TimeoutError) as error:
+                    log.warning("trending not published, trying again", error=repr(error))
+
+
+def _record(app: WorkerApp, services: RecordServices) -> None:
+    _listen(app, "event-log", EventLogAgent(services), topics.INTERACTIONS)
+    catalogue = CatalogueLogAgent(services)
+    _listen(app, "post-log", catalogue, topics.POSTS)
+    _listen(app, "user-log", catalogue, topics.USERS)
+
+
+def _listen(app: WorkerApp, name: str, agent: Agent, topic: str) -> None:
+    # Raw bytes: a decoder inside Faust would crash the agent on a bad message for seconds.
+    channel = app.topic(
+        topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", allow_empty=True
+    )
+
+    async def listen(stream: faust.Stream) -> None:
+        await apply_batches(stream, agent)
+
+    async def forget_revoked(_: faust.App, revoked: set[TP], **__: object) -> None:
+        for tp in revoked:
+            if tp.topic == topic:
+                agent.forget(tp.partition)
+
+    app.agent(channel, name=name)(listen)
+    app.on_partitions_revoked.connect(forget_revoked, weak=False)

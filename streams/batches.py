@@ -1,0 +1,114 @@
+"""Micro-batches of a Faust stream: all that waits, at once, acknowledged only after its effects.
+
+Not `Stream.take`: it waits out a clock, so it delays a lone event, and it stalled once in a dozen runs under load.
+Here an event that comes alone is handed on at once, and a backlog fills batches by itself.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import NamedTuple, Protocol
+
+import faust
+import structlog
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
+
+log = structlog.get_logger()
+
+MOST_MESSAGES = 500
+"""Messages in a batch. More gains nothing: past 200 the round trips are no longer seen in the cost of an event."""
+
+
+class Record(NamedTuple):
+    """A Kafka message as the agents read it. `at`: seconds, when it was produced; 0 when unknown."""
+
+    topic: str
+    partition: int
+    offset: int
+    at: float
+    key: bytes | None
+    value: bytes | None
+
+
+class Agent(Protocol):
+    """What an agent does with the messages of one partition."""
+
+    async def apply(self, partition: int, records: list[Record]) -> None:
+        """Gives messages their effects. Idempotent: it is called again with the same after any failure."""
+
+    def forget(self, partition: int) -> None:
+        """Drops what is held in memory of a partition; the next apply loads it again."""
+
+
+class Conflict(Exception):
+    """The partition's mark is not what this worker left: another owner wrote meanwhile. Load again and apply again."""
+
+
+async def batches(stream: faust.Stream, most: int = MOST_MESSAGES) -> AsyncIterator[list[Record]]:
+    """Yields what has arrived, in order, and acknowledges it when the next batch is asked for."""
+    waiting: list[faust.EventT] = []
+    arrived, room = asyncio.Event(), asyncio.Event()
+
+    async def collect() -> None:
+        async for event in stream.noack().events():
+            waiting.append(event)
+            arrived.set()
+            if len(waiting) >= most:
+                room.clear()
+                await room.wait()
+
+    collecting = asyncio.create_task(collect())
+    collecting.add_done_callback(lambda _: arrived.set())
+    try:
+        while True:
+            await arrived.wait()
+            arrived.clear()
+            batch, waiting[:] = waiting[:], []
+            room.set()
+            if not batch and collecting.done():
+                collecting.result()
+                return
+            yield [_record(event) for event in batch]
+            for event in batch:
+                await stream.ack(event)
+    finally:
+        collecting.cancel()
+        with suppress(asyncio.CancelledError):
+            await collecting
+
+
+def _record(event: faust.EventT) -> Record:
+    message = event.message
+    return Record(message.topic, message.partition, message.offset, message.timestamp, message.key, message.value)
+
+
+async def apply_batches(stream: faust.Stream, agent: Agent) -> None:
+    """Runs an agent: each batch is split by partition and applied until it succeeds.
+
+    Broken infrastructure and conflicts are retried with back-off, after the agent forgot what it believed of the
+    partition; nothing is acknowledged meanwhile, so the lag shows it.
+    """
+    async for batch in batches(stream):
+        by_partition: dict[tuple[str, int], list[Record]] = defaultdict(list)
+        for record in batch:
+            by_partition[record.topic, record.partition].append(record)
+        await asyncio.gather(*(_apply(agent, records) for records in by_partition.values()))
+
+
+async def _apply(agent: Agent, records: list[Record]) -> None:
+    partition = records[0].partition
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception_type(Exception), wait=wait_exponential_jitter(initial=0.05, max=5.0)
+    ):
+        with attempt:
+            try:
+                await agent.apply(partition, records)
+            except BaseException:
+                agent.forget(partition)
+                raise
+        if (outcome := attempt.retry_state.outcome) is not None and outcome.failed:
+            log.warning(
+                "batch not applied, trying again", agent=type(agent).__name__, topic=records[0].topic,
+                partition=partition, offset=records[0].offset, error=repr(outcome.exception()),
+            )  # fmt: skip

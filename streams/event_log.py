@@ -1,0 +1,54 @@
+"""The event-log agent: every interaction into PostgreSQL, once.
+
+It has a consumer group of its own: while PostgreSQL is down, it alone waits. Events that a stranger put on the wrong
+partition are left to their forwarded copy, so each row says where stage 1 applied it. Dead letters are stage 1's.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from schemas.topics import owner
+
+from .batches import Record
+from .reading import ReadEvent, read_events
+from .services import RecordServices
+
+_COLUMNS = {
+    "event_id": "text", "username": "text", "post_id": "int8", "interaction_type": "text",
+    "interaction_value": "float8", "occurred_at": "timestamptz", "recommendation_id": "text", "session_id": "text",
+    "source": "text", "log_partition": "int2", "log_offset": "int8", "log_index": "int4",
+}  # fmt: skip
+_INSERT = (
+    f"INSERT INTO interactions ({', '.join(_COLUMNS)}) SELECT * FROM unnest("  # noqa: S608
+    + ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(_COLUMNS.values(), 1))
+    + ") ON CONFLICT (event_id) DO NOTHING"
+)
+
+
+class EventLogAgent:
+    """Idempotent by the primary key: a repeated event id inserts nothing."""
+
+    def __init__(self, services: RecordServices) -> None:
+        self._services = services
+
+    def forget(self, partition: int) -> None:
+        """Nothing is remembered of a partition."""
+
+    async def apply(self, partition: int, records: list[Record]) -> None:
+        rows = [row for record in records for row in self._rows(record)]
+        if rows:
+            await self._services.pool.execute(_INSERT, *(list(column) for column in zip(*rows, strict=True)))
+        self._services.progress.done(records)
+
+    def _rows(self, record: Record) -> Iterable[tuple[Any, ...]]:
+        for entry in read_events(record):
+            if not isinstance(entry, ReadEvent):
+                continue
+            event = entry.interaction
+            if owner(event.username, self._services.partitions) == record.partition:
+                yield (
+                    entry.event_id, event.username, event.post_id, event.interaction_type, event.interaction_value,
+                    datetime.fromtimestamp(entry.at, UTC), event.recommendation_id, event.session_id, event.source,
+                    record.partition, record.offset, entry.entry,
+                )  # fmt: skip

@@ -1,0 +1,76 @@
+"""What agents send: signals, forwarded events, dead letters. Every send is acknowledged before the agent goes on."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaProducer
+
+from schemas import dead_letters, topics
+from schemas.dead_letters import DeadLetter
+from schemas.errors import ContractError
+from schemas.settings import Settings
+
+from .batches import Record
+
+
+class Outgoing(NamedTuple):
+    """A message to send. partition None: by key."""
+
+    topic: str
+    partition: int | None
+    key: bytes | None
+    value: bytes
+    at: float = 0.0
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+def create_producer(settings: Settings) -> AIOKafkaProducer:
+    """acks=all; aiokafka has one request in flight a partition, which keeps the order without idempotence too."""
+    return AIOKafkaProducer(
+        bootstrap_servers=settings.require("KAFKA_BOOTSTRAP_SERVERS"),
+        client_id="reelstream-worker",
+        acks="all",
+        enable_idempotence=settings.kafka_idempotence,
+        compression_type="lz4",
+        max_request_size=4 * 1024 * 1024,
+        request_timeout_ms=10_000,
+    )
+
+
+async def send_in_order(producer: AIOKafkaProducer, messages: Iterable[Outgoing]) -> None:
+    """Sends all, keeping the order within a destination partition, and returns when all are acknowledged.
+
+    A message is sent only after the one before it to the same partition was acknowledged: were a later one to arrive
+    where an earlier one failed, stage 2 would take the earlier one's repetition for applied.
+    """
+    queues: dict[tuple[str, int | None], list[Outgoing]] = {}
+    for message in messages:
+        queues.setdefault((message.topic, message.partition), []).append(message)
+    await asyncio.gather(*(_send_queue(producer, queue) for queue in queues.values()))
+
+
+async def _send_queue(producer: AIOKafkaProducer, queue: list[Outgoing]) -> None:
+    for message in queue:
+        await producer.send_and_wait(
+            message.topic,
+            message.value,
+            key=message.key,
+            partition=message.partition,
+            timestamp_ms=int(message.at * 1000) if message.at > 0 else None,
+            headers=list(message.headers),
+        )
+
+
+def dead_letter(record: Record, index: int, error: ContractError) -> Outgoing:
+    """The dead letter of a message, or of entry `index` of its array."""
+    letter = DeadLetter.of(
+        error.payload or record.value or b"",
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        index=index,
+        reason=str(error),
+        field=error.field,
+    )
+    return Outgoing(topics.DEAD_LETTERS, None, record.topic.encode(), dead_letters.encode(letter))

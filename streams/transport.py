@@ -1,0 +1,34 @@
+"""Faust's Kafka transport with the fetch wait as a setting: the driver has 1,500 ms built in.
+
+It matters for brokers that don't wake a waiting fetch when a message arrives: there the wait is the latency.
+"""
+
+import aiokafka
+from faust.transport.drivers import aiokafka as driver
+
+
+class _ConsumerThread(driver.AIOKafkaConsumerThread):
+    fetch_max_wait_ms: int
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = self.fetch_max_wait_ms
+        return consumer
+
+
+def transport_class(fetch_max_wait_ms: int) -> type[driver.Transport]:
+    """A transport whose consumers let the broker hold an empty fetch for that long."""
+    wait = fetch_max_wait_ms
+
+    class ConsumerThread(_ConsumerThread):
+        fetch_max_wait_ms = wait
+
+    class Consumer(driver.Consumer):
+        def _new_consumer_thread(self) -> ConsumerThread:
+            return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    class Transport(driver.Transport):
+        pass
+
+    Transport.Consumer = Consumer
+    return Transport

@@ -1,0 +1,126 @@
+"""Incremental item-item collaborative filtering."""
+
+import random
+
+import numpy as np
+import pytest
+
+from online_models.co_visitation import KEEP, LANDMARK, SLACK, CoVisitation, score_posts, similarity
+from schemas.item_state import Neighbours
+
+
+def slots(model: CoVisitation, history: list[int], posts: int):
+    """The model as the API's mirror holds it: post id = slot."""
+    width = KEEP + SLACK
+    neighbour_slots = np.full((len(history), width), -1, np.int32)
+    weights = np.zeros((len(history), width))
+    for place, post_id in enumerate(history):
+        row = model.rows.get(post_id, {})
+        neighbour_slots[place, : len(row)] = list(row)
+        weights[place, : len(row)] = list(row.values())
+    strength = np.array([model.strengths.get(post_id, 0.0) for post_id in range(posts)])
+    return neighbour_slots, weights, strength[history], strength
+
+
+def test_known_answer_even_users_like_even_posts():
+    """The checkerboard: each user of a colour withholds one post of it, and must be offered exactly that one."""
+    model = CoVisitation()
+    for user in range(40):
+        liked = [post for post in range(2, 22) if post % 2 == user % 2 and post != 2 + user % 20]
+        context: list[int] = []
+        for post in liked:
+            model.learn_one(post, context, gain=1.0, at=LANDMARK)
+            context = [post, *context][:20]
+    for user in range(20):
+        history = [post for post in range(21, 1, -1) if post % 2 == user % 2 and post != 2 + user]
+        unseen = [post for post in model.rank(history, at=LANDMARK) if post not in history]
+        assert unseen[0] == 2 + user
+
+
+def test_scores_in_slots_rank_as_the_estimator_does():
+    rng = random.Random(1)
+    model = CoVisitation()
+    for step in range(2000):
+        model.learn_one(rng.randrange(1, 60), rng.sample(range(1, 60), 8), gain=rng.random(), at=LANDMARK + step * 3600)
+    now = LANDMARK + 2000 * 3600
+    history = [5, 9, 31, 2]
+    scores = score_posts(*slots(model, history, 60), now)
+    ranked = model.rank(history, now)
+    assert [int(post) for post in np.argsort(-scores, kind="stable") if scores[post] > 0][:20] == ranked[:20]
+
+
+def test_two_halves_learnt_apart_are_the_whole():
+    """Stage 2 holds the row of the post and the rows of its context in different partitions."""
+    whole, left, right = CoVisitation(), CoVisitation(), CoVisitation()
+    for post_id, context in [(1, []), (2, [1]), (3, [2, 1])]:
+        whole.learn_one(post_id, context, gain=2.0, at=LANDMARK)
+        left.learn_touch(post_id, context, gain=2.0, at=LANDMARK)
+        right.learn_follow(post_id, context, range(len(context)), gain=2.0, at=LANDMARK)
+    merged = {post: {**left.rows.get(post, {})} for post in whole.rows}
+    for post, row in right.rows.items():
+        for other, weight in row.items():
+            merged[post][other] = merged[post].get(other, 0.0) + weight
+    assert merged == whole.rows
+
+
+def test_the_order_of_arrival_does_not_matter():
+    events = [(post, [post - 1], 1.0, LANDMARK + day * 86_400.0) for day, post in enumerate([2, 3, 2, 4, 2] * 20)]
+    forward, backward = CoVisitation(), CoVisitation()
+    for each in events:
+        forward.learn_one(*each)
+    for each in reversed(events):
+        backward.learn_one(*each)
+    for post, row in forward.rows.items():
+        assert backward.rows[post] == pytest.approx(row, rel=1e-9)
+    assert backward.strengths == pytest.approx(forward.strengths, rel=1e-9)
+
+
+def test_old_evidence_fades():
+    model = CoVisitation()
+    model.learn_one(2, [1], gain=10.0, at=LANDMARK)
+    model.learn_one(3, [1], gain=10.0, at=LANDMARK + 90 * 86_400)
+    assert model.rank([1], at=LANDMARK + 90 * 86_400) == [3, 2]
+
+
+def test_rows_are_bounded_and_the_strongest_survive():
+    model = CoVisitation()
+    for other in range(2, 5000):
+        model.learn_one(other, [1], gain=1.0 if other != 77 else 50.0, at=LANDMARK)
+    assert len(model.rows[1]) <= KEEP + SLACK
+    assert 77 in model.rows[1]
+
+
+def test_ranking_writes_nothing_and_knows_nothing_of_strangers():
+    model = CoVisitation()
+    model.learn_one(2, [1], gain=1.0, at=LANDMARK)
+    before = (repr(model.rows), repr(model.strengths))
+    assert model.rank([404], at=LANDMARK) == []
+    assert (repr(model.rows), repr(model.strengths)) == before
+
+
+def test_a_clone_starts_empty_with_the_same_parameters():
+    model = CoVisitation(keep=7)
+    model.learn_one(2, [1], gain=1.0, at=LANDMARK)
+    clone = model.clone()
+    assert clone.keep == 7
+    assert clone.rows == {}
+
+
+def test_neighbours_survive_encoding_decades_after_the_landmark():
+    model = CoVisitation()
+    model.learn_one(2, [1], gain=3.0, at=LANDMARK + 60 * 365 * 86_400)
+    row = model.rows[1]
+    assert Neighbours.decode(Neighbours(row).encode()).weights == row
+    assert np.isfinite(list(row.values())).all()
+
+
+def test_similarity_lies_between_nothing_and_one():
+    model = CoVisitation()
+    for _ in range(1000):
+        model.learn_one(2, [1], gain=1.0, at=LANDMARK)
+        model.learn_one(1, [], gain=1.0, at=LANDMARK)
+        model.learn_one(3, [], gain=1.0, at=LANDMARK)
+    neighbour_slots, weights, row_strength, strength = slots(model, [1], 4)
+    values = similarity(neighbour_slots[0], weights[0], row_strength[0], strength, LANDMARK)
+    assert 0.9 < values[0] <= 1.0
+    assert not values[1:].any()

@@ -1,0 +1,225 @@
+"""Agents without a broker: batching, retrying, and what a batch makes stage 1 send and write."""
+
+import asyncio
+import json
+from types import SimpleNamespace
+
+import faust
+import pytest
+
+from schemas import keys, marks, signals, topics
+from schemas.settings import Settings
+from schemas.signals import Follow, Touch
+from schemas.topics import owner
+from schemas.user_state import UserState
+from streams.batches import Conflict, Record, apply_batches
+from streams.interactions import InteractionsAgent
+from streams.posts import PostsAgent
+from streams.progress import Progress
+from streams.signal_writer import MOST_BYTES, SignalWriter
+
+
+class Recording:
+    """An agent that notes what it is given, and fails as often as it is told to."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.failures, self.forgotten = failures, 0
+        self.applied: list[Record] = []
+
+    async def apply(self, partition: int, records: list[Record]) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise OSError("Redis is away")
+        self.applied += records
+
+    def forget(self, partition: int) -> None:
+        self.forgotten += 1
+
+
+@pytest.mark.parametrize("failures", [0, 3])
+async def test_an_agent_gets_every_event_in_order_also_after_failures(failures):
+    app = faust.App("test", store="memory://", web_enabled=False, autodiscover=False)
+    recording = Recording(failures)
+    topic = app.topic("t", value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw")
+
+    @app.agent(topic)
+    async def listen(stream):
+        await apply_batches(stream, recording)
+
+    async with listen.test_context() as agent:
+        for number in range(50):
+            await agent.put(b"%d" % number, key=b"k", wait=False)
+        for _ in range(200):
+            if len(recording.applied) == 50:
+                break
+            await asyncio.sleep(0.02)
+    assert [record.value for record in recording.applied] == [b"%d" % number for number in range(50)]
+    assert recording.forgotten == failures
+
+
+class FakeRedis(dict):
+    async def get(self, key):
+        return super().get(key)
+
+    async def mget(self, names):
+        return [super(FakeRedis, self).get(name) for name in names]
+
+
+class FakeServices:
+    """Records what is sent and committed, in order; the commit compares marks as the script in Redis does."""
+
+    def __init__(self) -> None:
+        self.settings, self.partitions, self.progress = Settings(_env_file=None), 4, Progress()
+        self.log_ids = {topics.INTERACTIONS: "log", topics.POSTS: "log"}
+        self.redis = FakeRedis()
+        self.steps: list[str] = []
+        self.sent: list[tuple] = []
+        self.producer = self.committer = self
+
+    async def send_and_wait(self, topic, value, *, key, partition, timestamp_ms, headers):
+        self.steps.append("sent")
+        self.sent.append((topic, partition, value, dict(headers)))
+
+    async def commit(self, mark_key, expected, mark, commands):
+        if (self.redis.get_now(mark_key) or b"") != expected:
+            raise Conflict(mark_key)
+        self.steps.append("committed")
+        for command in commands:
+            if command[0] == "SET":
+                self.redis[command[1]] = command[2]
+            elif command[0] == "APPEND":
+                self.redis[command[1]] = self.redis.get_now(command[1], b"") + command[2]
+        self.redis[mark_key] = mark
+
+
+FakeRedis.get_now = dict.get
+USER = "ada"
+HOME = owner(USER, 4)
+
+
+def record(offset: int, *events: dict, partition: int = HOME, at: float = 1e9) -> Record:
+    value = [{"username": USER, "post_id": 1, "interaction_type": "like", **event} for event in events]
+    return Record(
+        "interactions", partition, offset, at, b"k", json.dumps(value if len(value) > 1 else value[0]).encode()
+    )
+
+
+def state(services: FakeServices) -> UserState:
+    return UserState.decode(services.redis.get_now(keys.user_state(HOME, USER)))
+
+
+async def test_signals_are_acknowledged_before_the_transaction():
+    services = FakeServices()
+    await InteractionsAgent(services).apply(HOME, [record(0, {"post_id": 1}), record(1, {"post_id": 2})])
+    assert services.steps[-1] == "committed"
+    assert "sent" in services.steps[:-1]
+    told = [signal for _, _, value, _ in services.sent for signal in signals.decode(value).signals]
+    assert {type(signal) for signal in told} == {Touch, Follow}
+    assert [signal.rows for signal in told if isinstance(signal, Follow)] == [[1]]
+
+
+async def test_a_redelivered_message_changes_nothing_and_tells_nothing():
+    services = FakeServices()
+    agent = InteractionsAgent(services)
+    await agent.apply(HOME, [record(0, {}), record(1, {"post_id": 2})])
+    before, sent = dict(services.redis), len(services.sent)
+    agent.forget(HOME)
+    await agent.apply(HOME, [record(0, {}), record(1, {"post_id": 2})])
+    assert (dict(services.redis), len(services.sent)) == (before, sent)
+
+
+async def test_the_same_event_id_counts_once_in_one_batch_and_in_later_ones():
+    services = FakeServices()
+    agent = InteractionsAgent(services)
+    await agent.apply(HOME, [record(0, {"event_id": "a"}, {"event_id": "a"}), record(1, {"event_id": "a"})])
+    agent.forget(HOME)
+    await agent.apply(HOME, [record(2, {"event_id": "a"})])
+    assert state(services).events == 1
+    assert services.progress.counters["repeats"] == 3
+
+
+async def test_an_emptied_log_starts_a_new_identity_and_its_low_offsets_count():
+    services = FakeServices()
+    agent = InteractionsAgent(services)
+    await agent.apply(HOME, [record(5, {})])
+    services.log_ids = {topics.INTERACTIONS: "another log"}
+    agent.forget(HOME)
+    await agent.apply(HOME, [record(0, {"event_id": "new"})])
+    assert state(services).events == 2
+
+
+async def test_an_event_on_the_wrong_partition_goes_to_its_owner_with_its_name():
+    services = FakeServices()
+    wrong = (HOME + 1) % 4
+    await InteractionsAgent(services).apply(wrong, [record(9, {}, {"event_id": "b"}, partition=wrong)])
+    forwarded = [(partition, json.loads(value)["event_id"]) for topic, partition, value, _ in services.sent]
+    assert forwarded == [(HOME, f"interactions-{wrong}-9-0"), (HOME, "b")]
+    assert services.sent[0][3] == {"forwarded-from": f"interactions-{wrong}-9".encode()}
+    assert state(services).events == 0
+    assert marks.decode_interactions_mark(services.redis.get_now(keys.interactions_mark(wrong))).offset == 9
+
+
+async def test_bad_entries_become_dead_letters_and_the_rest_counts():
+    services = FakeServices()
+    far = {"occurred_at": "2100-01-01T00:00:00Z"}
+    batch = [record(0, {}, {"post_id": "x"}, far), Record("interactions", HOME, 1, 1e9, None, b"\xff\xfe")]
+    await InteractionsAgent(services).apply(HOME, batch)
+    letters = [json.loads(value) for topic, _, value, _ in services.sent if topic == topics.DEAD_LETTERS]
+    assert [(letter["offset"], letter["index"], letter["field"]) for letter in letters] == [
+        (0, 1, "post_id"), (0, 2, "occurred_at"), (1, 0, ""),
+    ]  # fmt: skip
+    assert letters[2]["encoding"] == "base64"
+    assert state(services).events == 1
+
+
+async def test_a_zombie_writes_nothing():
+    """Two workers believe they own the partition; the one that was paused finds the mark moved."""
+    services = FakeServices()
+    zombie, heir = InteractionsAgent(services), InteractionsAgent(services)
+    await zombie.apply(HOME, [record(0, {})])
+    await heir.apply(HOME, [record(1, {"post_id": 2})])
+    before = dict(services.redis)
+    with pytest.raises(Conflict):
+        await zombie.apply(HOME, [record(1, {"post_id": 2})])
+    assert dict(services.redis) == before
+    zombie.forget(HOME)
+    await zombie.apply(HOME, [record(1, {"post_id": 2})])
+    assert dict(services.redis) == before
+
+
+def test_all_that_one_event_tells_a_partition_travels_in_one_message():
+    writer = SignalWriter("log", "interactions", 0, 4)
+    for offset in range(3 * MOST_BYTES // 800):
+        writer.add_touch(Touch(offset, 0, offset + 1, 0.0, 1, 1, 1.0, 1.0, list(range(1, 21))), 1.0)
+    carried: dict[tuple[int, int], int] = {}
+    for number, message in enumerate(writer.finish()):
+        for signal in signals.decode(message.value).signals:
+            assert carried.setdefault((message.partition, signal.offset), number) == number
+        assert len(message.value) < 1_000_000
+
+
+async def test_posts_are_told_to_their_owners_and_a_null_deletes():
+    services = FakeServices()
+    batch = [
+        Record("posts", 0, 0, 1.0, b"1", b'[{"id": 1}, {"id": "x"}]'),
+        Record("posts", 0, 1, 1.0, b"1", None),
+        Record("posts", 0, 2, 1.0, b"not a number", None),
+    ]
+    await PostsAgent(services).apply(0, batch)
+    told = [
+        (partition, signals.decode(value).signals)
+        for topic, partition, value, _ in services.sent
+        if partition is not None
+    ]
+    assert [(partition, [(s.post_id, s.post is None) for s in batch]) for partition, batch in told] == [
+        (owner("1", 4), [(1, False), (1, True)])
+    ]
+    assert services.progress.counters["dead_letters"] == 2
+
+
+def test_freshness_is_told_in_quantiles():
+    progress = Progress()
+    assert progress.freshness() == {}
+    progress.done([SimpleNamespace(topic="t", partition=0, offset=7, at=1.0)])
+    assert set(progress.freshness()) == {"0.5", "0.99"}
+    assert progress.applied == {("t", 0): 8}
