@@ -1,0 +1,186 @@
+"""Events a second of one worker, all effects of both stages, against a Faust agent that does nothing, in one run.
+
+    python benchmarks/ingest.py [--events 30000] [--arrays 200000]
+
+The topic is filled first; each worker then reads it from the start, alone. A worker's time runs from its first applied
+message to its last, the no-op agent's from its first event to its last; CPU time covers the same span. The broker is
+KAFKA_BOOTSTRAP_SERVERS, or an embedded one. Redis and the log are real; nothing else runs meanwhile.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+import psutil
+from aiokafka import AIOKafkaProducer
+from redis.asyncio import Redis
+from system import embedded_services, last_line
+
+from schemas import keys, marks, topics
+from schemas.item_state import ItemState
+from schemas.settings import Settings
+from schemas.topics import owner
+
+POSTS = 5_000
+
+
+def noop(settings: Settings, expected: int, arrays: bool) -> None:
+    """The yardstick: the same Faust settings and transport, an agent that only counts; prints its span as JSON."""
+    import faust
+    import uvloop
+
+    from streams.transport import transport_class
+
+    uvloop.install()
+    app = faust.App(
+        f"noop-{uuid.uuid4().hex[:8]}", broker=f"kafka://{settings.kafka_bootstrap_servers}", store="memory://",
+        web_enabled=False, autodiscover=False, reply_create_topic=False, topic_allow_declare=False,
+        topic_disable_leader=True, consumer_auto_offset_reset="earliest", broker_session_timeout=10,
+        broker_heartbeat_interval=2, broker_rebalance_timeout=10, broker_request_timeout=30,
+        worker_redirect_stdouts=False, table_standby_replicas=0,
+    )  # fmt: skip
+    app.transport = transport_class(settings.kafka_fetch_max_wait_ms)(app.conf.broker_consumer, app)
+    topic = app.topic(
+        topics.INTERACTIONS, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+    )
+    process = psutil.Process()
+
+    def cpu() -> float:
+        times = process.cpu_times()
+        return times.user + times.system
+
+    @app.agent(topic)
+    async def count(stream):
+        seen = 0
+        async for value in stream:
+            if seen == 0:
+                start, start_cpu = time.perf_counter(), cpu()
+            seen += value.count(b'"username"') if arrays else 1
+            if seen >= expected and start:
+                print(json.dumps({"seconds": time.perf_counter() - start, "cpu": cpu() - start_cpu}), flush=True)
+                start = None
+
+    faust.Worker(app, loglevel="ERROR", quiet=False).execute_from_commandline()
+
+
+def run_noop(environment: dict[str, str], expected: int, arrays: bool) -> dict[str, float]:
+    command = [sys.executable, __file__, "--noop", str(expected), *(["--as-arrays"] if arrays else [])]
+    with subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            for line in child.stdout:
+                if line.startswith('{"seconds"'):
+                    return json.loads(line)
+            raise SystemExit("the no-op agent ended without a result")
+        finally:
+            child.terminate()
+
+
+async def run_worker(settings: Settings, environment: dict[str, str], last: list[int], count: int) -> dict[str, float]:
+    """Starts one learn worker on an empty Redis and waits until both stages have applied the whole log.
+
+    last: the last offset of each partition of interactions. Ends are not asked of the broker: the embedded one tells
+    wrong ones.
+    """
+    redis = Redis.from_url(settings.redis_url)
+    await redis.flushdb()
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "reelstream", "worker", "--role", "learn"], env={**os.environ, **environment}
+    )
+    process = psutil.Process(worker.pid)
+    start = start_cpu = None
+    names = [keys.interactions_mark(partition) for partition in range(settings.kafka_partitions)]
+    try:
+        while True:
+            await asyncio.sleep(0.01)
+            stored = await redis.mget(names)
+            if start is None and any(stored):
+                start, start_cpu = time.perf_counter(), sum(process.cpu_times()[:2])
+            if [marks.decode_interactions_mark(mark).offset for mark in stored] == last and (
+                await counted(redis, settings) == count
+            ):
+                return {"seconds": time.perf_counter() - start, "cpu": sum(process.cpu_times()[:2]) - start_cpu}
+    finally:
+        worker.terminate()
+        worker.wait()
+        await redis.aclose()
+
+
+async def counted(redis: Redis, settings: Settings) -> int:
+    """Interactions in the counters of all posts."""
+    names = [keys.item_state(owner(str(post), settings.kafka_partitions), post) for post in range(1, POSTS + 1)]
+    return sum(sum(ItemState.decode(state).counts.values()) for state in await redis.mget(names))
+
+
+async def fill(settings: Settings, count: int, in_array: int) -> tuple[list[int], int]:
+    """`count` events of skewed users and posts; `in_array` of one partition a message.
+
+    Returns the last offset of each partition, and how many events were sent: full arrays only.
+    """
+    rng = random.Random(1)
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap_servers, linger_ms=5)
+    await producer.start()
+    waiting: dict[int, list[dict]] = {p: [] for p in range(settings.kafka_partitions)}
+    sent = []
+    for number in range(count):
+        username = f"u{int(rng.paretovariate(1.0) * 10) % 5000}"
+        event = {
+            "event_id": f"e{number}", "username": username, "post_id": int(rng.paretovariate(0.8) * 10) % POSTS + 1,
+            "interaction_type": rng.choice(["view", "view", "view", "like"]),
+        }  # fmt: skip
+        home = owner(username, settings.kafka_partitions)
+        waiting[home].append(event)
+        if len(waiting[home]) == in_array:
+            value = json.dumps(waiting[home] if in_array > 1 else event).encode()
+            sent.append(await producer.send(topics.INTERACTIONS, value, key=username.encode(), partition=home))
+            waiting[home] = []
+    last = [-1] * settings.kafka_partitions
+    for place in await asyncio.gather(*sent):
+        last[place.partition] = max(last[place.partition], place.offset)
+    await producer.stop()
+    return last, len(sent) * in_array
+
+
+def measure(count: int, in_array: int) -> dict[str, float]:
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as state,
+        embedded_services(Path(state)) as environment,
+    ):
+        settings = Settings(**{name.lower(): value for name, value in environment.items()})
+        last, count = asyncio.run(fill(settings, count, in_array))
+        yardstick = run_noop(environment, count * 9 // 10, in_array > 1)
+        ours = asyncio.run(run_worker(settings, environment, last, count))
+    figures = {
+        "events": count,
+        "noop_events_per_second": count * 0.9 / yardstick["seconds"],
+        "worker_events_per_second": count / ours["seconds"],
+        "noop_cpu_us": yardstick["cpu"] / (count * 0.9) * 1e6,
+        "worker_cpu_us": ours["cpu"] / count * 1e6,
+    }
+    figures["ratio"] = figures["worker_events_per_second"] / figures["noop_events_per_second"]
+    print({name: round(value, 3) for name, value in figures.items()}, flush=True)
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=30_000, help="single events")
+    parser.add_argument("--arrays", type=int, default=200_000, help="events in arrays of 50")
+    parser.add_argument("--noop", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--as-arrays", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.noop:
+        return noop(Settings.load(), arguments.noop, arguments.as_arrays)
+    single, arrays = measure(arguments.events, 1), measure(arguments.arrays, 50)
+    last_line({"single": single, "arrays_of_50": arrays})
+
+
+if __name__ == "__main__":
+    main()

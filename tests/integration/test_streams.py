@@ -1,0 +1,340 @@
+"""Both stages and the record, on Apache Kafka and on the embedded broker: what Redis and PostgreSQL hold afterwards
+equals what the log says."""
+
+import asyncio
+import json
+import os
+import random
+import subprocess
+import sys
+import uuid
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import asyncpg
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from redis.asyncio import Redis
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from schemas import dead_letters, keys, topics, trending
+from schemas.events import NEGATIVE_TYPES
+from schemas.item_state import ItemState, Neighbours
+from schemas.migrate import migrate
+from schemas.topics import owner
+from schemas.user_state import UserState
+
+PARTITIONS = 4
+
+
+@dataclass
+class System:
+    """A broker, a Redis database and a PostgreSQL database of this module, with a worker of each role."""
+
+    environment: dict[str, str]
+    workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def start(self, role: str) -> None:
+        command = [sys.executable, "-m", "reelstream", "worker", "--role", role]
+        self.workers[role] = subprocess.Popen(command, env={**os.environ, **self.environment})
+
+    def kill(self, role: str) -> None:
+        self.workers[role].kill()
+        self.workers.pop(role).wait()
+
+
+@contextmanager
+def running_system(brokers: str, valkey: str, postgres: str, database: int, **extra: str) -> Iterator[System]:
+    name = f"streams{database}"
+    asyncio.run(_create_database(postgres, name))
+    system = System(
+        {
+            "KAFKA_BOOTSTRAP_SERVERS": brokers,
+            "REDIS_URL": f"{valkey.rsplit('/', 1)[0]}/{database}",
+            "DATABASE_URL": f"{postgres.rsplit('/', 1)[0]}/{name}",
+            **extra,
+        }
+    )
+    asyncio.run(migrate(system.environment["DATABASE_URL"]))
+    try:
+        system.start("learn")
+        system.start("record")
+        yield system
+    finally:
+        for worker in system.workers.values():
+            worker.terminate()
+        for worker in system.workers.values():
+            worker.wait(20)
+
+
+async def _create_database(url: str, name: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(f"CREATE DATABASE {name}")
+    await connection.close()
+
+
+@pytest.fixture(scope="module", params=["kafka", "tansu"])
+def system(request: pytest.FixtureRequest, valkey: str, postgres: str) -> Iterator[System]:
+    brokers = request.getfixturevalue(request.param)
+    embedded = {"KAFKA_FETCH_MAX_WAIT_MS": "10", "KAFKA_IDEMPOTENCE": "false"} if request.param == "tansu" else {}
+    with running_system(brokers, valkey, postgres, 5 if embedded else 6, **embedded) as system:
+        yield system
+
+
+class Client:
+    """A publisher, and eyes on Redis and PostgreSQL."""
+
+    def __init__(self, producer: AIOKafkaProducer, redis: Redis, record: asyncpg.Connection) -> None:
+        self.producer, self.redis, self.record = producer, redis, record
+
+    async def send(self, value: object, key: str | None = None, partition: int | None = None) -> tuple[int, int]:
+        payload = value if isinstance(value, bytes) else json.dumps(value).encode()
+        sent = await self.producer.send_and_wait(
+            topics.INTERACTIONS, payload, key=key.encode() if key else None, partition=partition
+        )
+        return sent.partition, sent.offset
+
+    async def user(self, username: str) -> UserState:
+        return UserState.decode(await self.redis.get(keys.user_state(owner(username, PARTITIONS), username)))
+
+    async def item(self, post_id: int) -> ItemState:
+        return ItemState.decode(await self.redis.get(keys.item_state(owner(str(post_id), PARTITIONS), post_id)))
+
+    async def neighbours(self, post_id: int) -> dict[int, float]:
+        key = keys.neighbours(owner(str(post_id), PARTITIONS), post_id)
+        return Neighbours.decode(await self.redis.get(key)).weights
+
+
+@asynccontextmanager
+async def client(system: System) -> AsyncIterator[Client]:
+    producer = AIOKafkaProducer(bootstrap_servers=system.environment["KAFKA_BOOTSTRAP_SERVERS"])
+    await producer.start()
+    redis = Redis.from_url(system.environment["REDIS_URL"])
+    record = await asyncpg.connect(system.environment["DATABASE_URL"])
+    try:
+        yield Client(producer, redis, record)
+    finally:
+        await producer.stop()
+        await redis.aclose()
+        await record.close()
+
+
+def eventually() -> AsyncRetrying:
+    """Tries an assertion again until it holds, for at most a minute."""
+    return AsyncRetrying(
+        retry=retry_if_exception_type(AssertionError), wait=wait_fixed(0.05), stop=stop_after_delay(60), reraise=True
+    )
+
+
+def event(username: str, post_id: int, kind: str = "like", value: float = 1.0, **more: object) -> dict[str, object]:
+    return {
+        "event_id": str(uuid.uuid4()), "username": username, "post_id": post_id, "interaction_type": kind,
+        "interaction_value": value, **more,
+    }  # fmt: skip
+
+
+def load(rng: random.Random, users: list[str], posts: range, count: int) -> list[dict[str, object]]:
+    """Events of every kind, with take-backs of what stands, late times and repeated ids."""
+    standing: list[dict[str, object]] = []
+    events: list[dict[str, object]] = []
+    for second in range(count):
+        roll = rng.random()
+        if roll < 0.1 and standing:
+            taken = standing.pop(rng.randrange(len(standing)))
+            events.append(event(taken["username"], taken["post_id"], taken["interaction_type"], 0.0))
+        elif roll < 0.2 and events:
+            events.append(rng.choice(events))
+            continue
+        else:
+            kind = rng.choice(["view", "like", "share", "bookmark", "rating", "not_interested", "exit"])
+            value = {"view": rng.random(), "rating": float(rng.randrange(101))}.get(kind, 1.0)
+            events.append(event(rng.choice(users), rng.choice(posts), kind, value))
+            if kind not in ("view", "rating"):
+                standing.append(events[-1])
+        at = 1_795_000_000 + second - (rng.randrange(10_000) if rng.random() < 0.1 else 0)
+        events[-1]["occurred_at"] = datetime.fromtimestamp(at, UTC).isoformat()
+    return events
+
+
+async def publish(here: Client, rng: random.Random, events: list[dict[str, object]]) -> None:
+    """Sends them as different clients would: by owner, by CRC32, without a key, alone and in mixed arrays.
+
+    Whatever the way, the events of one user keep their order only when they go the same way: so each user has a way.
+    """
+    at = 0
+    while at < len(events):
+        username = str(events[at]["username"])
+        way = zlib.crc32(username.encode()) % 3
+        if way == 0:
+            await here.send(events[at], key=username)
+            at += 1
+            continue
+        run = [events[at]]
+        at += 1
+        while way == 1 and at < len(events) and len(run) < 20:
+            if zlib.crc32(str(events[at]["username"]).encode()) % 3 != 1:
+                break
+            run.append(events[at])
+            at += 1
+        # A foreign partitioner, always to the same wrong place: forwarded copies keep their order too.
+        await here.send(
+            run if len(run) > 1 else run[0], partition=zlib.crc32(username.encode()) % PARTITIONS if way == 2 else 0
+        )
+
+
+def expected(events: list[dict[str, object]]):
+    """The model of the log: one entry an event id, take-backs subtracted."""
+    unique = list({each["event_id"]: each for each in events}.values())
+    counts: dict[int, Counter[str]] = defaultdict(Counter)
+    seen: dict[str, set[int]] = defaultdict(set)
+    excluded: dict[tuple[str, int], int] = Counter()
+    history: dict[str, Counter[tuple[int, str]]] = defaultdict(Counter)
+    for each in unique:
+        username, post_id, kind = each["username"], each["post_id"], each["interaction_type"]
+        back = each["interaction_value"] == 0 and kind not in ("view", "rating")
+        counts[post_id][kind] += -1 if back else 1
+        history[username][post_id, kind] += -1 if back else 1
+        if kind in NEGATIVE_TYPES:
+            excluded[username, post_id] += -1 if back else 1
+        elif not back:
+            seen[username].add(post_id)
+    return unique, counts, seen, {pair for pair, count in excluded.items() if count > 0}, history
+
+
+async def assert_equal_to_the_log(here: Client, events: list[dict[str, object]]) -> None:
+    unique, counts, seen, excluded, history = expected(events)
+    async for attempt in eventually():
+        with attempt:
+            for post_id, count in counts.items():
+                assert Counter((await here.item(post_id)).counts_by_type()) == count
+    for username in {str(each["username"]) for each in unique}:
+        state = await here.user(username)
+        assert set(state.seen) == seen[username]
+        assert {(username, post_id) for post_id in state.excluded} == {p for p in excluded if p[0] == username}
+        remembered = Counter((past.post_id, past.interaction_type) for past in state.history)
+        assert remembered == +history[username]
+    ids = [each["event_id"] for each in unique]
+    async for attempt in eventually():
+        with attempt:
+            rows = await here.record.fetch("SELECT event_id FROM interactions WHERE event_id = ANY($1::text[])", ids)
+            assert len(rows) == len(ids)
+
+
+async def test_counts_histories_and_rows_equal_the_log(system: System):
+    rng = random.Random(7)
+    users = [f"log-{number}" for number in range(25)]
+    events = load(rng, users, range(100, 140), 1500)
+    async with client(system) as here:
+        await publish(here, rng, events)
+        await assert_equal_to_the_log(here, events)
+
+
+async def test_a_worker_killed_in_the_middle_loses_nothing_and_counts_nothing_twice(system: System):
+    rng = random.Random(8)
+    users = [f"killed-{number}" for number in range(25)]
+    events = load(rng, users, range(200, 240), 1200)
+    async with client(system) as here:
+        publishing = asyncio.create_task(publish(here, rng, events))
+        for role in ("learn", "record", "learn"):
+            await asyncio.sleep(0.5)
+            system.kill(role)
+            system.start(role)
+        await publishing
+        await assert_equal_to_the_log(here, events)
+
+
+async def test_an_event_without_an_id_or_a_time_counts_and_is_named_after_its_place(system: System):
+    async with client(system) as here:
+        partition, offset = await here.send({"username": "bare", "post_id": 300, "interaction_type": "view"}, "bare")
+        async for attempt in eventually():
+            with attempt:
+                row = await here.record.fetchrow("SELECT * FROM interactions WHERE username = 'bare'")
+                assert row is not None
+        assert row["event_id"] == f"interactions-{partition}-{offset}"
+        assert (row["log_partition"], row["log_offset"]) == (partition, offset)
+
+
+async def test_bad_messages_become_dead_letters_with_reason_and_place_and_the_stream_goes_on(system: System):
+    async with client(system) as here:
+        bad = [await here.send(payload, partition=0) for payload in (b"\xff\xfe", b'{"username": "x"}', b"[[[", b"")]
+        await here.send(event("after-bad", 301), key="after-bad")
+        async for attempt in eventually():
+            with attempt:
+                assert (await here.user("after-bad")).events == 1
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=system.environment["KAFKA_BOOTSTRAP_SERVERS"], auto_offset_reset="earliest"
+        )
+        await consumer.start()
+        consumer.assign([TopicPartition(topics.DEAD_LETTERS, partition) for partition in range(PARTITIONS)])
+        letters = {}
+        async for attempt in eventually():
+            with attempt:
+                for messages in (await consumer.getmany(timeout_ms=500)).values():
+                    decoded = [dead_letters.decode(message.value) for message in messages]
+                    letters |= {(each.partition, each.offset): each for each in decoded}
+                assert set(bad) <= set(letters)
+        await consumer.stop()
+        assert letters[bad[0]].encoding == "base64"
+        assert letters[bad[1]].field == "post_id"
+        assert all(letters[place].reason for place in bad)
+
+
+async def test_a_post_is_told_from_its_first_touch_and_shown_from_its_row_on(system: System):
+    async with client(system) as here:
+        await here.send(event("early", 302), key="early")
+        async for attempt in eventually():
+            with attempt:
+                assert (await here.item(302)).counts_by_type() == {"like": 1}
+        assert not (await here.item(302)).known
+        row = json.dumps({"id": 302, "title": "late row", "category": "Flic"}).encode()
+        await here.producer.send_and_wait(topics.POSTS, row, key=b"302")
+        tag = owner("302", PARTITIONS)
+        async for attempt in eventually():
+            with attempt:
+                assert await here.redis.sismember(keys.post_ids(tag), "302")
+                assert await here.redis.zscore(keys.trending(tag, "24h", "Flic"), "302") is not None
+        assert (await here.item(302)).known
+        await here.producer.send_and_wait(topics.POSTS, None, key=b"302")
+        async for attempt in eventually():
+            with attempt:
+                assert not await here.redis.exists(keys.post_row(tag, 302))
+                assert await here.redis.zscore(keys.trending(tag, "24h", "Flic"), "302") is None
+        assert (await here.item(302)).counts_by_type() == {"like": 1}
+
+
+async def test_posts_liked_together_become_neighbours_across_partitions(system: System):
+    async with client(system) as here:
+        for number in range(5):
+            await here.send([event(f"pair-{number}", 310), event(f"pair-{number}", 311)], key=f"pair-{number}")
+        async for attempt in eventually():
+            with attempt:
+                forward, backward = await here.neighbours(310), await here.neighbours(311)
+                assert 311 in forward
+                assert forward[311] == pytest.approx(2 * backward[310])
+
+
+async def test_trending_is_published_when_its_order_changes(system: System):
+    async with client(system) as here:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=system.environment["KAFKA_BOOTSTRAP_SERVERS"], auto_offset_reset="earliest"
+        )
+        await consumer.start()
+        consumer.assign([TopicPartition(topics.TRENDING, partition) for partition in range(PARTITIONS)])
+        rows = json.dumps([{"id": post_id, "category": "Rising"} for post_id in (320, 321)]).encode()
+        await here.producer.send_and_wait(topics.POSTS, rows, key=b"320")
+        for winner in (320, 321):
+            await here.send([event(f"crowd-{winner}-{n}", winner) for n in range(winner - 315)], key="crowd")
+            async for attempt in eventually():
+                with attempt:
+                    found = [
+                        snapshot.posts
+                        for messages in (await consumer.getmany(timeout_ms=500)).values()
+                        for snapshot in (trending.decode(message.value) for message in messages)
+                        if snapshot.category == "Rising"
+                    ]
+                    assert any(posts and posts[0].post_id == winner for posts in found)
+        await consumer.stop()
