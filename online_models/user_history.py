@@ -15,8 +15,11 @@ from schemas.user_state import (
     reaction_key,
 )
 
-CONTEXT = 20
-"""Posts of the past that an event is related to. More adds cost and no recall (20 against 50: .187 and .185)."""
+CONTEXT = 15
+"""Posts of the past that an event is related to. Prequential recall@10 of co-visitation on the first 40,000 events of
+ML-100K, ratings of 4 and more as targets: .190 with 5, .195 with 10, .199 with 15 and with 20."""
+REPEATS = 50
+"""How many events back an interaction with the same post is looked for."""
 
 _NEGATIVE = tuple(name in NEGATIVE_TYPES for name in INTERACTION_TYPES)
 _MEASURED = tuple(name in ("view", "rating") for name in INTERACTION_TYPES)
@@ -28,7 +31,7 @@ class Effect(NamedTuple):
 
     delta: +1, -1 for a take-back, 0 when there was nothing to take back.
     weight: signed strength. gain: rise of the user's strength for the post, ≥ 0.
-    context: the user's posts before it, newest first, at most CONTEXT.
+    context: the user's posts before it, newest first, at most CONTEXT; empty without a gain.
     """
 
     delta: int
@@ -55,12 +58,13 @@ def learn_one(state: UserState, event: HistoryEvent, weights: Mapping[Interactio
     place = len(history)
     while history[place - 1] is not event:
         place -= 1
-    context = _distinct_posts(history, place - 1, CONTEXT, event.post_id)
+    gain = max(weight - before, 0.0)
+    context = _distinct_posts(history, place - 1, CONTEXT, event.post_id) if gain else []
     if len(history) > HISTORY_LENGTH:
         del history[0]
     _remember(state.excluded if _NEGATIVE[code] else state.seen, event.post_id,
               EXCLUDED_LENGTH if _NEGATIVE[code] else SEEN_LENGTH)  # fmt: skip
-    return Effect(1, weight, max(weight - before, 0.0), context)
+    return Effect(1, weight, gain, context)
 
 
 def recent_posts(state: UserState, limit: int) -> list[int]:
@@ -71,26 +75,20 @@ def recent_posts(state: UserState, limit: int) -> list[int]:
 def _distinct_posts(history: list[HistoryEvent], end: int, limit: int, skip: int) -> list[int]:
     posts: dict[int, None] = {}
     for place in range(end - 1, -1, -1):
-        event = history[place]
-        if event.post_id != skip and not _NEGATIVE[event.type_code]:
-            posts[event.post_id] = None
+        _, post_id, type_code, _ = history[place]
+        if post_id != skip and not _NEGATIVE[type_code]:
+            posts[post_id] = None
             if len(posts) == limit:
                 break
     return list(posts)
 
 
 def _strength_before(state: UserState, post_id: int, weights: Mapping[InteractionType, float]) -> float:
-    """The user's strength for a post: the largest of the remembered interactions with it (TencentRec's max rule)."""
+    """The user's strength for a post: the largest of the latest interactions with it (TencentRec's max rule)."""
     if post_id not in state.seen:
         return 0.0
-    return max(
-        (
-            strength(INTERACTION_TYPES[event.type_code], event.value, weights)
-            for event in state.history
-            if event.post_id == post_id
-        ),
-        default=0.0,
-    )
+    past = [event for event in state.history[-REPEATS:] if event[1] == post_id]
+    return max((strength(INTERACTION_TYPES[event.type_code], event.value, weights) for event in past), default=0.0)
 
 
 def _take_back(state: UserState, event: HistoryEvent, weight: float) -> Effect:

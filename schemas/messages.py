@@ -21,9 +21,9 @@ class ErrorAnswer(msgspec.Struct, kw_only=True):
     results: on a 400 for an array: one for each entry.
     """
 
+    status: str = "error"
     error: ErrorDetail
     request_id: str
-    status: str = "error"
     event_ids: list[str] | UnsetType = UNSET
     results: "list[EntryResult] | UnsetType" = UNSET
 
@@ -49,10 +49,10 @@ class Accepted(msgspec.Struct, kw_only=True):
 class PartlyAccepted(msgspec.Struct, kw_only=True):
     """207: the broker has the good entries; `results` has one for each entry, in the order sent."""
 
+    status: str = "partial"
     accepted: int
     rejected: int
     results: list[EntryResult]
-    status: str = "partial"
 
 
 class Page(msgspec.Struct, kw_only=True):
@@ -63,6 +63,7 @@ class Page(msgspec.Struct, kw_only=True):
     explain: only when asked for: `{"dropped": {filter: posts it held back}}`.
     """
 
+    status: str = "success"
     post: list[dict[str, Any]]
     algorithm_used: str
     page: int
@@ -72,7 +73,6 @@ class Page(msgspec.Struct, kw_only=True):
     degraded: list[str]
     recommendation_id: str | None = None
     next_cursor: str | None = None
-    status: str = "success"
     explain: dict[str, Any] | UnsetType = UNSET
 
 

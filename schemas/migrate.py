@@ -14,7 +14,7 @@ async def migrate(database_url: str, revision: str = "head") -> None:
     """Upgrades to `revision`; does nothing when it is there already. Raises ServiceUnavailable without an answer."""
     try:
         await asyncio.to_thread(command.upgrade, _config(database_url), revision)  # Alembic runs a loop of its own
-    except (OSError, asyncpg.PostgresError) as error:
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise ServiceUnavailable(f"PostgreSQL (DATABASE_URL) could not be migrated: {error}") from error
 
 

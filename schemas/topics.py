@@ -53,3 +53,9 @@ def owner(key: str, partitions: int) -> int:
     Cached, because the hash is pure Python (4 µs) and keys repeat.
     """
     return int((murmur2(key.encode()) & 0x7FFFFFFF) % partitions)
+
+
+@lru_cache(maxsize=1 << 17)
+def post_owner(post_id: int, partitions: int) -> int:
+    """The partition that owns a post: that of its id in decimal."""
+    return owner(str(post_id), partitions)

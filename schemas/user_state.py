@@ -49,15 +49,11 @@ class UserState(msgspec.Struct):
 
     def encode(self) -> bytes:
         """Packs the state: columns of fixed width behind a format byte, 21 bytes an event and 8 a set member."""
-        times, posts, types, values = array("q"), array("q"), array("B"), array("i")
-        for event in self.history:
-            times.append(event.at_ms)
-            posts.append(event.post_id)
-            types.append(event.type_code)
-            values.append(event.value_milli)
+        times, posts, types, values = zip(*self.history, strict=True) if self.history else ((), (), (), ())
         return _encoder.encode(
             (
-                FORMAT, self.events, times.tobytes(), posts.tobytes(), types.tobytes(), values.tobytes(),
+                FORMAT, self.events, array("q", times).tobytes(), array("q", posts).tobytes(), bytes(types),
+                array("i", values).tobytes(),
                 array("q", self.seen).tobytes(), array("q", self.excluded).tobytes(),
                 array("q", self.reactions).tobytes(), array("H", self.reactions.values()).tobytes(),
             )

@@ -1,7 +1,8 @@
 """Micro-batches of a Faust stream: all that waits, at once, acknowledged only after its effects.
 
-Not `Stream.take`: it waits out a clock, so it delays a lone event, and it stalled once in a dozen runs under load.
-Here an event that comes alone is handed on at once, and a backlog fills batches by itself.
+Not `Stream.take`: it stalled once in a dozen runs under load. Here an event that comes alone is handed on after a
+millisecond, and a backlog is let in for up to 25: Faust hands over 15 events a millisecond, so without that pause
+batches of 10 were applied one after the other, at six times the cost of an event.
 """
 
 import asyncio
@@ -18,6 +19,10 @@ log = structlog.get_logger()
 
 MOST_MESSAGES = 500
 """Messages in a batch. More gains nothing: past 200 the round trips are no longer seen in the cost of an event."""
+
+
+SLICE_SECONDS = 0.001
+SLICES = 25
 
 
 class Record(NamedTuple):
@@ -54,7 +59,7 @@ async def batches(stream: faust.Stream, most: int = MOST_MESSAGES) -> AsyncItera
         async for event in stream.noack().events():
             waiting.append(event)
             arrived.set()
-            if len(waiting) >= most:
+            if len(waiting) >= 2 * most:
                 room.clear()
                 await room.wait()
 
@@ -64,8 +69,12 @@ async def batches(stream: faust.Stream, most: int = MOST_MESSAGES) -> AsyncItera
         while True:
             await arrived.wait()
             arrived.clear()
-            batch, waiting[:] = waiting[:], []
+            await _settle(waiting, most)
+            batch = waiting[:most]
+            del waiting[:most]
             room.set()
+            if waiting:
+                arrived.set()
             if not batch and collecting.done():
                 collecting.result()
                 return
@@ -76,6 +85,15 @@ async def batches(stream: faust.Stream, most: int = MOST_MESSAGES) -> AsyncItera
         collecting.cancel()
         with suppress(asyncio.CancelledError):
             await collecting
+
+
+async def _settle(waiting: list[faust.EventT], most: int) -> None:
+    """Waits while a backlog pours in, so that it fills a batch; for a lone event, one slice."""
+    for _ in range(SLICES):
+        before = len(waiting)
+        await asyncio.sleep(SLICE_SECONDS)
+        if len(waiting) == before or len(waiting) >= most:
+            return
 
 
 def _record(event: faust.EventT) -> Record:

@@ -2,7 +2,7 @@
 
 from schemas import signals, topics
 from schemas.signals import Follow, PostChanged, Signal, SignalBatch, Touch
-from schemas.topics import owner
+from schemas.topics import post_owner
 
 from .producing import Outgoing
 
@@ -20,27 +20,28 @@ class SignalWriter:
         self._at: dict[int, float] = {}
         self.messages: list[Outgoing] = []
 
-    def owner(self, post_id: int) -> int:
-        return owner(str(post_id), self._partitions)
-
     def add_touch(self, touch: Touch, produced_at: float) -> None:
         """The touch of a post, and the follow it means for each post of its context, by their owners."""
-        event: dict[int, list[Signal]] = {self.owner(touch.post_id): [touch]}
+        partitions = self._partitions
+        event: dict[int, list[Signal]] = {post_owner(touch.post_id, partitions): [touch]}
         if touch.gain > 0:
             follows: dict[int, Follow] = {}
             for rank, before in enumerate(touch.context):
-                target = self.owner(before)
-                if target not in follows:
-                    follows[target] = Follow(touch.offset, touch.index, touch.post_id, touch.at, touch.gain, [], [])
-                    event.setdefault(target, []).append(follows[target])
-                follows[target].rows.append(before)
-                follows[target].ranks.append(rank)
+                target = post_owner(before, partitions)
+                follow = follows.get(target)
+                if follow is None:
+                    follow = follows[target] = Follow(
+                        touch.offset, touch.index, touch.post_id, touch.at, touch.gain, [], []
+                    )
+                    event.setdefault(target, []).append(follow)
+                follow.rows.append(before)
+                follow.ranks.append(rank)
         for target, told in event.items():
             self._add(target, told, 400 * len(told), produced_at)
 
     def add_post(self, changed: PostChanged, produced_at: float) -> None:
         size = 300 + (len(changed.post.item) if changed.post else 0)
-        self._add(self.owner(changed.post_id), [changed], size, produced_at)
+        self._add(post_owner(changed.post_id, self._partitions), [changed], size, produced_at)
 
     def _add(self, target: int, told: list[Signal], size: int, produced_at: float) -> None:
         if self._sizes.get(target, 0) + size > MOST_BYTES:

@@ -1,0 +1,67 @@
+"""The HTTP API: routes and what surrounds them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
+from starlette.routing import Route
+
+from schemas.errors import ReelstreamError
+from schemas.settings import Settings
+
+from .metrics import Metrics
+from .middleware import RequestContext
+from .pipelines import feed_pipeline
+from .responses import ApiError, error_response
+from .routes.feed import feed
+from .routes.health import live, ready
+from .routes.interactions import post_interaction, post_interactions
+from .routes.metrics import metrics
+from .routes.page import page
+from .routes.posts import delete_post, get_post, post_posts
+from .routes.similar import similar
+from .routes.trending import trending
+from .routes.users import post_users
+from .serving import Serving
+
+ROUTES = [
+    Route("/", page),
+    Route("/api/v1/feed", feed),
+    Route("/api/v1/trending", trending),
+    Route("/api/v1/similar/{post_id}", similar),
+    Route("/api/v1/interaction", post_interaction, methods=["POST"]),
+    Route("/api/v1/interactions", post_interactions, methods=["POST"]),
+    Route("/api/v1/posts", post_posts, methods=["POST"]),
+    Route("/api/v1/posts/{post_id}", get_post, methods=["GET"]),
+    Route("/api/v1/posts/{post_id}", delete_post, methods=["DELETE"]),
+    Route("/api/v1/users", post_users, methods=["POST"]),
+    Route("/health/live", live),
+    Route("/health/ready", ready),
+    Route("/metrics", metrics),
+]
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The application. Raises SettingsError for an address that is not set; connects to nothing before it runs."""
+    collected = Metrics()
+    serving = Serving(settings, collected)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with serving.running():
+            yield
+
+    app = Starlette(
+        routes=ROUTES,
+        middleware=[Middleware(RequestContext, metrics=collected)],
+        exception_handlers=dict.fromkeys(
+            (ApiError, ReelstreamError, HTTPException, ClientDisconnect, Exception), error_response
+        ),
+        lifespan=lifespan,
+    )
+    app.state.serving = serving
+    app.state.feed_pipeline = feed_pipeline(serving)
+    return app

@@ -1,0 +1,100 @@
+"""The item side in arrays: one slot a post, so that a request works with masks and positions, never with objects."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.item_state import ItemState, Neighbours
+from schemas.posts import Post
+
+NEIGHBOURS = 64
+"""Neighbours kept of a post, the strongest first: 768 bytes a post."""
+
+
+class Catalogue:
+    """Posts by slot. A slot never changes its post; arrays are longer than `size`, use `[:size]`.
+
+    slots: post id → slot. posts: the row, or None for a post known only as a neighbour, or deleted.
+    ids (N,); servable (N,): may be shown; created_at (N,): seconds, 0 unknown; category (N,): code of its name.
+    decayed (N, 3) as of `at` (N,), strength (N,): as in schemas.item_state.
+    neighbour_slots (N, NEIGHBOURS): padded with -1; neighbour_weights beside it, strongest first.
+    """
+
+    def __init__(self, capacity: int = 1024) -> None:
+        self.size = 0
+        self.slots: dict[int, int] = {}
+        self.posts: list[Post | None] = []
+        self.category_codes: dict[str, int] = {}
+        self.ids = np.zeros(capacity, np.int64)
+        self.servable = np.zeros(capacity, np.bool_)
+        self.created_at = np.zeros(capacity)
+        self.category = np.full(capacity, -1, np.int32)
+        self.decayed = np.zeros((capacity, 3))
+        self.at = np.zeros(capacity)
+        self.strength = np.zeros(capacity)
+        self.neighbour_slots = np.full((capacity, NEIGHBOURS), -1, np.int32)
+        self.neighbour_weights = np.zeros((capacity, NEIGHBOURS))
+
+    def slot(self, post_id: int) -> int:
+        """The slot of a post; a new one, not servable, for an id that has none."""
+        slot = self.slots.get(post_id)
+        if slot is None:
+            slot = self.size
+            if slot == len(self.ids):
+                self._grow()
+            self.slots[post_id] = slot
+            self.ids[slot] = post_id
+            self.posts.append(None)
+            self.size += 1
+        return slot
+
+    def post(self, post_id: int) -> Post | None:
+        slot = self.slots.get(post_id)
+        return None if slot is None else self.posts[slot]
+
+    def set_row(self, post_id: int, post: Post | None) -> None:
+        """A new row of a post; None when it was deleted."""
+        slot = self.slot(post_id)
+        self.posts[slot] = post
+        self.servable[slot] = post is not None and post.servable
+        if post is not None:
+            self.created_at[slot] = post.created_at
+            self.category[slot] = self.category_codes.setdefault(post.category.casefold(), len(self.category_codes))
+
+    def set_state(self, post_id: int, state: ItemState) -> None:
+        slot = self.slot(post_id)
+        self.decayed[slot] = state.decayed
+        self.at[slot] = state.at
+        self.strength[slot] = state.strength
+
+    def set_neighbours(self, post_id: int, neighbours: Neighbours) -> None:
+        """Neighbours that are not known yet get a slot of their own, and resolve when their rows arrive."""
+        slot, weights = self.slot(post_id), neighbours.weights
+        strongest = sorted(weights, key=weights.__getitem__, reverse=True)[:NEIGHBOURS]
+        padding = NEIGHBOURS - len(strongest)
+        # Slots first: taking a new one may replace the arrays.
+        slots = [known if (known := self.slots.get(near)) is not None else self.slot(near) for near in strongest]
+        self.neighbour_slots[slot] = slots + [-1] * padding
+        self.neighbour_weights[slot] = [weights[near] for near in strongest] + [0.0] * padding
+
+    def known_slots(self, post_ids: Iterable[int]) -> NDArray[np.int64]:
+        """Slots of those posts that have one, in their order."""
+        return np.array([slot for slot in map(self.slots.get, post_ids) if slot is not None], np.int64)
+
+    def count_posts(self) -> int:
+        return int(np.count_nonzero(self.servable[: self.size]))
+
+    def _grow(self) -> None:
+        """Doubles every array, so that adding N posts copies each a constant number of times."""
+        for name in (
+            "ids", "servable", "created_at", "category", "decayed", "at", "strength", "neighbour_slots",
+            "neighbour_weights",
+        ):  # fmt: skip
+            old = getattr(self, name)
+            new = np.full((2 * len(old), *old.shape[1:]), -1 if name in _PADDED else 0, old.dtype)
+            new[: len(old)] = old
+            setattr(self, name, new)
+
+
+_PADDED = frozenset({"category", "neighbour_slots"})

@@ -1,0 +1,1 @@
+"""Filters: each drops posts for one reason. Listed in api/pipelines.py."""

@@ -1,0 +1,30 @@
+"""Posts as answers show them."""
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+
+from schemas.events import TYPE_CODES
+from schemas.posts import Post
+from schemas.user_state import UserState, reaction_key
+
+from . import requests
+from .catalogue import Catalogue
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_REACTIONS = {"upvoted": TYPE_CODES["like"], "bookmarked": TYPE_CODES["bookmark"], "following": TYPE_CODES["follow"]}
+
+
+def item(post: Post, viewer: UserState) -> dict[str, Any]:
+    """The post's JSON object. `upvoted`, `bookmarked`, `following` are the viewer's, whatever the row said."""
+    shown = _decode(post.item)
+    for name, code in _REACTIONS.items():
+        shown[name] = reaction_key(post.id, code) in viewer.reactions
+    return shown
+
+
+def category_of(request: Request, catalogue: Catalogue) -> int | None:
+    """Code of the category that the request names, by name, capitals or not; None: all; -1: no post has it."""
+    name = requests.text(request, "category")
+    return None if name is None else catalogue.category_codes.get(name.casefold(), -1)

@@ -1,0 +1,201 @@
+"""The mirror: item-side state of Redis kept in this process, loaded once and then followed through change streams."""
+
+import asyncio
+import time
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+import numpy as np
+import structlog
+from redis.exceptions import RedisError, ResponseError
+
+from schemas import keys, posts
+from schemas.errors import ReelstreamError
+from schemas.item_state import ItemState, Neighbours
+
+from .catalogue import Catalogue
+from .metrics import Metrics
+from .redis import RedisBytes, Streams
+
+CHUNK = 500
+"""Posts read at once: three MGETs of 500 values are about 1 MB."""
+BLOCK_MS = 1_000
+CHECK_SECONDS = 1.0
+"""How often our place in each stream is compared with Redis, to notice a gap."""
+SLICE_SECONDS = 0.001
+"""Applying gives the event loop back after this long."""
+LONGEST_PAUSE_SECONDS = 2.0
+
+_log = structlog.get_logger()
+
+
+class Gap(ReelstreamError):
+    """A change stream does not go on where we left it: entries were trimmed, or Redis was emptied."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """How far a change stream has been read: the last id, and how many entries were ever added up to it."""
+
+    last_id: bytes = b"0-0"
+    added: int = 0
+
+    @classmethod
+    def end_of(cls, info: dict[str, Any] | Exception) -> "Place":
+        """The end of a stream by XINFO STREAM, which fails where there is no stream yet."""
+        if isinstance(info, ResponseError):
+            return cls()
+        if isinstance(info, Exception):
+            raise info
+        return cls(info["last-generated-id"], info["entries-added"])
+
+
+class Mirror:
+    """Holds `catalogue`, which a reload replaces as a whole: a request takes it once and keeps it to its end.
+
+    problem: why the catalogue may be out of date, a sentence; None when it is not.
+    """
+
+    def __init__(self, redis: RedisBytes, partitions: int, metrics: Metrics) -> None:
+        self._redis = redis
+        self._streams = [keys.item_changes(partition) for partition in range(partitions)]
+        self._places: list[Place] = []
+        self._failures = 0
+        self._metrics = metrics
+        self.catalogue = Catalogue()
+        self.problem: str | None = "posts are not loaded yet"
+
+    @property
+    def degraded(self) -> list[str]:
+        """What an answer built on the catalogue has to admit."""
+        return [] if self.problem is None else [f"mirror: {self.problem}"]
+
+    async def run(self) -> None:
+        """Loads and follows for ever. When Redis can't answer, the last state stays and is asked for with back-off."""
+        while True:
+            try:
+                if not self._places:
+                    await self._load()
+                await self._follow()
+            except Gap as gap:
+                _log.warning("mirror reloads", reason=str(gap))
+                self._places = []
+            except (RedisError, OSError) as error:
+                self.problem = f"Redis does not answer ({type(error).__name__}); posts are as they were last seen"
+                _log.warning("mirror waits for Redis", error=str(error))
+            except Exception as error:
+                self.problem = f"{type(error).__name__}: {error}"
+                _log.exception("mirror failed, trying again")
+                self._places = []
+            await asyncio.sleep(min(0.05 * 2**self._failures, LONGEST_PAUSE_SECONDS))
+            self._failures = min(self._failures + 1, 10)
+
+    async def _load(self) -> None:
+        """Builds a catalogue from a snapshot. The places come first, so that what changes meanwhile is read again."""
+        places = await self._ends()
+        catalogue = Catalogue()
+        for partition in range(len(self._streams)):
+            chunk: list[int] = []
+            async for member in self._redis.sscan_iter(keys.post_ids(partition), count=CHUNK):
+                chunk.append(int(member))
+                if len(chunk) == CHUNK:
+                    await self._fetch(catalogue, partition, chunk, chunk, chunk)
+                    chunk = []
+            await self._fetch(catalogue, partition, chunk, chunk, chunk)
+        self.catalogue, self._places = catalogue, places
+        self._metrics.mirror_reloads.inc()
+        _log.info("mirror loaded", posts=catalogue.count_posts())
+
+    async def _follow(self) -> None:
+        """Applies what the change streams say. Raises Gap when they don't go on where we left them."""
+        check_at = 0.0
+        while True:
+            if time.monotonic() >= check_at:
+                streams = await self._read_and_check()
+                check_at = time.monotonic() + CHECK_SECONDS
+            else:
+                places = {stream: place.last_id for stream, place in zip(self._streams, self._places, strict=True)}
+                streams = await self._redis.xread(places, block=BLOCK_MS)
+            await self._apply(streams)
+            self.problem, self._failures = None, 0
+
+    async def _ends(self) -> list[Place]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for stream in self._streams:
+            pipeline.xinfo_stream(stream)
+        return [Place.end_of(info) for info in await pipeline.execute(raise_on_error=False)]
+
+    async def _read_and_check(self) -> Streams:
+        """Reads all there is, and proves that nothing is missing between our places and the ends of the streams."""
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.xread({stream: place.last_id for stream, place in zip(self._streams, self._places, strict=True)})
+        for stream in self._streams:
+            pipeline.xinfo_stream(stream)
+        streams, *infos = await pipeline.execute(raise_on_error=False)
+        if isinstance(streams, Exception):
+            raise streams
+        reached = self._reached(streams)
+        for stream, place, info in zip(self._streams, reached, infos, strict=True):
+            end = Place.end_of(info)
+            if place != end:
+                raise Gap(f"{stream}: read {place.added} entries, Redis has {end.added}")
+        result: Streams = streams
+        return result
+
+    def _reached(self, streams: Streams) -> list[Place]:
+        """Our places once `streams` are applied."""
+        read = {name.decode(): entries for name, entries in streams}
+        return [
+            Place(read[stream][-1][0], place.added + len(read[stream])) if stream in read else place
+            for stream, place in zip(self._streams, self._places, strict=True)
+        ]
+
+    async def _apply(self, streams: Streams) -> None:
+        """Fetches what the entries name, each post once, and only then moves our places on."""
+        for name, entries in streams:
+            partition = self._streams.index(name.decode())
+            rows, states, neighbours = (
+                dict.fromkeys(np.frombuffer(b"".join(fields.get(kind, b"") for _, fields in entries), "<i8").tolist())
+                for kind in (b"rows", b"states", b"neighbours")
+            )
+            # State that came before its row was never loaded: a row that is new here brings all of it.
+            new = dict.fromkeys(post_id for post_id in rows if self.catalogue.post(post_id) is None)
+            await self._fetch(self.catalogue, partition, list(rows), list(states | new), list(neighbours | new))
+        self._places = self._reached(streams)
+        self._metrics.mirror_posts.set(self.catalogue.count_posts())
+
+    async def _fetch(
+        self,
+        catalogue: Catalogue,
+        partition: int,
+        rows: Collection[int],
+        states: Collection[int],
+        neighbours: Collection[int],
+    ) -> None:
+        """Reads and sets rows, states and neighbours of the posts named, all of one partition."""
+        wanted = [(0, post_id) for post_id in rows] + [(1, post_id) for post_id in states]
+        wanted += [(2, post_id) for post_id in neighbours]
+        for start in range(0, len(wanted), 3 * CHUNK):
+            part = wanted[start : start + 3 * CHUNK]
+            values = await self._redis.mget([_KEYS[kind](partition, post_id) for kind, post_id in part])
+            started = time.perf_counter()
+            for (kind, post_id), value in zip(part, values, strict=True):
+                try:
+                    _set(catalogue, kind, post_id, value)
+                except (ReelstreamError, msgspec.MsgspecError) as error:
+                    _log.warning("mirror skips a value", key=_KEYS[kind](partition, post_id), error=str(error))
+                if time.perf_counter() - started > SLICE_SECONDS:
+                    await asyncio.sleep(0)
+                    started = time.perf_counter()
+
+
+_KEYS = (keys.post_row, keys.item_state, keys.neighbours)
+
+
+def _set(catalogue: Catalogue, kind: int, post_id: int, value: bytes | None) -> None:
+    if kind == 0:
+        catalogue.set_row(post_id, None if value is None else posts.decode(value))
+    elif kind == 1:
+        catalogue.set_state(post_id, ItemState.decode(value))
+    else:
+        catalogue.set_neighbours(post_id, Neighbours.decode(value))

@@ -1,0 +1,123 @@
+"""Batch models in service: item vectors from Redis, exchanged as a whole when another version is announced."""
+
+import asyncio
+
+import numpy as np
+import structlog
+from aiokafka import AIOKafkaConsumer
+from numpy.typing import NDArray
+from tenacity import AsyncRetrying, wait_exponential_jitter
+
+from schemas import keys, topics
+from schemas.errors import ServiceUnavailable
+from schemas.models import ModelVersion, decode_version, unpack_vectors
+from schemas.settings import Settings
+
+from .catalogue import Catalogue
+from .redis import RedisBytes
+
+MODELS = ("svd",)
+POLL_SECONDS = 5.0
+"""The announcement is the fast way; this is for the one that was missed."""
+
+_log = structlog.get_logger()
+
+
+class ItemVectors:
+    """The item vectors of one version, by slot of a catalogue.
+
+    version: of schemas.models. vectors (n, dim): float32; `ids` (n,): of which posts, ascending.
+    """
+
+    def __init__(self, version: ModelVersion, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+        order = np.argsort(ids)
+        self.version = version
+        self.ids = ids[order]
+        self.vectors = vectors[order]
+        self._catalogue: Catalogue | None = None
+        self._rows = np.empty(0, np.int64)
+
+    def rows(self, catalogue: Catalogue) -> NDArray[np.int64]:
+        """Row in `vectors` of every slot (N,), -1 where the model has none. Extended as the catalogue grows."""
+        if catalogue is not self._catalogue:
+            self._catalogue, self._rows = catalogue, np.empty(0, np.int64)
+        if len(self._rows) < catalogue.size:
+            wanted = catalogue.ids[len(self._rows) : catalogue.size]
+            places = np.searchsorted(self.ids, wanted)
+            found = self.ids[np.minimum(places, len(self.ids) - 1)] == wanted if len(self.ids) else places < 0
+            self._rows = np.concatenate([self._rows, np.where(found, places, -1)])
+        return self._rows
+
+
+class Models:
+    """`vectors`: model name → the version that serves. Replaced, never changed: a request keeps what it took."""
+
+    def __init__(self, settings: Settings, redis: RedisBytes) -> None:
+        self._settings = settings
+        self._redis = redis
+        self._changed = asyncio.Event()
+        self.vectors: dict[str, ItemVectors] = {}
+
+    @property
+    def versions(self) -> dict[str, str]:
+        return {name: vectors.version.version for name, vectors in self.vectors.items()}
+
+    async def run(self) -> None:
+        """Looks at the pointers in Redis at start, after every announcement, and every POLL_SECONDS."""
+        while True:
+            self._changed.clear()
+            for model in MODELS:
+                try:
+                    await self._refresh(model)
+                except Exception as error:
+                    _log.warning("model not read, the one in service stays", model=model, error=str(error))
+            try:
+                await asyncio.wait_for(self._changed.wait(), POLL_SECONDS)
+            except TimeoutError:
+                continue
+
+    async def listen(self) -> None:
+        """Waits for announcements on the topic `models`, for ever.
+
+        Reads from the start of the topic: it is compacted to a message a model, an announcement only makes us look,
+        and the embedded broker does not know where a topic ends.
+        """
+        async for attempt in AsyncRetrying(wait=wait_exponential_jitter(0.2, 5.0)):
+            with attempt:
+                consumer = AIOKafkaConsumer(
+                    topics.MODELS,
+                    bootstrap_servers=self._settings.require("KAFKA_BOOTSTRAP_SERVERS"),
+                    group_id=None,
+                    auto_offset_reset="earliest",
+                    fetch_max_wait_ms=self._settings.kafka_fetch_max_wait_ms,
+                )
+                try:
+                    await consumer.start()
+                    self._changed.set()
+                    async for _ in consumer:
+                        self._changed.set()
+                finally:
+                    await consumer.stop()
+
+    async def _refresh(self, model: str) -> None:
+        payload = await self._redis.get(keys.model_current(model))
+        if payload is None:
+            return  # none yet, or Redis was emptied: what serves goes on serving
+        version = decode_version(payload)
+        current = self.vectors.get(model)
+        if current is not None and current.version.version == version.version:
+            return
+        chunks = []
+        for chunk in range(version.chunks):
+            # One at a time: a chunk is about a megabyte, and Redis serves others in between.
+            value = await self._redis.get(keys.model_chunk(model, version.version, chunk))
+            if value is None:
+                raise ServiceUnavailable(f"{model} {version.version}: chunk {chunk} of {version.chunks} is missing")
+            chunks.append(value)
+        vectors = await asyncio.to_thread(_unpack, version, chunks)
+        self.vectors = {**self.vectors, model: vectors}
+        _log.info("model in service", model=model, version=version.version, items=len(vectors.ids))
+
+
+def _unpack(version: ModelVersion, chunks: list[bytes]) -> ItemVectors:
+    return ItemVectors(version, *unpack_vectors(chunks, version.dim))

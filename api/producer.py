@@ -1,0 +1,100 @@
+"""The way into Kafka: acknowledged by the broker, or refused within two seconds."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from tenacity import AsyncRetrying, wait_exponential_jitter
+
+from schemas.errors import ServiceUnavailable
+from schemas.settings import Settings
+
+DEADLINE_SECONDS = 1.5
+"""From the call to all acknowledgements; a client hears within 2 s."""
+RETRY_FOR_MS = 3_000
+"""What was not acknowledged is given up after this: little is sent behind the back of a client that heard 503."""
+CLOSE_SECONDS = 1.0
+MAX_MESSAGE_BYTES = 4 << 20
+"""Before compression; an array of 1,000 events at the limit of every field makes 1.3 MB."""
+
+_log = structlog.get_logger()
+
+
+class Record(NamedTuple):
+    """One Kafka message. `value` None deletes the key of a compacted topic."""
+
+    topic: str
+    key: bytes
+    value: bytes | None
+    partition: int
+
+
+class Producer:
+    """An AIOKafkaProducer that connects in the background, so that the process starts without Kafka."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._producer: AIOKafkaProducer | None = None
+
+    async def connect(self) -> None:
+        """Tries with back-off until Kafka answers; afterwards the client keeps itself connected."""
+        async for attempt in AsyncRetrying(wait=wait_exponential_jitter(0.2, 5.0)):
+            with attempt:
+                producer = AIOKafkaProducer(
+                    bootstrap_servers=self._settings.require("KAFKA_BOOTSTRAP_SERVERS"),
+                    acks="all",
+                    enable_idempotence=self._settings.kafka_idempotence,
+                    compression_type="lz4",
+                    max_request_size=MAX_MESSAGE_BYTES,
+                    request_timeout_ms=RETRY_FOR_MS,
+                )
+                try:
+                    await producer.start()
+                except BaseException:
+                    await producer.stop()
+                    raise
+                self._producer = producer
+                _log.info("producer connected")
+
+    async def close(self) -> None:
+        """Sends what is under way, for CLOSE_SECONDS at most: with Kafka down nobody waits for it any more."""
+        if self._producer is not None:
+            try:
+                await asyncio.wait_for(self._producer.stop(), CLOSE_SECONDS)
+            except TimeoutError:
+                _log.warning("producer closed with messages that no broker took")
+
+    async def send(self, records: Iterable[Record]) -> None:
+        """Returns when the broker has acknowledged all. Raises ServiceUnavailable after DEADLINE_SECONDS, or earlier.
+
+        Then some records may be in the log, or still get there: what is sent again must carry the same event ids.
+        """
+        if self._producer is None:
+            raise ServiceUnavailable("Kafka is not reachable yet; send this again in a moment.")
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                waiting = [
+                    await self._producer.send(record.topic, record.value, record.key, record.partition)
+                    for record in records
+                ]
+                await asyncio.gather(*waiting)
+        except (KafkaError, TimeoutError, AssertionError) as error:
+            # aiokafka asserts that the topic has the partition; one that hasn't is our set-up, not the client's fault.
+            _log.warning("kafka did not acknowledge", error=repr(error))
+            raise ServiceUnavailable(
+                f"Kafka did not acknowledge within {DEADLINE_SECONDS} s; send this again in a moment."
+            ) from error
+
+    async def ping(self) -> None:
+        """Asks a broker for its metadata. Raises ServiceUnavailable."""
+        if self._producer is None:
+            raise ServiceUnavailable("not connected yet")
+        try:
+            async with asyncio.timeout(1.0):
+                if not await self._producer.client.force_metadata_update():
+                    raise ServiceUnavailable("no broker answers")
+        except TimeoutError:
+            raise ServiceUnavailable("no answer within 1 s") from None

@@ -1,0 +1,35 @@
+"""The connection to Redis, typed for values that are bytes."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Protocol, cast
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+Streams = list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]
+"""Stream name → entries: id and fields."""
+
+
+class RedisBytes(Protocol):
+    """All that the API asks of Redis: plain commands, no modules. Each raises RedisError or OSError."""
+
+    async def get(self, name: str) -> bytes | None: ...
+    async def mget(self, keys: Sequence[str]) -> list[bytes | None]: ...
+    async def zrangebyscore(self, name: str, min: float | str, max: float | str) -> list[bytes]: ...
+    async def xread(self, streams: Mapping[str, bytes], count: int | None = None, block: int = 0) -> Streams: ...
+    async def aclose(self) -> None: ...
+    async def ping(self) -> bool: ...
+    def sscan_iter(self, name: str, *, count: int) -> AsyncIterator[bytes]: ...
+    def pipeline(self, transaction: bool = True) -> Any: ...
+
+
+def connection(url: str, timeout: float) -> RedisBytes:
+    """A pool that connects when it is used; `timeout` seconds for connecting and for each answer.
+
+    One retry without a pause, as the first use of a connection that died while idle fails.
+    """
+    redis = Redis.from_url(
+        url, protocol=2, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 1)
+    )
+    return cast(RedisBytes, redis)

@@ -1,0 +1,1 @@
+"""HTTP routes, one file each. Listed in api/app.py."""

@@ -1,0 +1,96 @@
+"""`GET /api/v1/similar/{post_id}`: what goes with a post."""
+
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+from starlette.requests import Request
+from starlette.responses import Response
+
+from online_models.co_visitation import similarity
+from schemas.messages import Page
+from schemas.user_state import UserState
+
+from .. import requests
+from ..catalogue import Catalogue
+from ..items import item
+from ..models import Models
+from ..responses import ApiError, json_response
+from ..serving import serving_of
+
+Similar = list[tuple[int, float, str]]
+"""Slot, score, source; best first."""
+
+
+async def similar(request: Request) -> Response:
+    """Co-visitation neighbours, filled up with neighbours in the vectors of `svd`.
+
+    SIMILARITY_THRESHOLD is relative: a post must be that share as similar as the best one of its source, because the
+    absolute level of both similarities depends on how much was learnt.
+    """
+    serving = serving_of(request)
+    post_id = requests.post_id(request)
+    page_size = requests.page_size(request, serving.settings)
+    catalogue, threshold = serving.mirror.catalogue, serving.settings.similarity_threshold
+    if catalogue.post(post_id) is None:
+        raise ApiError(404, f"There is no post {post_id}.", field="post_id")
+    slot = catalogue.slots[post_id]
+    found = _co_visitation(catalogue, slot, threshold)
+    met = {slot for slot, _, _ in found}
+    if len(found) < page_size:
+        found += [entry for entry in _svd(serving.models, catalogue, slot, threshold) if entry[0] not in met]
+    posts = []
+    for near, score, source in found[:page_size]:
+        if (post := catalogue.posts[near]) is not None:
+            posts.append({**item(post, UserState()), "similar": {"score": score, "source": source}})
+    return json_response(
+        Page(
+            post=posts,
+            algorithm_used="+".join(dict.fromkeys(source for _, _, source in found[:page_size])),
+            page=1,
+            page_size=page_size,
+            total_count=len(found),
+            model_versions=serving.models.versions,
+            degraded=serving.mirror.degraded,
+        )
+    )
+
+
+def _co_visitation(catalogue: Catalogue, slot: int, threshold: float) -> Similar:
+    neighbours = catalogue.neighbour_slots[slot]
+    scores = similarity(
+        neighbours,
+        catalogue.neighbour_weights[slot],
+        float(catalogue.strength[slot]),
+        catalogue.strength[: catalogue.size],
+        time.time(),
+    )
+    shown = (scores > 0) & catalogue.servable[neighbours] & (neighbours != slot)
+    return _best(catalogue, neighbours[shown], scores[shown], threshold, "co_visitation")
+
+
+def _svd(models: Models, catalogue: Catalogue, slot: int, threshold: float) -> Similar:
+    model = models.vectors.get("svd")
+    if model is None or (row := model.rows(catalogue)[slot]) < 0:
+        return []
+    norms = np.linalg.norm(model.vectors, axis=1)
+    cosines = (model.vectors @ model.vectors[row]) / np.maximum(norms * norms[row], 1e-12)
+    rows = model.rows(catalogue)
+    scores = np.where((rows >= 0) & catalogue.servable[: catalogue.size], cosines[rows], 0.0)
+    scores[slot] = 0.0
+    slots = np.flatnonzero(scores > 0)
+    return _best(catalogue, slots, scores[slots], threshold, "svd")
+
+
+def _best(
+    catalogue: Catalogue,
+    slots: NDArray[np.signedinteger],
+    scores: NDArray[np.floating],
+    threshold: float,
+    source: str,
+) -> Similar:
+    """Those at least `threshold` times as similar as the best."""
+    near = scores >= threshold * scores.max(initial=0.0)
+    slots, scores = slots[near], scores[near]
+    order = np.lexsort((catalogue.ids[slots], -scores))
+    return [(int(slots[place]), float(scores[place]), source) for place in order]

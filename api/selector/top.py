@@ -1,0 +1,15 @@
+"""Chooses by score alone."""
+
+import numpy as np
+
+from ..stages import Candidates, Query, Scores, Slots
+
+
+class Top:
+    """Best score first; equals by post id, so that pages of one list agree; what is not a number sinks to the end."""
+
+    name = "top"
+
+    def order(self, query: Query, candidates: Candidates, scores: Scores) -> Slots:
+        ranked = np.where(np.isfinite(scores), scores, -np.inf)
+        return np.lexsort((query.catalogue.ids[candidates.slots], -ranked))

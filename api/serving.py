@@ -1,0 +1,69 @@
+"""What the routes share: connections and state that live as long as the process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from starlette.requests import Request
+
+from schemas.settings import Settings
+
+from .metrics import Metrics
+from .mirror import Mirror
+from .models import Models
+from .postgres import PostgresPing
+from .producer import Producer
+from .redis import connection
+
+REDIS_TIMEOUT = 0.25
+"""Seconds a request waits for Redis, which answers in a millisecond when it is well."""
+FOLLOW_TIMEOUT = 5.0
+"""Seconds the mirror waits; longer than it lets Redis block."""
+
+_log = structlog.get_logger()
+
+
+class Serving:
+    """Built once by create_app; nothing connects before `run`. Raises SettingsError for an address that is not set."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.settings = settings
+        self.metrics = metrics
+        url = settings.require("REDIS_URL")
+        self.redis = connection(url, REDIS_TIMEOUT)
+        self._follow_redis = connection(url, FOLLOW_TIMEOUT)
+        self.mirror = Mirror(self._follow_redis, settings.kafka_partitions, metrics)
+        self.models = Models(settings, self._follow_redis)
+        self.producer = Producer(settings)
+        self.postgres = PostgresPing(settings.database_url)
+        settings.require("KAFKA_BOOTSTRAP_SERVERS")
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Everything that goes on beside requests. It starts at once, whatever is up."""
+        tasks = [
+            asyncio.create_task(work, name=name)
+            for name, work in (
+                ("mirror", self.mirror.run()),
+                ("models", self.models.run()),
+                ("announcements", self.models.listen()),
+                ("producer", self.producer.connect()),
+            )
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            for task, result in zip(tasks, await asyncio.gather(*tasks, return_exceptions=True), strict=True):
+                if isinstance(result, Exception):
+                    _log.error("background task failed", task=task.get_name(), error=repr(result))
+            await self.producer.close()
+            await self.redis.aclose()
+            await self._follow_redis.aclose()
+
+
+def serving_of(request: Request) -> Serving:
+    serving: Serving = request.app.state.serving
+    return serving

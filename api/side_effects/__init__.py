@@ -1,0 +1,1 @@
+"""Side effects: what happens after the answer. Listed in api/pipelines.py."""

@@ -1,0 +1,1 @@
+"""Candidate sources: each finds posts worth a look. Listed in api/pipelines.py."""

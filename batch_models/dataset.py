@@ -1,0 +1,192 @@
+"""What batch models learn from: a snapshot of the interactions in time order, cut at points in time.
+
+Everything about a part of the snapshot is computed from that part alone. So nothing after a cut, not even the
+take-back of an earlier like, changes what is learnt before it.
+"""
+
+from array import array
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from schemas.events import INTERACTION_TYPES, NEGATIVE_TYPES, TYPE_CODES, InteractionType, strength
+from schemas.user_state import HISTORY_LENGTH
+
+ROWS_A_FETCH = 10_000
+RECENCY = 0.95
+"""Weight of a post in a user's history against the one after it. The API folds users in with the same number."""
+
+_MEASURED = np.isin(INTERACTION_TYPES, ("view", "rating"))
+_NEGATIVE = np.isin(INTERACTION_TYPES, tuple(NEGATIVE_TYPES))
+
+
+class Row(NamedTuple):
+    """One interaction; `at` in seconds since 1970."""
+
+    username: str
+    post_id: int
+    interaction_type: str
+    value: float
+    at: float
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Columns of n interactions in time order. Parts of a snapshot share `post_ids`, `servable` and `user_count`.
+
+    users, posts (n,): positions. types (n,): schemas.events.TYPE_CODES. values (n,). at (n,): seconds since 1970.
+    post_ids (p,): known posts and all posts with interactions, ascending. servable (p,): may be recommended.
+    """
+
+    users: NDArray[np.int32]
+    posts: NDArray[np.int32]
+    types: NDArray[np.uint8]
+    values: NDArray[np.float32]
+    at: NDArray[np.float64]
+    post_ids: NDArray[np.int64]
+    servable: NDArray[np.bool_]
+    user_count: int
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def part(self, start: int, stop: int) -> "Interactions":
+        """Interactions `start` to `stop` (not included)."""
+        rows = slice(start, stop)
+        return replace(
+            self, users=self.users[rows], posts=self.posts[rows], types=self.types[rows], values=self.values[rows],
+            at=self.at[rows],
+        )  # fmt: skip
+
+    def split(self, share: float) -> tuple["Interactions", "Interactions"]:
+        """Before and after the moment by which `share` of the interactions had happened; one moment is never cut."""
+        place = min(int(len(self) * share), len(self) - 1)
+        cut = int(np.searchsorted(self.at, self.at[place], side="left")) if len(self) else 0
+        return self.part(0, cut), self.part(cut, len(self))
+
+
+class Pairs(NamedTuple):
+    """Users and the posts they met, each pair once. last: position of the newest interaction; all columns (m,).
+
+    strengths: the largest of the pair (TencentRec's max rule); the smallest where a dislike stands, as that outweighs.
+    """
+
+    users: NDArray[np.int64]
+    posts: NDArray[np.int64]
+    strengths: NDArray[np.float64]
+    last: NDArray[np.int64]
+
+
+class Columns:
+    """Gathers rows in time order into columns, 25 bytes a row."""
+
+    def __init__(self) -> None:
+        self._users: dict[str, int] = {}
+        self._columns = array("i"), array("q"), array("B"), array("f"), array("d")
+
+    def extend(self, rows: Iterable[Row]) -> None:
+        users, posts, types, values, times = self._columns
+        for username, post_id, interaction_type, value, at in rows:
+            users.append(self._users.setdefault(username, len(self._users)))
+            posts.append(post_id)
+            types.append(TYPE_CODES[interaction_type])
+            values.append(value)
+            times.append(at)
+
+    def interactions(self, servable: Mapping[int, bool]) -> Interactions:
+        """`servable`: of each known post. When no post is known, every post that was met may be recommended."""
+        users, posts, types, values, times = self._columns
+        met = np.frombuffer(posts, np.int64) if posts else np.empty(0, np.int64)
+        post_ids = np.union1d(met, np.fromiter(servable, np.int64, len(servable)))
+        return Interactions(
+            users=np.array(users, np.int32), posts=np.searchsorted(post_ids, met).astype(np.int32),
+            types=np.array(types, np.uint8), values=np.array(values, np.float32), at=np.array(times, np.float64),
+            post_ids=post_ids, servable=np.array([servable.get(int(i), not servable) for i in post_ids], np.bool_),
+            user_count=len(self._users),
+        )  # fmt: skip
+
+
+async def snapshot(connection: Any) -> Interactions:
+    """Everything recorded up to now, as one consistent view of the database (an asyncpg connection)."""
+    columns = Columns()
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        servable = {row["id"]: row["servable"] for row in await connection.fetch("SELECT id, servable FROM posts")}
+        cursor = await connection.cursor(
+            "SELECT username, post_id, interaction_type, interaction_value, extract(epoch FROM occurred_at)::float8 "
+            "FROM interactions ORDER BY occurred_at, log_partition, log_offset, log_index"
+        )
+        while rows := await cursor.fetch(ROWS_A_FETCH):
+            columns.extend(Row(*row) for row in rows)
+    return columns.interactions(servable)
+
+
+def pairs(part: Interactions, weights: Mapping[InteractionType, float]) -> Pairs:
+    """The pairs of a part, with what was taken back in it left out."""
+    return _pairs(part, weights, np.flatnonzero(_standing(part)))
+
+
+def histories(part: Interactions, weights: Mapping[InteractionType, float]) -> sp.csr_matrix:
+    """(users, posts): RECENCY^q · strength over the distinct posts of a user's newest interactions, newest q = 0.
+
+    What the API computes from a user's state (a test compares them); dislikes are no part of a history.
+    """
+    rows = np.flatnonzero(_standing(part))
+    rows = rows[_rank_from_end(part.users[rows], rows) < HISTORY_LENGTH]
+    found = _pairs(part, weights, rows[~_NEGATIVE[part.types[rows]]])
+    values = RECENCY ** _rank_from_end(found.users, found.last) * found.strengths
+    matrix = sp.csr_matrix(
+        (values.astype(np.float32), (found.users, found.posts)), shape=(part.user_count, len(part.post_ids))
+    )
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def _pairs(part: Interactions, weights: Mapping[InteractionType, float], rows: NDArray[np.int64]) -> Pairs:
+    strengths = _strengths(part, weights)[rows]
+    keys, place = np.unique(part.users[rows] * np.int64(len(part.post_ids)) + part.posts[rows], return_inverse=True)
+    largest, smallest = np.full(len(keys), -np.inf), np.full(len(keys), np.inf)
+    last = np.zeros(len(keys), np.int64)
+    np.maximum.at(largest, place, strengths)
+    np.minimum.at(smallest, place, strengths)
+    np.maximum.at(last, place, rows)
+    users, posts = np.divmod(keys, len(part.post_ids))
+    return Pairs(users, posts, np.where(smallest < 0, smallest, largest), last)
+
+
+def _strengths(part: Interactions, weights: Mapping[InteractionType, float]) -> NDArray[np.float64]:
+    """(n,) schemas.events.strength of each; it is linear in the value up to a cap of 1 for views."""
+    unit = np.array([strength(name, 1.0, weights) for name in INTERACTION_TYPES])
+    measured = np.where(part.types == TYPE_CODES["view"], np.minimum(part.values, 1.0), part.values)
+    return unit[part.types] * np.where(_MEASURED[part.types], measured, 1.0)
+
+
+def _standing(part: Interactions) -> NDArray[np.bool_]:
+    """(n,) False for take-backs and for what they took back: the newest of that user, post and type before."""
+    standing = np.ones(len(part), np.bool_)
+    back = (part.values == 0) & ~_MEASURED[part.types]
+    if not back.any():
+        return standing
+    keys = (part.users * np.int64(len(part.post_ids)) + part.posts) * len(INTERACTION_TYPES) + part.types
+    open_rows: dict[int, list[int]] = {}
+    for row in np.flatnonzero(np.isin(keys, keys[back])):
+        stack = open_rows.setdefault(int(keys[row]), [])
+        if not back[row]:
+            stack.append(int(row))
+            continue
+        standing[row] = False
+        if stack:
+            standing[stack.pop()] = False
+    return standing
+
+
+def _rank_from_end(users: NDArray[Any], order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(m,) how many later entries (by `order`) the same user has."""
+    ranks = np.empty(len(users), np.int64)
+    by_user = np.lexsort((-order, users))
+    _, starts, counts = np.unique(users[by_user], return_index=True, return_counts=True)
+    ranks[by_user] = np.arange(len(users)) - np.repeat(starts, counts)
+    return ranks

@@ -1,0 +1,46 @@
+"""Publishing: a version's item vectors into Redis, then the pointer that makes them serve, then the announcement."""
+
+from aiokafka import AIOKafkaProducer
+from redis.asyncio import Redis
+
+from schemas import keys, topics
+from schemas.models import ModelVersion, decode_version, encode_version
+from schemas.settings import Settings
+
+SUPERSEDED_TTL_SECONDS = 3_600
+"""A reader that still holds the version before may read its chunks for an hour after it was replaced."""
+
+
+async def publish(settings: Settings, version: ModelVersion, chunks: list[bytes]) -> None:
+    """Makes `version` the one that serves. Readers see either all of it or the one before.
+
+    Raises SettingsError without an address, and what Redis and Kafka clients raise when they can't be reached.
+    """
+    async with Redis.from_url(settings.require("REDIS_URL"), socket_timeout=10, socket_connect_timeout=5) as redis:
+        before = await redis.get(keys.model_current(version.model))
+        for number, chunk in enumerate(chunks):
+            await redis.set(keys.model_chunk(version.model, version.version, number), chunk)
+        await redis.set(keys.model_current(version.model), encode_version(version))
+        if before is not None:
+            await _expire(redis, decode_version(before))
+    await _announce(settings, version)
+
+
+async def _expire(redis: Redis, superseded: ModelVersion) -> None:
+    """Bounds what Redis keeps, also when the registry's folder was lost in between."""
+    for number in range(superseded.chunks):
+        key = keys.model_chunk(superseded.model, superseded.version, number)
+        await redis.expire(key, SUPERSEDED_TTL_SECONDS)
+
+
+async def _announce(settings: Settings, version: ModelVersion) -> None:
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.require("KAFKA_BOOTSTRAP_SERVERS"),
+        acks="all",
+        enable_idempotence=settings.kafka_idempotence,
+    )
+    try:
+        await producer.start()
+        await producer.send_and_wait(topics.MODELS, encode_version(version), key=version.model.encode())
+    finally:
+        await producer.stop()

@@ -1,0 +1,209 @@
+"""Refresh: snapshot → train → evaluate on the later slice → compare with popularity → publish or refuse → announce."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from types import ModuleType
+from typing import Any
+
+import asyncpg
+import numpy as np
+import structlog
+from aiokafka.errors import KafkaError
+from numpy.typing import NDArray
+from redis.exceptions import RedisError
+
+from schemas.errors import ReelstreamError, ServiceUnavailable
+from schemas.models import ModelVersion, pack_vectors
+from schemas.settings import Settings
+
+from . import dataset, publish, registry, svd
+from .dataset import Interactions
+from .evaluate import Figures, Trial, fold_in
+
+log = structlog.get_logger()
+
+MODELS: dict[str, ModuleType] = {"svd": svd}
+"""Every batch model. A module has `choose` and `fit`, as in svd.py."""
+
+BEFORE = 0.9
+"""Share of the interactions, oldest first, that is trained on for the evaluation; the rest is the later slice."""
+ENOUGH_EVENTS = 500
+ENOUGH_USERS = 20
+LOCK = 0x7265656C
+"""PostgreSQL advisory lock held while training, whatever the model."""
+
+
+class Refused(ReelstreamError):
+    """A model is not published, and why."""
+
+
+class NotNow(Refused):
+    """There is too little to learn from, or another training is running: later it may go through."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model that may serve: vectors (posts, dim) learnt from everything, figures from before the split."""
+
+    vectors: NDArray[np.float32]
+    choice: dict[str, Any]
+    model: Figures
+    popularity: Figures
+    split_at: float
+
+    def metrics(self) -> dict[str, float]:
+        return {
+            "recall@10": self.model.recall, "ndcg@10": self.model.ndcg,
+            "popularity_recall@10": self.popularity.recall, "popularity_ndcg@10": self.popularity.ndcg,
+        }  # fmt: skip
+
+
+def run(settings: Settings, models: list[str], every_minutes: float | None) -> None:
+    """Refreshes models (all when none is named) once, or for ever with a pause between. SIGTERM ends it at once.
+
+    A refused model is a log line, not an error. Raises ReelstreamError for a name that is not a model and, when it
+    runs once, ServiceUnavailable when PostgreSQL, Redis or Kafka can't be reached.
+    """
+    if unknown := [name for name in models if name not in MODELS]:
+        raise ReelstreamError(f"{', '.join(unknown)}: no such model. There is: {', '.join(MODELS)}.")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Training sits in a thread that can't be interrupted. To leave in the middle is safe: a version appears whole
+        # or not at all, and PostgreSQL frees the lock.
+        signal.signal(number, lambda received, _: os._exit(128 + received))
+    names = models or list(MODELS)
+    if every_minutes is None:
+        for name in names:
+            asyncio.run(_refresh_once(settings, name))
+        return
+    while True:
+        for name in names:
+            try:
+                asyncio.run(_refresh_once(settings, name))
+            except ReelstreamError as error:
+                log.warning("refresh failed, the next one comes", model=name, minutes=every_minutes, reason=str(error))
+        time.sleep(every_minutes * 60)
+
+
+async def _refresh_once(settings: Settings, name: str) -> None:
+    try:
+        await refresh(settings, name)
+    except Refused as reason:
+        log.warning(str(reason), model=name)
+    except asyncpg.UndefinedTableError as error:
+        raise ReelstreamError(f"PostgreSQL lacks a table ({error}). Run `reelstream migrate` first.") from error
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, RedisError, KafkaError) as error:
+        raise ServiceUnavailable(
+            f"{name} could not be refreshed, as a service does not answer: {type(error).__name__}: {error}"
+        ) from error
+
+
+async def refresh(settings: Settings, name: str) -> ModelVersion:
+    """One model, from the record to the feed. Raises Refused when nothing is published."""
+    began = time.monotonic()
+    async with _alone(settings) as connection:
+        interactions = await dataset.snapshot(connection)
+        log.info("snapshot read", model=name, events=len(interactions), seconds=_since(began))
+
+        trained = await asyncio.to_thread(train, MODELS[name], name, interactions, settings)
+
+        version, card, content, chunks = _package(name, trained, interactions, settings, began)
+        folder = registry.save(settings.model_path, card, content)
+        await publish.publish(settings, version, chunks)
+    log.info(
+        f"{name} is published: {_comparison(trained.model, trained.popularity)}", model=name, version=version.version,
+        items=version.items, dim=version.dim, folder=str(folder), seconds=_since(began),
+    )  # fmt: skip
+    return version
+
+
+def train(model: ModuleType, name: str, interactions: Interactions, settings: Settings) -> Trained:
+    """Trains before a point in time, evaluates after it, and trains again on everything when that went well.
+
+    Raises NotNow when there is too little to learn from, Refused when popularity does as well.
+    """
+    weights = settings.interaction_weights
+    if len(interactions) < ENOUGH_EVENTS:
+        raise NotNow(f"{name} is not trained yet: {len(interactions)} interactions, {ENOUGH_EVENTS} are needed.")
+    before, after = interactions.split(BEFORE)
+    trial = Trial(before, after, weights)
+    if trial.users < ENOUGH_USERS:
+        raise NotNow(
+            f"{name} is not trained yet: {trial.users} users have a history and came back in the newest tenth of the "
+            f"interactions, {ENOUGH_USERS} are needed."
+        )
+    began = time.monotonic()
+    choice = model.choose(before, weights, settings.embedding_dim)
+    log.info("settings chosen on a slice before the evaluation", model=name, **asdict(choice), seconds=_since(began))
+
+    began = time.monotonic()
+    figures, popularity = trial.figures(fold_in(model.fit(before, weights, choice))), trial.popularity()
+    log.info("evaluated", model=name, users=figures.users, **_rounded(figures, popularity), seconds=_since(began))
+    if figures.recall <= popularity.recall:
+        raise Refused(f"{name} is refused: {_comparison(figures, popularity)}. What serves stays.")
+
+    began = time.monotonic()
+    vectors = model.fit(interactions, weights, choice)
+    log.info("trained on everything", model=name, seconds=_since(began))
+    return Trained(vectors, asdict(choice), figures, popularity, float(after.at[0]))
+
+
+def _package(
+    name: str, trained: Trained, interactions: Interactions, settings: Settings, began: float
+) -> tuple[ModelVersion, registry.Card, bytes, list[bytes]]:
+    """The version, its card, vectors.npz and the chunks for Redis, without posts that the model does not know."""
+    made = datetime.now(UTC)
+    known = trained.vectors.any(axis=1)
+    ids, vectors = interactions.post_ids[known], trained.vectors[known]
+    chunks = pack_vectors(ids, vectors)
+    content, digest = registry.pack(ids, vectors)
+    version = ModelVersion(
+        model=name, version=registry.version_id(made, digest), created_at=made.timestamp(),
+        dim=vectors.shape[1], items=len(ids), chunks=len(chunks), metrics=trained.metrics(),
+    )  # fmt: skip
+    first, last, split = (
+        datetime.fromtimestamp(float(at), UTC) for at in (interactions.at[0], interactions.at[-1], trained.split_at)
+    )
+    card = registry.Card(
+        version=version, digest=digest, trained_on="everything; the figures are of a model trained before split_at",
+        first_event_at=first, last_event_at=last, split_at=split, events=len(interactions),
+        users=interactions.user_count, choice=trained.choice, evaluated_users=trained.model.users,
+        settings={"embedding_dim": settings.embedding_dim, "interaction_weights": settings.interaction_weights},
+        seconds=_since(began),
+    )  # fmt: skip
+    return version, card, content, chunks
+
+
+@asynccontextmanager
+async def _alone(settings: Settings) -> AsyncIterator[Any]:
+    """A connection to PostgreSQL that holds the lock. Raises NotNow when another training does."""
+    connection = await asyncpg.connect(settings.require("DATABASE_URL"), timeout=10)
+    try:
+        if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
+            raise NotNow("Another training is running on this database: this one leaves it to that.")
+        yield connection
+    finally:
+        await connection.close()
+
+
+def _comparison(model: Figures, popularity: Figures) -> str:
+    return (
+        f"recall@10 {model.recall:.3f} against {popularity.recall:.3f} of popularity, "
+        f"NDCG@10 {model.ndcg:.3f} against {popularity.ndcg:.3f}, {model.users} users"
+    )
+
+
+def _rounded(model: Figures, popularity: Figures) -> dict[str, float]:
+    return {
+        "recall_at_10": round(model.recall, 4), "ndcg_at_10": round(model.ndcg, 4),
+        "popularity_recall_at_10": round(popularity.recall, 4), "popularity_ndcg_at_10": round(popularity.ndcg, 4),
+    }  # fmt: skip
+
+
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 2)

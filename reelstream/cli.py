@@ -1,0 +1,43 @@
+"""The `reelstream` command: one file a command, in reelstream/commands."""
+
+from typing import Annotated
+
+import typer
+
+from schemas.errors import ReelstreamError
+
+from . import logging
+from .commands import api, dead_letters, migrate, replay, status, topics, train, trending, up, worker
+
+app = typer.Typer(
+    help="A streaming recommender for short video: learns from every event, shows it in the next feed.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def set_up(verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False) -> None:
+    logging.set_up(verbose)
+
+
+app.command()(up.up)
+app.command()(status.status)
+app.command()(replay.replay)
+app.command()(trending.trending)
+app.add_typer(dead_letters.app, name="dead-letters")
+app.command()(train.train)
+app.command()(api.api)
+app.command()(worker.worker)
+app.command()(migrate.migrate)
+app.command()(topics.topics)
+
+
+def main() -> None:
+    """Runs the command. What reelstream raises on purpose is one sentence on stderr and exit status 1."""
+    try:
+        app()
+    except ReelstreamError as error:
+        typer.echo(f"reelstream: {error}", err=True)
+        raise SystemExit(1) from None

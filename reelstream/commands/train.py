@@ -1,0 +1,21 @@
+"""`reelstream train`: the batch models."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    models: Annotated[list[str] | None, typer.Argument(metavar="MODEL", help="Which models; all unless named.")] = None,
+    every: Annotated[
+        float | None, typer.Option(metavar="MINUTES", min=0.01, help="Train again and again, with this pause.")
+    ] = None,
+    data: Annotated[Path, typer.Option(help="State directory of a running `reelstream up`.")] = Path(".reelstream"),
+) -> None:
+    """Trains on what PostgreSQL has, compares with what serves, and publishes what is better."""
+    from batch_models.refresh import run
+
+    from ..addresses import load_settings
+
+    run(load_settings(data), models or [], every)

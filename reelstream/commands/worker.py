@@ -1,0 +1,38 @@
+"""`reelstream worker`: the stream processors."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class Role(StrEnum):
+    """learn: users and items into Redis. record: the event log into PostgreSQL. all: both, a process each."""
+
+    learn = "learn"
+    record = "record"
+    all = "all"
+
+
+def worker(
+    role: Annotated[
+        Role, typer.Option(help="learn: events into Redis; record: events into PostgreSQL; all: both.")
+    ] = Role.all,
+    slot: Annotated[
+        int, typer.Option(min=0, help="Number of this worker among those of its role; no two may share one.")
+    ] = 0,
+) -> None:
+    """Applies events from Kafka. Start more, each with a slot of its own, to share the partitions."""
+    from schemas.settings import Settings
+
+    settings = Settings.load()
+    if role is not Role.all:
+        from streams.worker import run
+
+        run(settings, role.value, slot)
+        return
+    import asyncio
+
+    from ..workers import run_all
+
+    asyncio.run(run_all(settings, slot, lambda line: typer.echo(line, err=True)))

@@ -1,0 +1,1 @@
+"""The embedded profile: broker, Valkey and PostgreSQL from wheels, run as children of `reelstream up`."""

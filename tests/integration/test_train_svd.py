@@ -1,0 +1,206 @@
+"""One batch model through the whole seam: rows in PostgreSQL in, a version in Redis, on disk and on Kafka out."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+import numpy as np
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from redis.asyncio import Redis
+
+from batch_models import refresh
+from schemas import keys, topics
+from schemas.migrate import migrate
+from schemas.models import ModelVersion, decode_version, unpack_vectors
+from schemas.settings import Settings
+
+EVENTS = 1600
+
+
+@pytest.fixture
+async def database(postgres: str) -> AsyncIterator[str]:
+    """An empty database of this test's own."""
+    connection = await asyncpg.connect(postgres)
+    name = f"train_{os.getpid()}_{random.randrange(10**9)}"
+    await connection.execute(f"CREATE DATABASE {name}")
+    url = f"{postgres.rsplit('/', 1)[0]}/{name}"
+    try:
+        await migrate(url)
+        yield url
+    finally:
+        await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await connection.close()
+
+
+@pytest.fixture
+async def settings(database: str, valkey: str, tansu: str, tmp_path: Path) -> AsyncIterator[Settings]:
+    address = f"{valkey.rsplit('/', 1)[0]}/11"
+    yield Settings(
+        _env_file=None, database_url=database, redis_url=address, kafka_bootstrap_servers=tansu,
+        kafka_idempotence=False, model_path=tmp_path / "models",
+    )  # fmt: skip
+    async with Redis.from_url(address) as redis:
+        async for key in redis.scan_iter(match=keys.model_chunk("svd", "*", 0).replace(":0", ":*")):
+            await redis.delete(key)
+        await redis.delete(keys.model_current("svd"))
+
+
+async def record(url: str, *, tastes: bool, events: int = EVENTS) -> None:
+    """Eighty users in four groups; with tastes each likes the twenty posts of its group, else all the low ids."""
+    draw, start = random.Random(5), datetime(2026, 11, 1, tzinfo=UTC)
+    rows = []
+    for number in range(events):
+        user = draw.randrange(80)
+        post = 1 + (user % 4) * 20 + draw.randrange(20) if tastes else 1 + int(80 * draw.random() ** 3)
+        at = start + timedelta(minutes=number)
+        rows.append((f"e{number}", f"u{user}", post, "like", 1.0, at, 0, number, 0))
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.copy_records_to_table(
+            "interactions", records=rows,
+            columns=["event_id", "username", "post_id", "interaction_type", "interaction_value", "occurred_at",
+                     "log_partition", "log_offset", "log_index"],
+        )  # fmt: skip
+        await connection.copy_records_to_table(
+            "posts", records=[(post, "", "", "", True, "{}") for post in range(1, 91)],
+            columns=["id", "title", "category", "author", "servable", "row"],
+        )  # fmt: skip
+    finally:
+        await connection.close()
+
+
+async def announced(bootstrap: str, version: str) -> ModelVersion:
+    """The message on `models` that announces the version, however many came before."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        partition = TopicPartition(topics.MODELS, 0)
+        consumer.assign([partition])
+        await consumer.seek_to_beginning(partition)
+        async for message in consumer:
+            found = decode_version(message.value)
+            if found.version == version:
+                assert message.key == b"svd"
+                return found
+    finally:
+        await consumer.stop()
+    raise AssertionError("the topic ended")
+
+
+async def test_rows_in_the_record_become_a_version_in_redis_on_disk_and_on_kafka(settings: Settings) -> None:
+    await record(settings.require("DATABASE_URL"), tastes=True)
+    version = await refresh.refresh(settings, "svd")
+
+    async with Redis.from_url(settings.require("REDIS_URL")) as redis:
+        current = await redis.get(keys.model_current("svd"))
+        assert decode_version(current) == version
+        chunks = [await redis.get(keys.model_chunk("svd", version.version, n)) for n in range(version.chunks)]
+    ids, vectors = unpack_vectors(chunks, version.dim)
+    assert ids.tolist() == list(range(1, 81))
+    same_group, other_group = vectors[0] @ vectors[1:20].T, vectors[0] @ vectors[20:].T
+    assert same_group.mean() > 10 * np.abs(other_group).mean()
+
+    folder = settings.model_path / "svd" / version.version
+    stored = np.load(folder / "vectors.npz", allow_pickle=False)
+    assert np.array_equal(stored["vectors"], vectors)
+    card = json.loads((folder / "card.json").read_text())
+    assert card["events"] == EVENTS
+    assert card["version"]["metrics"]["recall@10"] > card["version"]["metrics"]["popularity_recall@10"]
+    assert card["split_at"] < card["last_event_at"]
+
+    assert await announced(settings.require("KAFKA_BOOTSTRAP_SERVERS"), version.version) == version
+
+
+async def test_the_version_before_stays_readable_for_a_while_and_then_expires(settings: Settings) -> None:
+    await record(settings.require("DATABASE_URL"), tastes=True)
+    first, second = [await refresh.refresh(settings, "svd") for _ in range(2)]
+    async with Redis.from_url(settings.require("REDIS_URL")) as redis:
+        assert 0 < await redis.ttl(keys.model_chunk("svd", first.version, 0)) <= 3600
+        assert await redis.ttl(keys.model_chunk("svd", second.version, 0)) == -1
+        assert decode_version(await redis.get(keys.model_current("svd"))).version == second.version
+
+
+@pytest.mark.parametrize("case", ["no better than popularity", "too little"])
+async def test_a_refused_model_changes_nothing(settings: Settings, case: str) -> None:
+    many = case == "no better than popularity"
+    await record(settings.require("DATABASE_URL"), tastes=False, events=EVENTS if many else 40)
+    with pytest.raises(refresh.Refused, match="is refused" if many else "40 interactions, 500 are needed"):
+        await refresh.refresh(settings, "svd")
+    async with Redis.from_url(settings.require("REDIS_URL")) as redis:
+        assert await redis.get(keys.model_current("svd")) is None
+    assert not settings.model_path.exists()
+
+
+async def test_two_trainings_never_run_at_once(settings: Settings) -> None:
+    await record(settings.require("DATABASE_URL"), tastes=True)
+    other = await asyncpg.connect(settings.require("DATABASE_URL"))
+    try:
+        await other.execute("SELECT pg_advisory_lock($1)", refresh.LOCK)
+        with pytest.raises(refresh.NotNow, match="Another training is running"):
+            await refresh.refresh(settings, "svd")
+    finally:
+        await other.close()
+    await refresh.refresh(settings, "svd")
+
+
+PROGRAM = """
+import sys
+from batch_models.refresh import run
+from schemas.errors import ReelstreamError
+from schemas.settings import Settings
+try:
+    run(Settings(_env_file=None), [], float(sys.argv[1]) if len(sys.argv) > 1 else None)
+except ReelstreamError as error:
+    sys.exit(f"said: {error}")
+"""
+
+
+def environment(settings: Settings, **changes: str) -> dict[str, str]:
+    return {
+        **os.environ, "DATABASE_URL": settings.require("DATABASE_URL"), "REDIS_URL": settings.require("REDIS_URL"),
+        "KAFKA_BOOTSTRAP_SERVERS": settings.require("KAFKA_BOOTSTRAP_SERVERS"), "KAFKA_IDEMPOTENCE": "false",
+        "MODEL_PATH": str(settings.model_path), "PYTHONUNBUFFERED": "1", **changes,
+    }  # fmt: skip
+
+
+def test_the_loop_publishes_goes_on_and_ends_at_sigterm(settings: Settings) -> None:
+    asyncio.run(record(settings.require("DATABASE_URL"), tastes=True))
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "0.001"], env=environment(settings), stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        rounds = (line for line in iter(process.stdout.readline, "") if "svd is published: recall@10" in line)
+        assert next(rounds) != next(rounds)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 128 + signal.SIGTERM
+
+
+def test_a_service_that_is_away_is_a_sentence_once_and_a_line_in_the_loop(
+    settings: Settings, free_port: Callable[[], int]
+) -> None:  # fmt: skip
+    away = environment(settings, DATABASE_URL=f"postgresql://postgres@127.0.0.1:{free_port()}/postgres")
+    once = subprocess.run([sys.executable, "-c", PROGRAM], env=away, capture_output=True, text=True)
+    assert once.returncode == 1
+    assert "said: svd could not be refreshed, as a service does not answer" in once.stderr
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "0.0001"], env=away, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(2)]
+        process.kill()
+    assert all("refresh failed, the next one comes" in line for line in lines)
+
+
+def test_a_database_without_tables_says_what_to_run(postgres: str, settings: Settings) -> None:
+    bare = environment(settings, DATABASE_URL=f"{postgres.rsplit('/', 1)[0]}/template1")
+    once = subprocess.run([sys.executable, "-c", PROGRAM], env=bare, capture_output=True, text=True)
+    assert "Run `reelstream migrate` first" in once.stderr

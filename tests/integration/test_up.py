@@ -1,0 +1,230 @@
+"""`reelstream up` as a real process: it gets ready, guards its directory, heals, keeps its state, leaves nothing."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import sys
+from asyncio.subprocess import PIPE, STDOUT, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from reelstream.addresses import load_settings
+from reelstream.parts import heartbeats
+from schemas.heartbeat import Heartbeat
+
+pytestmark = pytest.mark.timeout(300)
+
+ADDRESSES = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "DATABASE_URL")
+COMMAND = [sys.executable, "-P", "-m", "reelstream"]
+
+
+class Up:
+    """A running `up`: its process, its state directory, what it has printed."""
+
+    def __init__(self, process: Process, data: Path) -> None:
+        self.process, self.data = process, data
+        self.lines: list[str] = []
+        self.url = ""
+
+    async def line(self, pattern: str) -> re.Match[str]:
+        """Reads on until a line matches as a whole."""
+        assert self.process.stdout is not None
+        while raw := await self.process.stdout.readline():
+            self.lines.append(raw.decode().rstrip("\n"))
+            if found := re.fullmatch(pattern, self.lines[-1]):
+                return found
+        raise AssertionError(f"`up` ended without a line like {pattern!r}:\n" + "\n".join(self.lines))
+
+    async def beat(self, role: str, other_than: int = 0) -> Heartbeat:
+        """The heartbeat of a worker that owns partitions and is not the process `other_than`."""
+        redis_url = load_settings(self.data).require("REDIS_URL")
+        while True:
+            for beat, _ in await heartbeats(redis_url):
+                if beat.role == role and beat.partitions and beat.pid != other_than:
+                    return beat
+            await asyncio.sleep(0.1)
+
+    async def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        await self.line("stopped; .*")
+        assert await self.process.wait() == 0
+
+
+def environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in ADDRESSES}
+
+
+def processes(data: Path) -> dict[int, str]:
+    """Living processes that belong to a state directory, by argument, environment or working directory.
+
+    By all three, as Valkey and PostgreSQL write their titles over their arguments and environment.
+    """
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (folder / "cmdline").read_bytes()
+            told = arguments + (folder / "environ").read_bytes() + os.readlink(folder / "cwd").encode()
+            zombie = (folder / "stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+        except OSError:
+            continue
+        if str(data).encode() in told and not zombie:
+            found[int(folder.name)] = arguments.decode(errors="replace").replace("\0", " ")
+    return found
+
+
+@asynccontextmanager
+async def running(data: Path, **variables: str) -> AsyncIterator[Up]:
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, "up", "--port", "0", "--data", str(data), "--no-train",
+        stdout=PIPE, stderr=STDOUT, cwd="/", env=environment() | {"STATE_OF_THIS_TEST": str(data)} | variables,
+    )  # fmt: skip
+    up = Up(process, data)
+    try:
+        up.url = (await up.line(r"ready (http://127\.0\.0\.1:\d+)"))[1]
+        yield up
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def run(*arguments: str, folder: Path) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, *arguments, stdout=PIPE, stderr=STDOUT, cwd=folder, env=environment()
+    )
+    output, _ = await process.communicate()
+    return process.returncode or 0, output.decode()
+
+
+async def likes(up: Up, post_id: int) -> int:
+    async with httpx.AsyncClient(base_url=up.url, trust_env=False) as client:
+        answer = await client.get(f"/api/v1/posts/{post_id}")
+    return int(answer.json()["counts"].get("like", 0)) if answer.status_code == 200 else 0
+
+
+async def until_liked(up: Up, post_id: int, times: int) -> None:
+    while await likes(up, post_id) < times:
+        await asyncio.sleep(0.05)
+
+
+async def post(up: Up, path: str, body: object) -> None:
+    async with httpx.AsyncClient(base_url=up.url, trust_env=False, timeout=20) as client:
+        answer = await client.post(path, json=body)
+    assert answer.status_code == 202, answer.text
+
+
+async def send(up: Up, topic: str, value: bytes) -> None:
+    """As another system would, straight to Kafka."""
+    servers = load_settings(up.data).require("KAFKA_BOOTSTRAP_SERVERS")
+    async with AIOKafkaProducer(bootstrap_servers=servers, enable_idempotence=False) as producer:
+        await producer.send_and_wait(topic, value, key=b"ann")
+
+
+async def until_says(up: Up, *command: str, word: str) -> str:
+    """Runs a command again and again until its output has the word."""
+    while word not in (output := (await run(*command, "--data", str(up.data), folder=up.data))[1]):
+        await asyncio.sleep(0.1)
+    return output
+
+
+def like(username: str, post_id: int) -> dict[str, object]:
+    return {"username": username, "post_id": post_id, "interaction_type": "like"}
+
+
+async def test_up_runs_guards_its_directory_heals_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    data = tmp_path / "state"
+    async with running(data) as up:
+        steps = [line.split()[0] for line in up.lines[:-1]]
+        assert steps == ["broker", "valkey", "postgres", "migrations", "topics", "workers", "api"]
+
+        status, said = await run("up", "--port", "0", "--data", str(data), folder=tmp_path)
+        assert status == 1
+        assert f"pid {up.process.pid}" in said
+        assert "Traceback" not in said
+
+        port = up.url.rsplit(":", 1)[1]
+        status, said = await run("up", "--port", port, "--data", str(tmp_path / "other"), folder=tmp_path)
+        assert status == 1
+        assert port in said
+        assert "--port" in said
+        assert "Traceback" not in said
+
+        status, said = await run("status", "--json", "--data", str(data), folder=tmp_path)
+        assert status == 0
+        shown = json.loads(said)
+        assert shown["parts"] == {"kafka": "up", "redis": "up", "postgresql": "up", "api": "up"}
+        assert {worker["role"] for worker in shown["workers"]} == {"learn", "record"}
+
+        killed = (await up.beat("record")).pid
+        os.kill(killed, signal.SIGKILL)
+        await up.line(r"worker-record was killed by SIGKILL; starting it again in 0\.5 s")
+        assert (await up.beat("record", other_than=killed)).pid != killed
+
+        await up.stop()
+    assert processes(data) == {}
+
+
+async def test_events_count_once_each_over_a_stop_and_a_start(tmp_path: Path) -> None:
+    data = tmp_path / "state"
+    async with running(data) as up:
+        await post(up, "/api/v1/posts", [{"id": 7, "title": "seven"}])
+        await post(up, "/api/v1/interactions", [like(f"user{n}", 7) for n in range(20)])
+        await up.stop()  # at once: what was acknowledged must be applied before the broker forgets it
+    async with running(data) as up:
+        await until_liked(up, 7, 20)
+        await post(up, "/api/v1/interactions", [like(f"new{n}", 7) for n in range(5)])
+        await until_liked(up, 7, 25)
+        assert await likes(up, 7) == 25
+        await up.stop()
+    assert processes(data) == {}
+
+
+async def test_a_killed_broker_comes_back_and_events_flow_again(tmp_path: Path) -> None:
+    data = tmp_path / "state"
+    async with running(data) as up:
+        await post(up, "/api/v1/posts", [{"id": 7, "title": "seven"}])
+        await post(up, "/api/v1/interactions", [like("ann", 7)])
+        await until_liked(up, 7, 1)
+        await send(up, "interactions", b'{"username": "ann"}')
+        assert "Object missing required field `post_id`" in await until_says(up, "dead-letters", "list", word="missing")
+        assert "│ 7 " in await until_says(up, "trending", word=" 7 ")
+        worker = (await up.beat("learn")).pid
+        [broker] = [pid for pid, command in processes(data).items() if "memory://tansu/" in command]
+        os.kill(broker, signal.SIGKILL)
+        await up.line("broker was killed by SIGKILL; .*")
+        await up.line("broker: its log is in memory, .*")
+        await up.beat("learn", other_than=worker)
+        await post(up, "/api/v1/interactions", [like("bob", 7)])
+        await until_liked(up, 7, 2)
+        await up.stop()
+    assert processes(data) == {}
+
+
+async def test_a_service_whose_address_is_set_is_used_and_a_killed_up_takes_its_children_with_it(
+    tmp_path: Path, valkey: str
+) -> None:
+    data = tmp_path / "state"
+    async with running(data, REDIS_URL=valkey.replace("/0", "/9")) as up:
+        assert any(re.fullmatch(r" +valkey .* as REDIS_URL says", line) for line in up.lines)
+        commands = " ".join(processes(data).values())
+        assert "valkey-server" not in commands
+        for part in ("memory://tansu/", "postgres", "--role learn", "--role record", "reelstream api"):
+            assert part in commands
+        up.process.kill()
+    while processes(data):
+        await asyncio.sleep(0.05)
+    while answers(int(up.url.rsplit(":", 1)[1])):
+        await asyncio.sleep(0.05)
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,217 @@
+"""Every stage of the feed on a small catalogue, in arrays."""
+
+import itertools
+import math
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from api.catalogue import NEIGHBOURS, Catalogue
+from api.filters.category import Category
+from api.filters.excluded import Excluded
+from api.filters.seen import Seen
+from api.filters.unavailable import Unavailable
+from api.models import ItemVectors, Models
+from api.scorers.blend import Blend
+from api.selector.top import Top
+from api.sources.co_visitation import CoVisitation
+from api.sources.fresh import Fresh
+from api.sources.popular import Popular
+from api.sources.svd import Svd
+from api.sources.trending import Trending
+from api.stages import ABSENT, Candidates, Query, Retrieved
+from schemas.item_state import ItemState, Neighbours
+from schemas.models import ModelVersion
+from schemas.posts import decode_post
+from schemas.settings import Settings
+from schemas.user_state import UserState
+
+NOW = 1_800_000_000.0
+SETTINGS = Settings(redis_url="redis://127.0.0.1:1/0", kafka_bootstrap_servers="127.0.0.1:1")
+
+
+def catalogue_of(*ids: int, **fields: object) -> Catalogue:
+    catalogue = Catalogue(capacity=2)
+    for post_id in ids:
+        catalogue.set_row(post_id, decode_post(msgspec.json.encode({"id": post_id, **fields})))
+    return catalogue
+
+
+def query_on(catalogue: Catalogue, **fields: object) -> Query:
+    return Query(username="u", now=NOW, catalogue=catalogue, **fields)
+
+
+def ids_and_scores(query: Query, found: Retrieved) -> dict[int, float]:
+    return dict(zip(query.catalogue.ids[found.slots].tolist(), found.scores.tolist(), strict=True))
+
+
+def test_a_catalogue_keeps_everything_while_it_grows() -> None:
+    catalogue = catalogue_of(*range(1, 100), category="A")
+    catalogue.set_state(50, ItemState(decayed=[1.0, 2.0, 3.0], at=NOW, strength=4.0))
+    assert catalogue.size == 99
+    assert catalogue.ids[: catalogue.size].tolist() == list(range(1, 100))
+    assert catalogue.decayed[catalogue.slots[50]].tolist() == [1.0, 2.0, 3.0]
+    assert (catalogue.neighbour_slots[: catalogue.size] == -1).all()
+    assert catalogue.count_posts() == 99
+
+
+def test_a_neighbour_without_a_row_resolves_once_the_row_comes() -> None:
+    catalogue = catalogue_of(1)
+    catalogue.set_neighbours(1, Neighbours({7: 5.0, 8: 9.0}))
+    slots = catalogue.neighbour_slots[0]
+    assert catalogue.ids[slots[:2]].tolist() == [8, 7]
+    assert slots[2:].tolist() == [-1] * (NEIGHBOURS - 2)
+    assert not catalogue.servable[slots[:2]].any()
+    catalogue.set_row(8, decode_post(b'{"id":8}'))
+    assert catalogue.servable[slots[:2]].tolist() == [True, False]
+
+
+def test_a_deleted_post_is_not_servable_and_its_slot_stays() -> None:
+    catalogue = catalogue_of(1, 2)
+    catalogue.set_row(1, None)
+    assert catalogue.post(1) is None
+    assert catalogue.servable[:2].tolist() == [False, True]
+
+
+async def test_co_visitation_finds_neighbours_of_the_history() -> None:
+    catalogue = catalogue_of(1, 2, 3, 4)
+    catalogue.set_neighbours(1, Neighbours({3: 8e6, 4: 4e6}))
+    query = query_on(catalogue, history=np.array([catalogue.slots[1]]))
+    found = ids_and_scores(query, await CoVisitation().retrieve(query))
+    assert set(found) == {3, 4}
+    assert found[3] == pytest.approx(2 * found[4])
+
+
+async def test_co_visitation_finds_nothing_for_a_user_without_history() -> None:
+    query = query_on(catalogue_of(1, 2))
+    assert len((await CoVisitation().retrieve(query)).slots) == 0
+
+
+async def test_trending_and_popular_weigh_recent_and_lasting_interest() -> None:
+    catalogue = catalogue_of(1, 2, 3)
+    catalogue.set_state(1, ItemState(decayed=[0.0, 4.0, 4.0], at=NOW))
+    catalogue.set_state(2, ItemState(decayed=[0.0, 6.0, 6.0], at=NOW - 2 * 86_400))
+    query = query_on(catalogue)
+    assert ids_and_scores(query, await Trending().retrieve(query)) == pytest.approx({1: 4.0, 2: 1.5})
+    assert ids_and_scores(query, await Popular().retrieve(query)) == pytest.approx({1: 4.0, 2: 6 * 2 ** (-2 / 7)})
+
+
+async def test_fresh_orders_by_age_and_leaves_out_posts_without_a_date() -> None:
+    catalogue = catalogue_of(9)
+    for post_id, days in ((1, 7.0), (2, 0.0), (3, -5.0)):
+        row = {"id": post_id, "created_at": (NOW - days * 86_400) * 1000}
+        catalogue.set_row(post_id, decode_post(msgspec.json.encode(row)))
+    query = query_on(catalogue)
+    assert ids_and_scores(query, await Fresh().retrieve(query)) == pytest.approx({1: 0.5, 2: 1.0, 3: 1.0})
+
+
+def svd_of(vectors: dict[int, list[float]]) -> Svd:
+    models = Models(SETTINGS, redis=None)  # type: ignore[arg-type]
+    dim = len(next(iter(vectors.values())))
+    version = ModelVersion(model="svd", version="1", created_at=NOW, dim=dim, items=len(vectors), chunks=1, metrics={})
+    matrix = np.array(list(vectors.values()), np.float32)
+    models.vectors = {"svd": ItemVectors(version, np.array(list(vectors)), matrix)}
+    return Svd(models)
+
+
+async def test_svd_folds_in_the_history_by_recency_and_strength() -> None:
+    catalogue = catalogue_of(1, 2, 3, 4, 5)
+    svd = svd_of({3: [1.0, 0.0], 1: [1.0, 0.0], 2: [0.0, 1.0], 4: [0.0, 1.0]})
+    query = query_on(catalogue, history=np.array([0, 1, 4]), strengths=np.array([3.0, 1.0, 9.0]))
+    found = ids_and_scores(query, await svd.retrieve(query))
+    total = 3.0 + 0.95
+    assert found == pytest.approx({1: 3 / total, 3: 3 / total, 2: 0.95 / total, 4: 0.95 / total}, rel=1e-5)
+
+
+async def test_svd_follows_a_catalogue_that_grows_and_finds_nothing_without_strength() -> None:
+    catalogue = catalogue_of(1)
+    svd = svd_of({1: [1.0, 0.0], 8: [0.5, 0.0]})
+    query = query_on(catalogue, history=np.array([0]), strengths=np.array([1.0]))
+    assert ids_and_scores(query, await svd.retrieve(query)) == {1: 1.0}
+    catalogue.set_row(8, decode_post(b'{"id":8}'))
+    assert ids_and_scores(query, await svd.retrieve(query)) == {1: 1.0, 8: 0.5}
+    query.strengths = np.array([-5.0])
+    assert len((await svd.retrieve(query)).slots) == 0
+
+
+def test_unavailable_drops_locked_hidden_deleted_and_unknown_posts() -> None:
+    catalogue = catalogue_of(1, 2)
+    catalogue.set_row(3, decode_post(b'{"id":3,"is_locked":true}'))
+    catalogue.set_row(4, decode_post(b'{"id":4,"is_available_in_public_feed":false}'))
+    catalogue.set_row(2, None)
+    catalogue.slot(5)
+    assert Unavailable().keep(query_on(catalogue), np.arange(5)).tolist() == [True, False, False, False, False]
+
+
+def test_seen_and_excluded_drop_what_the_user_met_and_turned_down() -> None:
+    state = UserState(seen={2: None, 99: None}, excluded={3: None})
+    query = query_on(catalogue_of(1, 2, 3), state=state)
+    assert Seen().keep(query, np.arange(3)).tolist() == [True, False, True]
+    assert Excluded().keep(query, np.arange(3)).tolist() == [True, True, False]
+    assert Seen().keep(query, np.array([1])).tolist() == [False]
+
+
+def test_category_drops_others_only_when_one_is_named() -> None:
+    catalogue = catalogue_of(1, category="A")
+    catalogue.set_row(2, decode_post(b'{"id":2,"category":{"id":4,"name":"b"}}'))
+    keep = Category().keep
+    assert keep(query_on(catalogue), np.arange(2)).tolist() == [True, True]
+    assert keep(query_on(catalogue, category=catalogue.category_codes["b"]), np.arange(2)).tolist() == [False, True]
+    assert keep(query_on(catalogue, category=-1), np.arange(2)).tolist() == [False, False]
+
+
+def candidates_of(scores: list[list[float]], personal: list[bool]) -> Candidates:
+    matrix = np.array(scores)
+    order = np.argsort(np.argsort(-matrix, axis=0, kind="stable"), axis=0)
+    names = [f"source{number}" for number in range(matrix.shape[1])]
+    return Candidates(np.arange(len(matrix)), names, np.array(personal), matrix, np.where(matrix > 0, order, ABSENT))
+
+
+def test_blend_ranks_what_several_sources_have_above_what_one_has() -> None:
+    candidates = candidates_of([[5.0, 5.0], [5.0, 0.0], [0.0, 1.0]], [True, False])
+    scores = Blend(SETTINGS).score(query_on(catalogue_of(1, 2, 3)), candidates, np.zeros(3))
+    assert scores.argmax() == 0
+    assert np.isfinite(scores).all()
+
+
+def test_blend_gives_the_best_of_a_source_v_0_and_r_1() -> None:
+    candidates = candidates_of([[7.0]], [True])
+    scores = Blend(SETTINGS).score(query_on(catalogue_of(1)), candidates, np.zeros(1))
+    assert scores.tolist() == pytest.approx([0.1])
+
+
+def test_blend_fades_impersonal_sources_smoothly_as_the_history_grows() -> None:
+    candidates = candidates_of([[1.0, 1.0]], [True, False])
+    weights = [
+        Blend(SETTINGS).weights(query_on(catalogue_of(1), state=UserState(events=events)), candidates).tolist()
+        for events in range(50)
+    ]
+    fading = [impersonal for _, impersonal in weights]
+    assert all(personal == 0.1 for personal, _ in weights)
+    assert fading[0] == 0.1
+    assert fading[SETTINGS.cold_start_threshold] == 0.05
+    assert all(0 < before - after < 0.02 for before, after in itertools.pairwise(fading))
+
+
+def test_top_breaks_ties_by_post_id_and_sinks_what_is_not_a_number() -> None:
+    catalogue = catalogue_of(30, 20, 10, 5)
+    candidates = candidates_of([[1.0]] * 4, [True])
+    order = Top().order(query_on(catalogue), candidates, np.array([1.0, 1.0, math.nan, 2.0]))
+    assert catalogue.ids[order].tolist() == [5, 20, 30, 10]
+
+
+@pytest.mark.parametrize("stage", ["sources", "filters", "scorers", "selector", "query_hydrators", "side_effects"])
+def test_every_part_on_disk_is_listed_in_the_pipeline(stage: str) -> None:
+    root = Path(__file__).parents[2] / "api"
+    listed = (root / "pipelines.py").read_text()
+    for file in (root / stage).glob("[!_]*.py"):
+        assert f"from .{stage}.{file.stem} import" in listed, f"list {file.name} in api/pipelines.py, feed_pipeline"
+
+
+def test_every_route_on_disk_is_listed_in_the_app() -> None:
+    root = Path(__file__).parents[2] / "api"
+    listed = (root / "app.py").read_text()
+    for file in (root / "routes").glob("[!_]*.py"):
+        assert f"from .routes.{file.stem} import" in listed, f"list the routes of {file.name} in api/app.py, ROUTES"
