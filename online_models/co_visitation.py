@@ -74,15 +74,20 @@ class CoVisitation(base.Base):  # type: ignore[misc]
             gain *= BACKWARD
             for rank, before in zip(_RANK, context, strict=False):
                 row[before] = row.get(before, 0.0) + gain * rank
-            self._prune(row)
+            if len(row) > self.keep + SLACK:
+                self._prune(row)
 
     def learn_follow(self, post_id: int, rows: Sequence[int], ranks: Sequence[int], gain: float, at: float) -> None:
         """The half that changes the rows of the posts before; `ranks[k]` is the place of `rows[k]` in the context."""
         gain *= growth(at)
+        most = self.keep + SLACK
         for before, rank in zip(rows, ranks, strict=True):
-            row = self.rows.setdefault(before, {})
+            row = self.rows.get(before)
+            if row is None:
+                row = self.rows[before] = {}
             row[post_id] = row.get(post_id, 0.0) + gain * _RANK[rank]
-            self._prune(row)
+            if len(row) > most:
+                self._prune(row)
 
     def rank(self, history: Sequence[int], at: float) -> list[int]:
         """All posts with any evidence, best first, for a user whose last posts are `history`, newest first."""
@@ -97,9 +102,8 @@ class CoVisitation(base.Base):  # type: ignore[misc]
         return sorted(scores, key=lambda post_id: (-scores[post_id], post_id))
 
     def _prune(self, row: dict[int, float]) -> None:
-        if len(row) > self.keep + SLACK:
-            for _, post_id in sorted(zip(row.values(), row, strict=True))[: len(row) - self.keep]:
-                del row[post_id]
+        for _, post_id in sorted(zip(row.values(), row, strict=True))[: len(row) - self.keep]:
+            del row[post_id]
 
 
 def score_posts(

@@ -1,7 +1,5 @@
 """What stage 2 keeps of a post, as two Redis values: its counters and its neighbours."""
 
-from array import array
-
 import msgspec
 
 from .errors import ReelstreamError
@@ -32,9 +30,7 @@ class ItemState(msgspec.Struct):
         return {INTERACTION_TYPES[code]: count for code, count in sorted(self.counts.items())}
 
     def encode(self) -> bytes:
-        return _encoder.encode(
-            (FORMAT, self.counts, self.decayed, self.at, self.strength, self.category, self.known)
-        )  # fmt: skip
+        return _encoder.encode((FORMAT, self.counts, self.decayed, self.at, self.strength, self.category, self.known))
 
     @classmethod
     def decode(cls, payload: bytes | None) -> "ItemState":
@@ -52,18 +48,17 @@ class Neighbours(msgspec.Struct):
     weights: dict[int, float] = msgspec.field(default_factory=dict)
 
     def encode(self) -> bytes:
-        """16 bytes a neighbour: id and weight, in double precision as forward decay spans many powers of two."""
-        ids, weights = array("q", self.weights), array("d", self.weights.values())
-        return _encoder.encode((FORMAT, ids.tobytes(), weights.tobytes()))
+        """12 to 18 bytes a neighbour: id and weight, in double precision as forward decay spans many powers of two."""
+        return _encoder.encode((FORMAT, self.weights))
 
     @classmethod
     def decode(cls, payload: bytes | None) -> "Neighbours":
         """None is a post without neighbours. Raises ReelstreamError for a format of another version."""
         if payload is None:
             return cls()
-        version, ids, weights = _neighbours_decoder.decode(payload)
+        version, weights = _neighbours_decoder.decode(payload)
         _check(version, "neighbours")
-        return cls(dict(zip(array("q", ids), array("d", weights), strict=True)))
+        return cls(weights)
 
 
 def _check(version: int, what: str) -> None:
@@ -73,4 +68,4 @@ def _check(version: int, what: str) -> None:
 
 _encoder = msgspec.msgpack.Encoder()
 _state_decoder = msgspec.msgpack.Decoder(tuple[int, dict[int, int], list[float], float, float, str, bool])
-_neighbours_decoder = msgspec.msgpack.Decoder(tuple[int, bytes, bytes])
+_neighbours_decoder = msgspec.msgpack.Decoder(tuple[int, dict[int, float]])

@@ -85,5 +85,5 @@ def model_current(model: str) -> str:
 
 
 def model_chunk(model: str, version: str, chunk: int) -> str:
-    """Item vectors of a version, in chunks (schemas.models). Deleted two versions later."""
+    """Item vectors of a version, in chunks (schemas.models). A replaced version expires an hour later."""
     return f"{PREFIX}{{m:{model}}}:v:{version}:{chunk}"

@@ -9,7 +9,7 @@ import msgspec
 from .posts import Post
 
 
-class Touch(msgspec.Struct, array_like=True, tag="t"):
+class Touch(msgspec.Struct, array_like=True, tag="t", gc=False):
     """A user interacted with `post_id`.
 
     delta: +1, or -1 for a take-back. weight: signed strength (schemas.events.strength).
@@ -28,7 +28,7 @@ class Touch(msgspec.Struct, array_like=True, tag="t"):
     context: list[int]
 
 
-class Follow(msgspec.Struct, array_like=True, tag="f"):
+class Follow(msgspec.Struct, array_like=True, tag="f", gc=False):
     """`post_id` came after each of `rows` in a user's history; `ranks[k]` is how many posts lie between."""
 
     offset: int

@@ -1,6 +1,5 @@
 """What stage 1 keeps of a user, as one Redis value: history, seen set, exclusions, reactions."""
 
-from array import array
 from typing import NamedTuple
 
 import msgspec
@@ -48,39 +47,24 @@ class UserState(msgspec.Struct):
     events: int = 0
 
     def encode(self) -> bytes:
-        """Packs the state: columns of fixed width behind a format byte, 21 bytes an event and 8 a set member."""
-        times, posts, types, values = zip(*self.history, strict=True) if self.history else ((), (), (), ())
+        """Packs the state as msgpack: about 19 bytes an event, 3 to 9 a set member. A format number comes first."""
         return _encoder.encode(
-            (
-                FORMAT, self.events, array("q", times).tobytes(), array("q", posts).tobytes(), bytes(types),
-                array("i", values).tobytes(),
-                array("q", self.seen).tobytes(), array("q", self.excluded).tobytes(),
-                array("q", self.reactions).tobytes(), array("H", self.reactions.values()).tobytes(),
-            )
-        )  # fmt: skip
+            (FORMAT, self.events, self.history, list(self.seen), list(self.excluded), self.reactions)
+        )
 
     @classmethod
     def decode(cls, payload: bytes | None) -> "UserState":
         """Unpacks a state; None is a user nobody has met. Raises ReelstreamError for a format of another version."""
         if payload is None:
             return cls()
-        (version, events, *columns) = _decoder.decode(payload)
+        version, events, history, seen, excluded, reactions = _decoder.decode(payload)
         if version != FORMAT:
             raise ReelstreamError(f"user state has format {version}, this version reads {FORMAT}: run a rebuild")
-        times, posts, types, values, seen, excluded, reactions, counts = (
-            array(code, column) for code, column in zip("qqBiqqqH", columns, strict=True)
-        )
-        return cls(
-            history=list(map(HistoryEvent, times, posts, types, values)),
-            seen=dict.fromkeys(seen),
-            excluded=dict.fromkeys(excluded),
-            reactions=dict(zip(reactions, counts, strict=True)),
-            events=events,
-        )
+        return cls(history, dict.fromkeys(seen), dict.fromkeys(excluded), reactions, events)
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(tuple[int, int, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes])
+_decoder = msgspec.msgpack.Decoder(tuple[int, int, list[HistoryEvent], list[int], list[int], dict[int, int]])
 
 
 def reaction_key(post_id: int, type_code: int) -> int:

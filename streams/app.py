@@ -11,10 +11,15 @@
 | record | posts, users  | CatalogueLogAgent | PostgreSQL                                            |
 """
 
+import os
+import threading
+from collections.abc import Iterable
+
 import faust
 import structlog
 from aiokafka.errors import KafkaError
 from faust.types import TP
+from mode.types import ServiceT
 from redis.exceptions import RedisError
 
 from schemas import heartbeat, topics
@@ -32,7 +37,7 @@ from .transport import transport_class
 from .trending import TrendingPublisher
 from .users import UsersAgent
 
-ROLES = ("learn", "record")
+STOP_SECONDS = 20.0
 log = structlog.get_logger()
 
 
@@ -41,9 +46,27 @@ class WorkerApp(faust.App):
 
     services: Services
 
+    def _create_directories(self) -> None:
+        """Faust would make a folder for tables in the working directory; there are no tables."""
+
+    def on_init_dependencies(self) -> Iterable[ServiceT]:
+        """Without Faust's own bookkeeping of every message: the heartbeat tells what is asked for."""
+        dependencies: Iterable[ServiceT] = super().on_init_dependencies()
+        self.sensors.remove(self.monitor)
+        return dependencies
+
     async def on_start(self) -> None:
         await self.services.start()
+        log.info("worker starts", group=self.conf.id, slot=self.conf.consumer_group_instance_id)
         await super().on_start()
+
+    async def on_stop(self) -> None:
+        # A stop waits for what is in flight; with Redis or Kafka away it would wait for ever. What was not
+        # acknowledged is delivered again, so leaving in the middle is safe.
+        leaving = threading.Timer(STOP_SECONDS, os._exit, [1])
+        leaving.daemon = True
+        leaving.start()
+        await super().on_stop()
 
     async def on_shutdown(self) -> None:
         await super().on_shutdown()
@@ -59,7 +82,7 @@ def create_app(settings: Settings, role: str, slot: int) -> WorkerApp:
         broker=[f"kafka://{server}" for server in servers],
         store="memory://",
         processing_guarantee="at_least_once",
-        broker_session_timeout=10,
+        broker_session_timeout=6,  # the least that Kafka takes; a killed worker's partitions idle that long
         broker_heartbeat_interval=2,
         broker_rebalance_timeout=10,
         broker_request_timeout=30,

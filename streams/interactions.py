@@ -41,13 +41,16 @@ class InteractionsAgent:
         applied = shard.applied(self._services.log_ids[INTERACTIONS])
         part: list[tuple[Record, list[ReadEvent]]] = []
         outgoing: list[Outgoing] = []
+        count = 0
         for record in records:
             if record.offset <= applied:
                 continue
-            part.append((record, self._read(record, outgoing)))
-            if sum(len(events) for _, events in part) >= MOST_EVENTS:
+            events = self._read(record, outgoing)
+            part.append((record, events))
+            count += len(events)
+            if count >= MOST_EVENTS:
                 await self._apply_part(partition, shard, part, outgoing)
-                part, outgoing = [], []
+                part, outgoing, count = [], [], 0
         if part:
             await self._apply_part(partition, shard, part, outgoing)
         self._services.progress.done(records)

@@ -21,6 +21,8 @@ MOST_ITEMS = 20_000
 MOST_CATEGORIES = 256
 TOP = 500
 """Posts kept in a trending set."""
+MOST_IN_MSET = 2_000
+"""Keys and values; Lua's unpack takes some 8,000."""
 MOST_CHANGES = 4_096
 """Entries of the change stream; a mirror that is further behind loads everything again."""
 
@@ -76,14 +78,12 @@ class ItemShard:
         commands: list[Command] = []
         for post_id, post in self._rows.items():
             commands += self._row_commands(post_id, post)
+        items, rows = self.counters.items, self.co_visitation.rows
         for post_id in touched:
-            item = self.counters.items[post_id]
-            item.strength = self.co_visitation.strengths.get(post_id, 0.0)
-            commands.append(("SET", keys.item_state(tag, post_id), item.encode(), *self._lifetime(item)))
-        for post_id in followed:
-            neighbours = Neighbours(self.co_visitation.rows[post_id])
-            lifetime = self._lifetime(self.counters.items[post_id])
-            commands.append(("SET", keys.neighbours(tag, post_id), neighbours.encode(), *lifetime))
+            items[post_id].strength = self.co_visitation.strengths.get(post_id, 0.0)
+        values = [(post_id, keys.item_state(tag, post_id), items[post_id].encode()) for post_id in touched]
+        values += [(post_id, keys.neighbours(tag, post_id), Neighbours(rows[post_id]).encode()) for post_id in followed]
+        commands += self._set_commands(values)
         commands += self._trending_commands(touched)
         changes = {"rows": self._rows, "states": touched, "neighbours": followed}
         fields = [part for name, ids in changes.items() if ids for part in (name, array("q", ids).tobytes())]
@@ -137,9 +137,20 @@ class ItemShard:
         self._categories.add(category)
         return ALL, category
 
-    @staticmethod
-    def _lifetime(item: ItemState) -> tuple[str | int, ...]:
-        return () if item.known else ("EX", keys.UNKNOWN_ITEM_TTL_SECONDS)
+    def _set_commands(self, values: list[tuple[int, str, bytes]]) -> list[Command]:
+        """Known posts in MSETs, as packing a SET of its own costs redis-py twice as much; the others with a TTL."""
+        items = self.counters.items
+        commands: list[Command] = [
+            ("SET", key, value, "EX", keys.UNKNOWN_ITEM_TTL_SECONDS)
+            for post_id, key, value in values
+            if not items[post_id].known
+        ]
+        known: list[str | bytes] = []
+        for post_id, key, value in values:
+            if items[post_id].known:
+                known += (key, value)
+        commands += [("MSET", *known[at : at + MOST_IN_MSET]) for at in range(0, len(known), MOST_IN_MSET)]
+        return commands
 
     def _evict(self) -> None:
         items = self.counters.items

@@ -4,6 +4,8 @@ A signal carries the place of its event in the log it was read from. The highest
 partition, in the transaction that applied it, so that what stage 1 sends again after a crash changes nothing.
 """
 
+import asyncio
+
 import msgspec
 
 from schemas import signals
@@ -16,6 +18,9 @@ from .batches import Record
 from .item_shard import ItemShard
 from .producing import dead_letter, send_in_order
 from .services import Services
+
+SIGNALS_AT_ONCE = 1_000
+"""Between two turns of the event loop: about 10 ms."""
 
 
 class ItemsAgent:
@@ -41,8 +46,11 @@ class ItemsAgent:
                 services.progress.counters["dead_letters"] += 1
                 letter = dead_letter(record, 0, ContractError(f"not an item signal: {error}"))
                 await send_in_order(services.producer, [letter])
-        await shard.load_items(_posts_of(told))
-        touched, followed = _learn(shard, told)
+        touched, followed = _changed_by(told)
+        await shard.load_items(touched | followed)
+        for start in range(0, len(told), SIGNALS_AT_ONCE):
+            _learn(shard, told[start : start + SIGNALS_AT_ONCE])
+            await asyncio.sleep(0)
         if records[-1].offset > shard.mark.offset or shard.mark.log != services.log_ids[ITEM_SIGNALS]:
             shard.mark.log, shard.mark.offset = services.log_ids[ITEM_SIGNALS], records[-1].offset
             await shard.commit(services.committer, touched, followed)
@@ -56,42 +64,38 @@ class ItemsAgent:
         batch = signals.decode(record.value or b"")
         source = f"{batch.topic}-{batch.partition}"
         applied = mark.sources.get(source)
-        if applied is not None and applied.log == batch.log:
+        fresh = batch.signals
+        if applied is not None and applied.log == batch.log and fresh[0].offset <= applied.offset:
             place = applied.offset, applied.index
-            fresh = [signal for signal in batch.signals if (signal.offset, signal.index) > place]
-        else:
-            fresh = batch.signals
+            fresh = [signal for signal in fresh if (signal.offset, signal.index) > place]
         if fresh:
             mark.sources[source] = Applied(batch.log, fresh[-1].offset, fresh[-1].index)
         return fresh
 
 
-def _posts_of(told: list[Signal]) -> set[int]:
-    posts: set[int] = set()
-    for signal in told:
-        if isinstance(signal, Follow):
-            posts.update(signal.rows)
-        else:
-            posts.add(signal.post_id)
-    return posts
-
-
-def _learn(shard: ItemShard, told: list[Signal]) -> tuple[set[int], set[int]]:
-    """Teaches the estimators; which posts' counters and which posts' neighbours changed."""
+def _changed_by(told: list[Signal]) -> tuple[set[int], set[int]]:
+    """The posts whose counters change, and those whose neighbours do."""
     touched: set[int] = set()
     followed: set[int] = set()
     for signal in told:
-        if isinstance(signal, Touch):
-            shard.counters.learn_one(signal.post_id, signal.type_code, signal.delta, signal.weight, signal.at)
-            touched.add(signal.post_id)
-            if signal.gain > 0:
-                shard.co_visitation.learn_touch(signal.post_id, signal.context, signal.gain, signal.at)
-                if signal.context:
-                    followed.add(signal.post_id)
-        elif isinstance(signal, Follow):
-            shard.co_visitation.learn_follow(signal.post_id, signal.rows, signal.ranks, signal.gain, signal.at)
+        if isinstance(signal, Follow):
             followed.update(signal.rows)
+        else:
+            touched.add(signal.post_id)
+            if isinstance(signal, Touch) and signal.context:
+                followed.add(signal.post_id)
+    return touched, followed
+
+
+def _learn(shard: ItemShard, told: list[Signal]) -> None:
+    """Teaches the estimators."""
+    counters, co_visitation = shard.counters, shard.co_visitation
+    for signal in told:
+        if isinstance(signal, Follow):
+            co_visitation.learn_follow(signal.post_id, signal.rows, signal.ranks, signal.gain, signal.at)
+        elif isinstance(signal, Touch):
+            counters.learn_one(signal.post_id, signal.type_code, signal.delta, signal.weight, signal.at)
+            if signal.gain > 0:
+                co_visitation.learn_touch(signal.post_id, signal.context, signal.gain, signal.at)
         elif isinstance(signal, PostChanged):
             shard.change_post(signal.post_id, signal.post)
-            touched.add(signal.post_id)
-    return touched, followed

@@ -6,8 +6,10 @@ from schemas.topics import post_owner
 
 from .producing import Outgoing
 
+MOST_SIGNALS = 2_000
+"""Of a message: at most 800 KB, as a touch with a full context takes 250 bytes. Brokers take 1 MB by default."""
 MOST_BYTES = 500_000
-"""Of a message, roughly: half of what brokers take by default."""
+"""Of posts in a message, roughly."""
 
 
 class SignalWriter:
@@ -15,50 +17,51 @@ class SignalWriter:
 
     def __init__(self, log: str, topic: str, partition: int, partitions: int) -> None:
         self._log, self._topic, self._partition, self._partitions = log, topic, partition, partitions
-        self._pending: dict[int, list[Signal]] = {}
-        self._sizes: dict[int, int] = {}
-        self._at: dict[int, float] = {}
+        self._pending: list[list[Signal]] = [[] for _ in range(partitions)]
+        self._at = [0.0] * partitions
+        self._bytes = [0] * partitions
         self.messages: list[Outgoing] = []
 
     def add_touch(self, touch: Touch, produced_at: float) -> None:
         """The touch of a post, and the follow it means for each post of its context, by their owners."""
-        partitions = self._partitions
-        event: dict[int, list[Signal]] = {post_owner(touch.post_id, partitions): [touch]}
-        if touch.gain > 0:
-            follows: dict[int, Follow] = {}
-            for rank, before in enumerate(touch.context):
-                target = post_owner(before, partitions)
-                follow = follows.get(target)
-                if follow is None:
-                    follow = follows[target] = Follow(
-                        touch.offset, touch.index, touch.post_id, touch.at, touch.gain, [], []
-                    )
-                    event.setdefault(target, []).append(follow)
-                follow.rows.append(before)
-                follow.ranks.append(rank)
-        for target, told in event.items():
-            self._add(target, told, 400 * len(told), produced_at)
+        partitions, pending = self._partitions, self._pending
+        home = post_owner(touch.post_id, partitions)
+        follows: dict[int, Follow] = {}
+        for rank, before in enumerate(touch.context):
+            target = post_owner(before, partitions)
+            if (follow := follows.get(target)) is None:
+                follow = Follow(touch.offset, touch.index, touch.post_id, touch.at, touch.gain, [], [])
+                follows[target] = follow
+            follow.rows.append(before)
+            follow.ranks.append(rank)
+        for target in {home, *follows}:
+            self._make_room(target, 0, produced_at)
+        pending[home].append(touch)
+        for target, follow in follows.items():
+            pending[target].append(follow)
 
     def add_post(self, changed: PostChanged, produced_at: float) -> None:
-        size = 300 + (len(changed.post.item) if changed.post else 0)
-        self._add(post_owner(changed.post_id, self._partitions), [changed], size, produced_at)
+        target = post_owner(changed.post_id, self._partitions)
+        self._make_room(target, len(changed.post.item) if changed.post else 0, produced_at)
+        self._pending[target].append(changed)
 
-    def _add(self, target: int, told: list[Signal], size: int, produced_at: float) -> None:
-        if self._sizes.get(target, 0) + size > MOST_BYTES:
+    def _make_room(self, target: int, size: int, produced_at: float) -> None:
+        """Before anything of an event is added: starts a new message when this one is full."""
+        full = len(self._pending[target]) >= MOST_SIGNALS or self._bytes[target] + size > MOST_BYTES
+        if full and self._pending[target]:
             self._flush(target)
-        self._pending.setdefault(target, []).extend(told)
-        self._sizes[target] = self._sizes.get(target, 0) + size
-        self._at.setdefault(target, produced_at)
+        self._bytes[target] += size
+        if not self._pending[target]:
+            self._at[target] = produced_at
 
     def _flush(self, target: int) -> None:
-        batch = SignalBatch(self._log, self._topic, self._partition, self._pending.pop(target))
-        self.messages.append(
-            Outgoing(topics.ITEM_SIGNALS, target, None, signals.encode(batch), at=self._at.pop(target))
-        )
-        self._sizes[target] = 0
+        batch = SignalBatch(self._log, self._topic, self._partition, self._pending[target])
+        self.messages.append(Outgoing(topics.ITEM_SIGNALS, target, None, signals.encode(batch), at=self._at[target]))
+        self._pending[target], self._bytes[target] = [], 0
 
     def finish(self) -> list[Outgoing]:
         """All messages, in the order to send them."""
-        for target in list(self._pending):
-            self._flush(target)
+        for target, pending in enumerate(self._pending):
+            if pending:
+                self._flush(target)
         return self.messages

@@ -13,9 +13,14 @@ def train(
     ] = None,
     data: Annotated[Path, typer.Option(help="State directory of a running `reelstream up`.")] = Path(".reelstream"),
 ) -> None:
-    """Trains on what PostgreSQL has, compares with what serves, and publishes what is better."""
-    from batch_models.refresh import run
+    """Trains on what PostgreSQL has, compares with popularity on a later time slice, and publishes what is better."""
+    from schemas.errors import ReelstreamError
 
     from ..addresses import load_settings
+
+    try:
+        from batch_models.refresh import run
+    except ImportError as error:
+        raise ReelstreamError(f"Training needs more packages ({error}): pip install 'reelstream[batch]'") from None
 
     run(load_settings(data), models or [], every)

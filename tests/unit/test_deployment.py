@@ -64,7 +64,7 @@ def option(command: list[str], name: str) -> str:
 
 
 def test_the_production_picture_has_every_part() -> None:
-    parts = {"kafka", "redis", "postgres", "migrate", "topics", "api", "worker-learn", "worker-record", "trainer"}
+    parts = {"kafka", "redis", "postgres", "migrate", "topics", "api", "worker", "trainer"}
     assert SERVICES.keys() == parts
 
 
@@ -127,7 +127,7 @@ def test_every_service_waits_for_what_it_needs_in_the_right_way() -> None:
             one_shot = needed in ONE_SHOTS
             assert how["condition"] == ("service_completed_successfully" if one_shot else "service_healthy"), name
             assert one_shot or "test" in SERVICES[needed]["healthcheck"], needed
-    assert SERVICES["worker-record"]["depends_on"].keys() >= {"migrate", "topics"}
+    assert SERVICES["worker"]["depends_on"].keys() >= {"migrate", "topics"}
     assert SERVICES["api"]["depends_on"].keys() >= {"topics", "redis"}
 
 

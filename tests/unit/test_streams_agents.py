@@ -16,7 +16,7 @@ from streams.batches import Conflict, Record, apply_batches
 from streams.interactions import InteractionsAgent
 from streams.posts import PostsAgent
 from streams.progress import Progress
-from streams.signal_writer import MOST_BYTES, SignalWriter
+from streams.signal_writer import MOST_SIGNALS, SignalWriter
 
 
 class Recording:
@@ -189,7 +189,7 @@ async def test_a_zombie_writes_nothing():
 
 def test_all_that_one_event_tells_a_partition_travels_in_one_message():
     writer = SignalWriter("log", "interactions", 0, 4)
-    for offset in range(3 * MOST_BYTES // 800):
+    for offset in range(2 * MOST_SIGNALS):
         writer.add_touch(Touch(offset, 0, offset + 1, 0.0, 1, 1, 1.0, 1.0, list(range(1, 21))), 1.0)
     carried: dict[tuple[int, int], int] = {}
     for number, message in enumerate(writer.finish()):
