@@ -32,7 +32,7 @@ class Metrics:
             "reelstream_consumer_lag", "Messages not applied yet", ["worker", "topic", "partition"], registry=registry
         )
         self._freshness = Gauge(
-            "reelstream_freshness_seconds", "From produced to applied", ["worker", "quantile"], registry=registry
+            "reelstream_event_to_feed_seconds", "From produced to applied", ["worker", "quantile"], registry=registry
         )
         self._totals = Gauge(
             "reelstream_worker_total", "Totals since the worker started", ["worker", "counter"], registry=registry

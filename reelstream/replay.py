@@ -54,7 +54,10 @@ class Summary:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which interactions of a data set to send: the first `limit` of all but the last `hold_back`, or its `tail`."""
+    """Which interactions of a data set to send: the first `limit` of all but the last `hold_back`, or its `tail`.
+
+    What is held back, and so the tail, is half of the data set at most: a small one is not kept back as a whole.
+    """
 
     limit: int | None = None
     hold_back: int = 0
@@ -67,8 +70,8 @@ class Selection:
     def bounds(self, events: int) -> tuple[int, int]:
         """From which interaction to which (not included)."""
         if self.tail is not None:
-            return max(0, events - self.tail), events
-        end = max(0, events - self.hold_back)
+            return events - min(self.tail, events // 2), events
+        end = events - min(self.hold_back, events // 2)
         return 0, end if self.limit is None else min(end, self.limit)
 
 

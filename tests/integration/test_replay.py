@@ -214,9 +214,9 @@ def test_the_tail_goes_without_a_limit() -> None:
         (Selection(limit=3), (0, 3)),
         (Selection(hold_back=3), (0, 7)),
         (Selection(limit=9, hold_back=3), (0, 7)),
-        (Selection(hold_back=30), (0, 0)),
+        (Selection(hold_back=30), (0, 5)),
         (Selection(tail=3), (7, 10)),
-        (Selection(tail=30), (0, 10)),
+        (Selection(tail=30), (5, 10)),
     ],
 )
 def test_a_selection_is_a_range_of_the_events(selection: Selection, bounds: tuple[int, int]) -> None:

@@ -29,6 +29,9 @@ from schemas.topics import owner
 from schemas.user_state import UserState
 
 PARTITIONS = 4
+BASE = 9_000_000
+"""Posts of this module: the brokers are shared with other tests."""
+EARLY = BASE + 302
 
 
 @dataclass
@@ -81,7 +84,7 @@ async def _create_database(url: str, name: str) -> None:
 def system(request: pytest.FixtureRequest, valkey: str, postgres: str) -> Iterator[System]:
     brokers = request.getfixturevalue(request.param)
     embedded = {"KAFKA_FETCH_MAX_WAIT_MS": "10", "KAFKA_IDEMPOTENCE": "false"} if request.param == "tansu" else {}
-    with running_system(brokers, valkey, postgres, 5 if embedded else 6, **embedded) as system:
+    with running_system(brokers, valkey, postgres, 14 if embedded else 15, **embedded) as system:
         yield system
 
 
@@ -227,7 +230,7 @@ async def assert_equal_to_the_log(here: Client, events: list[dict[str, object]])
 async def test_counts_histories_and_rows_equal_the_log(system: System):
     rng = random.Random(7)
     users = [f"log-{number}" for number in range(25)]
-    events = load(rng, users, range(100, 140), 1500)
+    events = load(rng, users, range(BASE + 100, BASE + 140), 1500)
     async with client(system) as here:
         await publish(here, rng, events)
         await assert_equal_to_the_log(here, events)
@@ -236,7 +239,7 @@ async def test_counts_histories_and_rows_equal_the_log(system: System):
 async def test_a_worker_killed_in_the_middle_loses_nothing_and_counts_nothing_twice(system: System):
     rng = random.Random(8)
     users = [f"killed-{number}" for number in range(25)]
-    events = load(rng, users, range(200, 240), 1200)
+    events = load(rng, users, range(BASE + 200, BASE + 240), 1200)
     async with client(system) as here:
         publishing = asyncio.create_task(publish(here, rng, events))
         for role in ("learn", "record", "learn"):
@@ -249,7 +252,9 @@ async def test_a_worker_killed_in_the_middle_loses_nothing_and_counts_nothing_tw
 
 async def test_an_event_without_an_id_or_a_time_counts_and_is_named_after_its_place(system: System):
     async with client(system) as here:
-        partition, offset = await here.send({"username": "bare", "post_id": 300, "interaction_type": "view"}, "bare")
+        partition, offset = await here.send(
+            {"username": "bare", "post_id": BASE + 300, "interaction_type": "view"}, "bare"
+        )
         async for attempt in eventually():
             with attempt:
                 row = await here.record.fetchrow("SELECT * FROM interactions WHERE username = 'bare'")
@@ -261,7 +266,7 @@ async def test_an_event_without_an_id_or_a_time_counts_and_is_named_after_its_pl
 async def test_bad_messages_become_dead_letters_with_reason_and_place_and_the_stream_goes_on(system: System):
     async with client(system) as here:
         bad = [await here.send(payload, partition=0) for payload in (b"\xff\xfe", b'{"username": "x"}', b"[[[", b"")]
-        await here.send(event("after-bad", 301), key="after-bad")
+        await here.send(event("after-bad", BASE + 301), key="after-bad")
         async for attempt in eventually():
             with attempt:
                 assert (await here.user("after-bad")).events == 1
@@ -285,36 +290,38 @@ async def test_bad_messages_become_dead_letters_with_reason_and_place_and_the_st
 
 async def test_a_post_is_told_from_its_first_touch_and_shown_from_its_row_on(system: System):
     async with client(system) as here:
-        await here.send(event("early", 302), key="early")
+        await here.send(event("early", EARLY), key="early")
         async for attempt in eventually():
             with attempt:
-                assert (await here.item(302)).counts_by_type() == {"like": 1}
-        assert not (await here.item(302)).known
-        row = json.dumps({"id": 302, "title": "late row", "category": "Flic"}).encode()
-        await here.producer.send_and_wait(topics.POSTS, row, key=b"302")
-        tag = owner("302", PARTITIONS)
+                assert (await here.item(EARLY)).counts_by_type() == {"like": 1}
+        assert not (await here.item(EARLY)).known
+        row = json.dumps({"id": EARLY, "title": "late row", "category": "Flic"}).encode()
+        await here.producer.send_and_wait(topics.POSTS, row, key=str(EARLY).encode())
+        tag = owner(str(EARLY), PARTITIONS)
         async for attempt in eventually():
             with attempt:
-                assert await here.redis.sismember(keys.post_ids(tag), "302")
-                assert await here.redis.zscore(keys.trending(tag, "24h", "Flic"), "302") is not None
-        assert (await here.item(302)).known
-        await here.producer.send_and_wait(topics.POSTS, None, key=b"302")
+                assert await here.redis.sismember(keys.post_ids(tag), str(EARLY))
+                assert await here.redis.zscore(keys.trending(tag, "24h", "Flic"), str(EARLY)) is not None
+        assert (await here.item(EARLY)).known
+        await here.producer.send_and_wait(topics.POSTS, None, key=str(EARLY).encode())
         async for attempt in eventually():
             with attempt:
-                assert not await here.redis.exists(keys.post_row(tag, 302))
-                assert await here.redis.zscore(keys.trending(tag, "24h", "Flic"), "302") is None
-        assert (await here.item(302)).counts_by_type() == {"like": 1}
+                assert not await here.redis.exists(keys.post_row(tag, EARLY))
+                assert await here.redis.zscore(keys.trending(tag, "24h", "Flic"), str(EARLY)) is None
+        assert (await here.item(EARLY)).counts_by_type() == {"like": 1}
 
 
 async def test_posts_liked_together_become_neighbours_across_partitions(system: System):
     async with client(system) as here:
         for number in range(5):
-            await here.send([event(f"pair-{number}", 310), event(f"pair-{number}", 311)], key=f"pair-{number}")
+            await here.send(
+                [event(f"pair-{number}", BASE + 310), event(f"pair-{number}", BASE + 311)], key=f"pair-{number}"
+            )
         async for attempt in eventually():
             with attempt:
-                forward, backward = await here.neighbours(310), await here.neighbours(311)
-                assert 311 in forward
-                assert forward[311] == pytest.approx(2 * backward[310])
+                forward, backward = await here.neighbours(BASE + 310), await here.neighbours(BASE + 311)
+                assert BASE + 311 in forward
+                assert forward[BASE + 311] == pytest.approx(2 * backward[BASE + 310])
 
 
 async def test_trending_is_published_when_its_order_changes(system: System):
@@ -324,10 +331,10 @@ async def test_trending_is_published_when_its_order_changes(system: System):
         )
         await consumer.start()
         consumer.assign([TopicPartition(topics.TRENDING, partition) for partition in range(PARTITIONS)])
-        rows = json.dumps([{"id": post_id, "category": "Rising"} for post_id in (320, 321)]).encode()
-        await here.producer.send_and_wait(topics.POSTS, rows, key=b"320")
-        for winner in (320, 321):
-            await here.send([event(f"crowd-{winner}-{n}", winner) for n in range(winner - 315)], key="crowd")
+        rows = json.dumps([{"id": post_id, "category": "Rising"} for post_id in (BASE + 320, BASE + 321)]).encode()
+        await here.producer.send_and_wait(topics.POSTS, rows, key=b"9000320")
+        for winner in (BASE + 320, BASE + 321):
+            await here.send([event(f"crowd-{winner}-{n}", winner) for n in range(winner - BASE - 315)], key="crowd")
             async for attempt in eventually():
                 with attempt:
                     found = [

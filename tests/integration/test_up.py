@@ -172,17 +172,33 @@ async def test_up_runs_guards_its_directory_heals_and_leaves_nothing_behind(tmp_
     assert processes(data) == {}
 
 
+async def feed(up: Up, username: str) -> list[int]:
+    async with httpx.AsyncClient(base_url=up.url, trust_env=False) as client:
+        answer = await client.get("/api/v1/feed", params={"username": username, "page_size": 20})
+    return [item["id"] for item in answer.json()["post"]]
+
+
 async def test_events_count_once_each_over_a_stop_and_a_start(tmp_path: Path) -> None:
+    """The embedded broker starts with an empty log, at offset 0, while Redis remembers higher ones."""
     data = tmp_path / "state"
     async with running(data) as up:
-        await post(up, "/api/v1/posts", [{"id": 7, "title": "seven"}])
-        await post(up, "/api/v1/interactions", [like(f"user{n}", 7) for n in range(20)])
+        await post(up, "/api/v1/posts", [{"id": number, "title": f"post {number}"} for number in range(1, 31)])
+        taste = [like(f"fan{fan}", number) for fan in range(6) for number in range(1 + fan, 28, 1 + fan)]
+        await post(up, "/api/v1/interactions", [*taste, *(like("ann", number) for number in (2, 4, 7))])
+        await until_liked(up, 7, 3)
+        before = await feed(up, "ann")
+        await post(up, "/api/v1/interactions", [like(f"user{n}", 30) for n in range(20)])
         await up.stop()  # at once: what was acknowledged must be applied before the broker forgets it
     async with running(data) as up:
-        await until_liked(up, 7, 20)
-        await post(up, "/api/v1/interactions", [like(f"new{n}", 7) for n in range(5)])
-        await until_liked(up, 7, 25)
-        assert await likes(up, 7) == 25
+        await until_liked(up, 30, 20)
+        after = await feed(up, "ann")
+        assert set(after) == set(before)
+        assert [post_id for post_id in after if post_id != 30] == [post_id for post_id in before if post_id != 30]
+        assert not {2, 4, 7} & set(after)
+        await post(up, "/api/v1/interactions", [like(f"more{n}", 30) for n in range(4)])
+        await until_liked(up, 30, 24)
+        assert await likes(up, 30) == 24
+        assert set(await feed(up, "ann")) == set(before)
         await up.stop()
     assert processes(data) == {}
 

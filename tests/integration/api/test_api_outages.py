@@ -38,7 +38,7 @@ async def test_readiness_needs_every_part_and_a_worker_of_each_role(client: http
     assert whole.json()["workers"][0]["lag"] == 3
     metrics = (await client.get("/metrics")).text
     assert 'reelstream_consumer_lag{partition="0",topic="interactions",worker="learn-0"} 3.0' in metrics
-    assert 'reelstream_freshness_seconds{quantile="0.99",worker="learn-0"} 0.02' in metrics
+    assert 'reelstream_event_to_feed_seconds{quantile="0.99",worker="learn-0"} 0.02' in metrics
     assert 'route="/health/ready",status="200"' in metrics
 
 
