@@ -21,7 +21,7 @@ def feed_pipeline(serving: Serving) -> CandidatePipeline:
     """`GET /api/v1/feed`. `algorithm_used` names sources in the order they have here."""
     return CandidatePipeline(
         query_hydrators=[UserStateHydrator(serving.redis, serving.settings)],
-        sources=[CoVisitation(), Svd(serving.models), Trending(), Popular(), Fresh()],
+        sources=[CoVisitation(), Svd(), Trending(), Popular(), Fresh()],
         filters=[Unavailable(), Seen(), Excluded(), Category()],
         scorers=[Blend(serving.settings)],
         selector=Top(),

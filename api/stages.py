@@ -14,6 +14,7 @@ from online_models.decayed_counters import decay_to
 from schemas.user_state import UserState
 
 from .catalogue import Catalogue
+from .models import ItemVectors
 
 Slots = NDArray[np.int64]
 Scores = NDArray[np.float64]
@@ -26,7 +27,8 @@ class Query:
 
     now: seconds since 1970. category: its code, None for all, -1 for one that no post has.
     history (q,): slots of the user's last distinct posts, newest first. strengths (q,): the largest strength of the
-    remembered interactions with each (schemas.events.strength).
+    remembered interactions with each (schemas.events.strength). vectors: model name → the version in service when the
+    request came, which stays that of the whole request.
     """
 
     username: str
@@ -39,6 +41,7 @@ class Query:
     state: UserState = field(default_factory=UserState)
     history: Slots = field(default_factory=lambda: np.empty(0, np.int64))
     strengths: Scores = field(default_factory=lambda: np.empty(0))
+    vectors: dict[str, ItemVectors] = field(default_factory=dict)
     _decayed: Scores = field(default_factory=lambda: np.empty((0, 3)))
 
     def decayed(self, window: int) -> Scores:

@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import json
 import random
+import re
 import tempfile
 import time
 from contextlib import suppress
@@ -86,10 +87,14 @@ async def measure(url: str, trials: int, rate: int) -> dict[str, object]:
         if loading:
             await asyncio.sleep(3)
         times = [await trial(api, number) for number in range(trials)]
+        metrics = (await api.get("/metrics")).text
         applied = {
-            line.split("quantile=")[1][:6].strip('"}'): round(float(line.split()[-1]) * 1000, 2)
-            for line in (await api.get("/metrics")).text.splitlines()
-            if line.startswith("reelstream_event_to_feed_seconds{") and 'worker="learn-0"' in line
+            quantile: round(float(seconds) * 1000, 2)
+            for quantile, seconds in re.findall(
+                r'^reelstream_event_to_feed_seconds\{quantile="([\d.]+)",worker="learn-0"\} (\S+)',
+                metrics,
+                re.MULTILINE,
+            )
         }
         if loading:
             loading.cancel()

@@ -31,10 +31,11 @@ async def feed(request: Request) -> Response:
         page=requests.integer(request, "page", 1, 1, MOST_PAGES),
         page_size=requests.page_size(request, serving.settings),
         session_id=requests.text(request, "session_id"),
+        vectors=serving.models.vectors,
     )
     explain = requests.flag(request, "explain")
     slate = await pipeline.run(query)
-    slate.model_versions = serving.models.versions
+    slate.model_versions = {name: vectors.version.version for name, vectors in query.vectors.items()}
     page = Page(
         post=_items(query, slate, explain),
         algorithm_used=slate.algorithm_used,

