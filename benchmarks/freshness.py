@@ -14,13 +14,21 @@ import asyncio
 import json
 import random
 import re
+import subprocess
+import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+from aiokafka import AIOKafkaProducer
 from system import apache_kafka, last_line, running_up, summary
+
+from reelstream.addresses import load_settings
+from schemas import topics
+from schemas.settings import Settings
 
 POSTS = 1_000
 
@@ -48,12 +56,12 @@ async def trial(api: httpx.AsyncClient, number: int) -> dict[str, float]:
 
     async def reflected() -> float:
         while any(item["id"] == post_id for item in (await api.get("/api/v1/feed", params=feed)).json()["post"]):
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.002)
         return time.perf_counter()
 
     async def mirrored() -> float:
         while (await api.get(f"/api/v1/posts/{post_id}")).json()["counts"].get("inspire", 0) <= counted:
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.002)
         return time.perf_counter()
 
     seen, count_seen = await asyncio.gather(reflected(), mirrored())
@@ -66,26 +74,36 @@ async def trial(api: httpx.AsyncClient, number: int) -> dict[str, float]:
     return {name: span * 1000 for name, span in spans.items()}
 
 
-async def load(api: httpx.AsyncClient, rate: int) -> None:
-    """Single interactions of 500 users at `rate` a second, until cancelled."""
-    pending: set[asyncio.Task[httpx.Response]] = set()
-    start, number = time.perf_counter(), 0
-    while True:
-        number += 1
-        event = {"username": f"load-{number % 500}", "post_id": random.randrange(1, POSTS), "interaction_type": "view"}
-        task = asyncio.create_task(api.post("/api/v1/interaction", json=event))
-        pending.add(task)
-        task.add_done_callback(pending.discard)
-        await asyncio.sleep(max(start + number / rate - time.perf_counter(), 0))
+async def generate(settings: Settings, rate: int) -> None:
+    """The load: single views of 500 users, straight to Kafka as another system sends them, until it is ended."""
+    async with AIOKafkaProducer(
+        bootstrap_servers=settings.require("KAFKA_BOOTSTRAP_SERVERS"), enable_idempotence=settings.kafka_idempotence
+    ) as producer:
+        start, number = time.perf_counter(), 0
+        while True:
+            number += 1
+            username = f"load-{number % 500}"
+            event = {"username": username, "post_id": random.randrange(1, POSTS), "interaction_type": "view"}
+            await producer.send(topics.INTERACTIONS, json.dumps(event).encode(), key=username.encode())
+            await asyncio.sleep(max(start + number / rate - time.perf_counter(), 0))
 
 
-async def measure(url: str, trials: int, rate: int) -> dict[str, object]:
-    limits = httpx.Limits(max_connections=50)
-    async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits) as api:
+@contextmanager
+def load(state: Path, rate: int) -> Iterator[None]:
+    """Generates in a process of its own, so that its work is not in the times of the trials."""
+    if not rate:
+        yield
+        return
+    command = [sys.executable, __file__, "--generate", str(rate), "--data", str(state)]
+    with subprocess.Popen(command) as generator:
+        time.sleep(5)
+        yield
+        generator.kill()
+
+
+async def measure(url: str, trials: int) -> dict[str, object]:
+    async with httpx.AsyncClient(base_url=url, timeout=30) as api:
         await publish_posts(api)
-        loading = asyncio.create_task(load(api, rate)) if rate else None
-        if loading:
-            await asyncio.sleep(3)
         times = [await trial(api, number) for number in range(trials)]
         metrics = (await api.get("/metrics")).text
         applied = {
@@ -96,10 +114,6 @@ async def measure(url: str, trials: int, rate: int) -> dict[str, object]:
                 re.MULTILINE,
             )
         }
-        if loading:
-            loading.cancel()
-            with suppress(asyncio.CancelledError):
-                await loading
     figures: dict[str, object] = {name: summary([each[name] for each in times]) for name in times[0]}
     return {**figures, "produced_to_applied_ms": applied}
 
@@ -108,7 +122,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--load", type=int, default=500, help="events a second in the loaded half")
+    parser.add_argument("--generate", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.generate:
+        asyncio.run(generate(load_settings(arguments.data), arguments.generate))
     results: dict[str, object] = {}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, apache_kafka(Path(folder)) as kafka:
         brokers = {"embedded": None} if kafka is None else {"embedded": None, "apache_kafka": kafka}
@@ -116,7 +134,8 @@ def main() -> None:
             environment = {"KAFKA_BOOTSTRAP_SERVERS": address} if address else {}
             with running_up(Path(folder) / name, environment) as url:
                 for state, rate in {"idle": 0, f"{arguments.load}_events_per_second": arguments.load}.items():
-                    figures = asyncio.run(measure(url, arguments.trials, rate))
+                    with load(Path(folder) / name, rate):
+                        figures = asyncio.run(measure(url, arguments.trials))
                     ratio = figures["reflected"]["p50_ms"] / figures["feed"]["p50_ms"]
                     results[f"{name}_{state}"] = {**figures, "ratio_to_one_feed_request": round(ratio, 2)}
                     print(f"{name}, {state}: {json.dumps(results[f'{name}_{state}'])}", flush=True)

@@ -59,7 +59,7 @@ def embedded_services(state: Path) -> Iterator[dict[str, str]]:
             stack.enter_context(running(broker.child(port), state / "broker.log"))
             environment |= {
                 "KAFKA_BOOTSTRAP_SERVERS": broker.address(port),
-                "KAFKA_FETCH_MAX_WAIT_MS": "10",
+                "KAFKA_FETCH_MAX_WAIT_MS": "20",
                 "KAFKA_IDEMPOTENCE": "false",
             }
         asyncio.run(create_topics(Settings(kafka_bootstrap_servers=environment["KAFKA_BOOTSTRAP_SERVERS"])))

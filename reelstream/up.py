@@ -115,7 +115,7 @@ class _System:
         if settings.kafka_bootstrap_servers is None:
             environment["KAFKA_IDEMPOTENCE"] = "false"  # Tansu 0.6 has no InitProducerId
             if "kafka_fetch_max_wait_ms" not in settings.model_fields_set:
-                environment["KAFKA_FETCH_MAX_WAIT_MS"] = "10"  # it does not wake a fetch when a message comes
+                environment["KAFKA_FETCH_MAX_WAIT_MS"] = "20"  # it does not wake a fetch when a message comes
         if "model_path" not in settings.model_fields_set:
             environment["MODEL_PATH"] = str(self._state / "models")
         await self._service(

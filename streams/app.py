@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 from schemas import heartbeat, topics
 from schemas.settings import Settings
 
-from .batches import Agent, apply_batches
+from .batches import PACE_SECONDS, Agent, apply_batches
 from .catalogue_log import CatalogueLogAgent
 from .event_log import EventLogAgent
 from .heartbeat import HeartbeatWriter
@@ -38,6 +38,9 @@ from .trending import TrendingPublisher
 from .users import UsersAgent
 
 STOP_SECONDS = 20.0
+RECORD_FETCH_WAIT_MS = 200
+RECORD_PACE_SECONDS = 0.1
+"""The record may be a little late: fewer and fuller fetches and inserts leave the cores to what feeds wait for."""
 log = structlog.get_logger()
 
 
@@ -99,7 +102,8 @@ def create_app(settings: Settings, role: str, slot: int) -> WorkerApp:
         autodiscover=False,
         reply_create_topic=False,
     )
-    transport = transport_class(settings.kafka_fetch_max_wait_ms)
+    wait = settings.kafka_fetch_max_wait_ms
+    transport = transport_class(wait if role == "learn" else max(wait, RECORD_FETCH_WAIT_MS))
     app.transport = transport(app.conf.broker_consumer, app)
     if role == "learn":
         app.services = Services(settings)
@@ -142,20 +146,20 @@ def _learn(app: WorkerApp, services: Services) -> None:
 
 
 def _record(app: WorkerApp, services: RecordServices) -> None:
-    _listen(app, "event-log", EventLogAgent(services), topics.INTERACTIONS)
     catalogue = CatalogueLogAgent(services)
-    _listen(app, "post-log", catalogue, topics.POSTS)
-    _listen(app, "user-log", catalogue, topics.USERS)
+    _listen(app, "event-log", EventLogAgent(services), topics.INTERACTIONS, RECORD_PACE_SECONDS)
+    _listen(app, "post-log", catalogue, topics.POSTS, RECORD_PACE_SECONDS)
+    _listen(app, "user-log", catalogue, topics.USERS, RECORD_PACE_SECONDS)
 
 
-def _listen(app: WorkerApp, name: str, agent: Agent, topic: str) -> None:
+def _listen(app: WorkerApp, name: str, agent: Agent, topic: str, pace: float = PACE_SECONDS) -> None:
     # Raw bytes: a decoder inside Faust would crash the agent on a bad message for seconds.
     channel = app.topic(
         topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", allow_empty=True
     )
 
     async def listen(stream: faust.Stream) -> None:
-        await apply_batches(stream, agent)
+        await apply_batches(stream, agent, pace)
 
     async def forget_revoked(_: faust.App, revoked: set[TP], **__: object) -> None:
         for tp in revoked:

@@ -83,7 +83,7 @@ async def _create_database(url: str, name: str) -> None:
 @pytest.fixture(scope="module", params=["kafka", "tansu"])
 def system(request: pytest.FixtureRequest, valkey: str, postgres: str) -> Iterator[System]:
     brokers = request.getfixturevalue(request.param)
-    embedded = {"KAFKA_FETCH_MAX_WAIT_MS": "10", "KAFKA_IDEMPOTENCE": "false"} if request.param == "tansu" else {}
+    embedded = {"KAFKA_FETCH_MAX_WAIT_MS": "20", "KAFKA_IDEMPOTENCE": "false"} if request.param == "tansu" else {}
     with running_system(brokers, valkey, postgres, 14 if embedded else 15, **embedded) as system:
         yield system
 
