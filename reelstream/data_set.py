@@ -86,7 +86,7 @@ class DataSet:
             f"\nOpen {self._url}/ in a browser, or paste: a feed for `you`, five likes, the feed again, changed.\n\n"
             f"{feed}\n"
             f"curl -s {self._url}/api/v1/interactions -H 'Content-Type: application/json' -d '{json.dumps(likes)}'\n"
-            f"{feed}\n"
+            f"sleep 1; {feed}\n"  # all three pasted at once would ask again within the 10 ms that it takes
         )
 
     async def _liked(self) -> list[int]:
