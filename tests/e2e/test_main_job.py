@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from playwright.async_api import async_playwright, expect
 
 from reelstream.addresses import load_settings
 from schemas import impressions, topics
@@ -199,6 +201,22 @@ async def seen_by(demo: Demo, username: str) -> set[int]:
         if len(answer["post"]) < 50:
             break
     return set(range(1, 1683)) - shown
+
+
+async def test_the_page_likes_and_says_how_soon_the_feed_knew(demo: Demo):
+    browser_path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser_path is None and os.environ.get("CI") != "true":
+        pytest.skip("no Chromium: install Debian's chromium to look at the page")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=browser_path,
+            args=["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"],
+        )
+        page = await browser.new_page()
+        await page.goto(f"{demo.api.base_url}?username=spectator")
+        await page.locator("#feed .card:not(.blank)").first.get_by_role("button", name="Like").click()
+        await expect(page.get_by_text(re.compile(r"Feed reflects your last like after \d+ ms"))).to_be_visible()
+        await browser.close()
 
 
 async def test_trending_is_streamed(demo: Demo):
