@@ -6,8 +6,8 @@ from typing import TypeVar
 import msgspec
 from starlette.responses import Response
 
+from schemas import decoding
 from schemas.errors import ContractError
-from schemas.events import contract_error
 from schemas.messages import Accepted, EntryResult, ErrorDetail, PartlyAccepted
 
 from .producer import Producer, Record
@@ -16,15 +16,10 @@ from .responses import ApiError, json_response
 
 T = TypeVar("T")
 
-_array = msgspec.json.Decoder(list[msgspec.Raw])
-
 
 def entries(payload: bytes) -> list[msgspec.Raw]:
     """The entries of a JSON array, 1 to MAX_ENTRIES. Raises ContractError."""
-    try:
-        found = _array.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise contract_error(error) from None
+    found = decoding.entries(payload)
     if not 1 <= len(found) <= MAX_ENTRIES:
         raise ContractError(f"the array has {len(found)} entries; allowed are 1 to {MAX_ENTRIES}")
     return found
@@ -32,12 +27,7 @@ def entries(payload: bytes) -> list[msgspec.Raw]:
 
 def decoded(found: list[msgspec.Raw], decode: Callable[[msgspec.Raw], T]) -> list[T | ContractError]:
     """Each entry decoded, or the reason why it can't be. Raises ApiError 400 when none can."""
-    results: list[T | ContractError] = []
-    for entry in found:
-        try:
-            results.append(decode(entry))
-        except ContractError as error:
-            results.append(error)
+    results = decoding.decode_each(found, decode)
     errors = [result for result in results if isinstance(result, ContractError)]
     if len(errors) == len(results):
         raise ApiError(

@@ -26,7 +26,8 @@ _log = structlog.get_logger()
 class ItemVectors:
     """The item vectors of one version, by slot of a catalogue.
 
-    version: of schemas.models. vectors (n, dim): float32; `ids` (n,): of which posts, ascending.
+    version: of schemas.models. vectors (n, dim): float32; `norms` (n,): theirs; `ids` (n,): of which
+    posts, ascending.
     """
 
     def __init__(self, version: ModelVersion, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
@@ -34,6 +35,7 @@ class ItemVectors:
         self.version = version
         self.ids = ids[order]
         self.vectors = vectors[order]
+        self.norms = np.linalg.norm(self.vectors, axis=1)
         self._catalogue: Catalogue | None = None
         self._rows = np.empty(0, np.int64)
 

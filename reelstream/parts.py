@@ -14,7 +14,6 @@ from schemas.heartbeat import Heartbeat
 
 from .child import Child
 
-ROLES = ("learn", "record")
 # -P: a folder called `api` or `schemas` in the working directory must not be taken for ours.
 COMMAND = [sys.executable, "-P", "-m", "reelstream"]
 

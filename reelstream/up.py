@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schemas.errors import ReelstreamError
+from schemas.heartbeat import ROLES
 from schemas.migrate import migrate
 from schemas.settings import Settings
 
@@ -95,7 +96,7 @@ class _System:
             await migrate(environment["DATABASE_URL"])
         async with self._step("topics"):
             await self._create_topics()
-        workers = [parts.worker(role, 0, environment, environment["REDIS_URL"], time.time()) for role in parts.ROLES]
+        workers = [parts.worker(role, 0, environment, environment["REDIS_URL"], time.time()) for role in ROLES]
         async with self._step("workers"):
             await asyncio.gather(*(self.supervisor.start(worker) for worker in workers))
         self._applying = True
@@ -160,7 +161,7 @@ class _System:
     async def _broker_is_back(self) -> None:
         """The embedded broker forgets its log when it dies, and with it topics and consumer groups."""
         await self._create_topics()
-        await asyncio.gather(*(self.supervisor.restart(f"worker-{role}") for role in parts.ROLES))
+        await asyncio.gather(*(self.supervisor.restart(f"worker-{role}") for role in ROLES))
         self._say("broker: its log is in memory, so it came back empty; topics made again, workers restarted")
 
     @contextlib.asynccontextmanager
@@ -178,7 +179,7 @@ class _System:
                     with contextlib.suppress(ReelstreamError):  # Valkey may be on its way back
                         beats = await parts.heartbeats(self._environment["REDIS_URL"])
                         done = all(at > asked and not any(beat.lag.values()) for beat, at in beats)
-                        if done and {beat.role for beat, _ in beats}.issuperset(parts.ROLES):
+                        if done and {beat.role for beat, _ in beats}.issuperset(ROLES):
                             return True
                     await asyncio.sleep(0.1)
         return False
@@ -191,7 +192,7 @@ class _System:
         wait = forgets and self._applying and not self.supervisor.failure.done()
         if wait and not await self._caught_up(DRAIN_SECONDS):
             self._say("the workers did not catch up in time: events of the last moments may be lost")
-        await self.supervisor.stop(*(f"worker-{role}" for role in parts.ROLES), grace=2)
+        await self.supervisor.stop(*(f"worker-{role}" for role in ROLES), grace=2)
         for service in ("broker", "valkey", "postgres"):
             await self.supervisor.stop(service, grace=max(0.5, deadline - time.monotonic()))
         (self._state / "services.json").unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from schemas.heartbeat import ROLES
 from schemas.settings import Settings
 
 from . import parts
@@ -20,7 +21,7 @@ async def run_all(settings: Settings, slot: int, say: Callable[[str], None]) -> 
     supervisor = Supervisor(None, say)
     stop: asyncio.Future[bool] = asyncio.create_task(stopping.wait())
     try:
-        for role in parts.ROLES:
+        for role in ROLES:
             # Nobody waits for them here, and with more workers than partitions one owns none for good reason.
             await supervisor.start(replace(parts.worker(role, slot, {}, redis_url, time.time()), ready=None))
         waiting: set[asyncio.Future[bool] | asyncio.Future[None]] = {stop, supervisor.failure}
@@ -29,4 +30,4 @@ async def run_all(settings: Settings, slot: int, say: Callable[[str], None]) -> 
             supervisor.failure.result()
     finally:
         stop.cancel()
-        await supervisor.stop(*(f"worker-{role}" for role in parts.ROLES), grace=8)
+        await supervisor.stop(*(f"worker-{role}" for role in ROLES), grace=8)

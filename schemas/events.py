@@ -1,12 +1,13 @@
 """Interactions: the public event contract (topic `interactions`, `POST /api/v1/interaction`)."""
 
-import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Literal, get_args
 
 import msgspec
 
+from .decoding import decode, one_or_many
 from .errors import ContractError
 
 InteractionType = Literal[
@@ -90,34 +91,16 @@ def strength(interaction_type: str, value: float, weights: Mapping[InteractionTy
 
 _interaction = msgspec.json.Decoder(Interaction)
 _interactions = msgspec.json.Decoder(list[Interaction])
-_entries = msgspec.json.Decoder(list[msgspec.Raw])
-_missing = re.compile(r"missing required field `([^`]*)`")
-_path = re.compile(r"\s*- at `\$(?:\[\d*\]|\[\.\.\.\])*\.?([^`]*)`")
-
-
-def contract_error(error: Exception) -> ContractError:
-    """Turns a decoder's complaint into one that names the field."""
-    text = str(error)
-    paths = _path.findall(text) or _missing.findall(text)
-    field = paths[0] if paths else ""
-    message = _path.sub("", text)
-    if "Invalid enum value" in text and field == "interaction_type":
-        message += f"; allowed: {', '.join(INTERACTION_TYPES)}"
-    return ContractError(f"{field}: {message}" if field else message, field)
-
-
-def refuse_nul(payload: bytes | msgspec.Raw) -> None:
-    """PostgreSQL's text and JSON can't hold NUL. Raises ContractError for a row that has it anywhere."""
-    if b"\\u0000" in bytes(payload):
-        raise ContractError("the character NUL (\\u0000) is not allowed")
 
 
 def decode_interaction(payload: bytes | msgspec.Raw) -> Interaction:
     """Decodes one event. Raises ContractError naming the field and what is allowed."""
     try:
-        return _interaction.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise contract_error(error) from None
+        return decode(_interaction, payload)
+    except ContractError as error:
+        if error.field == "interaction_type" and "Invalid enum value" in str(error):
+            raise ContractError(f"{error}; allowed: {', '.join(INTERACTION_TYPES)}", error.field) from None
+        raise
 
 
 def decode_message(payload: bytes) -> list[Interaction | ContractError]:
@@ -126,22 +109,8 @@ def decode_message(payload: bytes) -> list[Interaction | ContractError]:
     A bad entry costs nothing but itself: it comes back as the ContractError that says why, in its place.
     Raises ContractError when the message as a whole can't be read.
     """
-    if payload.lstrip()[:1] != b"[":
-        return [decode_interaction(payload)]
-    try:
-        return list(_interactions.decode(payload))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        pass
-    try:
-        entries = _entries.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise contract_error(error) from None
-    return [_decode_or_error(entry) for entry in entries]
-
-
-def _decode_or_error(entry: msgspec.Raw) -> Interaction | ContractError:
-    try:
-        return decode_interaction(entry)
-    except ContractError as error:
-        error.payload = bytes(entry)
-        return error
+    if payload.lstrip()[:1] == b"[":
+        with suppress(ContractError):  # an array without a bad entry, which most are, in one go
+            events = decode(_interactions, payload)
+            return [*events]
+    return one_or_many(payload, decode_interaction)

@@ -2,6 +2,8 @@
 
 import msgspec
 
+ROLES = ("learn", "record")
+"""What workers must be doing between them for events to reach feeds and the record."""
 INTERVAL_SECONDS = 1.0
 TTL_SECONDS = 5
 """A worker that missed this many seconds is not serving."""

@@ -5,8 +5,10 @@ from typing import Any
 
 import msgspec
 
+from .decoding import decode as read
+from .decoding import one_or_many, refuse_nul
 from .errors import ContractError
-from .events import PostId, contract_error, refuse_nul
+from .events import PostId
 
 _OWNER_FIELDS = (
     "first_name", "last_name", "username", "picture_url", "user_type", "has_evm_wallet", "has_solana_wallet",
@@ -68,17 +70,13 @@ class Post(msgspec.Struct):
 
 _row = msgspec.json.Decoder(_Row)
 _object = msgspec.json.Decoder(dict[str, Any])
-_objects = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def decode_post(payload: bytes | msgspec.Raw) -> Post:
     """Decodes one row; only `id` is required. Raises ContractError naming the field and what is allowed."""
     refuse_nul(payload)
-    try:
-        row, whole = _row.decode(payload), _object.decode(payload)
-        created_at = _epoch_seconds(row.created_at)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise contract_error(error) from None
+    row, whole = read(_row, payload), read(_object, payload)
+    created_at = _epoch_seconds(row.created_at)
     category, topic = row.category, row.topic
     if isinstance(category, str):
         category = _Category(name=category)
@@ -108,37 +106,23 @@ def decode_post(payload: bytes | msgspec.Raw) -> Post:
 
 def decode_posts(payload: bytes) -> list[Post | ContractError]:
     """Decodes one row or an array of rows; a bad row comes back as the ContractError that says why, in its place."""
-    if payload.lstrip()[:1] != b"[":
-        return [decode_post(payload)]
-    try:
-        rows = _objects.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise contract_error(error) from None
-    return [_post_or_error(row) for row in rows]
-
-
-def _post_or_error(row: msgspec.Raw) -> Post | ContractError:
-    try:
-        return decode_post(row)
-    except ContractError as error:
-        error.payload = bytes(row)
-        return error
+    return one_or_many(payload, decode_post)
 
 
 def _epoch_seconds(value: str | int | float | None) -> float:
-    """Epoch milliseconds, or ISO 8601 (UTC when it names no offset), as seconds since 1970."""
+    """Epoch milliseconds, or ISO 8601 (UTC when it names no offset), as seconds since 1970. Raises ContractError."""
     if value is None or value == "":
         return 0.0
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
-            raise msgspec.ValidationError(
-                f"{value!r} is neither ISO 8601 nor epoch milliseconds - at `$.created_at`"
+            raise ContractError(
+                f"created_at: {value!r} is neither ISO 8601 nor epoch milliseconds", "created_at"
             ) from None
         value = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000
     if not 0 <= value < _YEAR_10000_MS:
-        raise msgspec.ValidationError("lies outside 1970 to 9999 - at `$.created_at`")
+        raise ContractError("created_at: lies outside 1970 to 9999", "created_at")
     return value / 1000
 
 

@@ -4,8 +4,9 @@ from typing import Annotated, Any
 
 import msgspec
 
+from .decoding import decode, one_or_many, refuse_nul
 from .errors import ContractError
-from .events import Username, contract_error, refuse_nul
+from .events import Username
 
 _NOT_KEPT = ("email", "latitude", "longitude")
 """Personal data that no model needs."""
@@ -27,37 +28,19 @@ class User(msgspec.Struct, kw_only=True):
 
 
 _row = msgspec.json.Decoder(User)
-_rows = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def decode_user(payload: bytes | msgspec.Raw) -> User:
     """Decodes one row. Raises ContractError naming the field and what is allowed."""
     refuse_nul(payload)
-    try:
-        user = _row.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise contract_error(error) from None
+    user = decode(_row, payload)
     user.attributes = {key: value for key, value in user.attributes.items() if key not in _NOT_KEPT}
     return user
 
 
 def decode_users(payload: bytes) -> list[User | ContractError]:
     """Decodes one row or an array of rows; a bad row comes back as the ContractError that says why, in its place."""
-    if payload.lstrip()[:1] != b"[":
-        return [decode_user(payload)]
-    try:
-        rows = _rows.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise contract_error(error) from None
-    return [_user_or_error(row) for row in rows]
-
-
-def _user_or_error(row: msgspec.Raw) -> User | ContractError:
-    try:
-        return decode_user(row)
-    except ContractError as error:
-        error.payload = bytes(row)
-        return error
+    return one_or_many(payload, decode_user)
 
 
 encode = msgspec.json.Encoder().encode

@@ -7,15 +7,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from schemas.errors import ReelstreamError
-from schemas.heartbeat import Heartbeat
+from schemas.heartbeat import ROLES, Heartbeat
 from schemas.messages import PartHealth, Readiness, WorkerHealth
 
 from ..responses import json_response
 from ..serving import Serving, serving_of
 from ..workers import heartbeats
-
-ROLES = ("learn", "record")
-"""What workers must be doing between them for events to reach feeds and the record."""
 
 
 async def live(request: Request) -> Response:

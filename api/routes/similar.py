@@ -71,11 +71,9 @@ def _co_visitation(catalogue: Catalogue, slot: int, threshold: float) -> Similar
 
 def _svd(models: Models, catalogue: Catalogue, slot: int, threshold: float) -> Similar:
     model = models.vectors.get("svd")
-    if model is None or (row := model.rows(catalogue)[slot]) < 0:
+    if model is None or (row := (rows := model.rows(catalogue))[slot]) < 0:
         return []
-    norms = np.linalg.norm(model.vectors, axis=1)
-    cosines = (model.vectors @ model.vectors[row]) / np.maximum(norms * norms[row], 1e-12)
-    rows = model.rows(catalogue)
+    cosines = (model.vectors @ model.vectors[row]) / np.maximum(model.norms * model.norms[row], 1e-12)
     scores = np.where((rows >= 0) & catalogue.servable[: catalogue.size], cosines[rows], 0.0)
     scores[slot] = 0.0
     slots = np.flatnonzero(scores > 0)
