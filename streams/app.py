@@ -32,7 +32,7 @@ from .heartbeat import HeartbeatWriter
 from .interactions import InteractionsAgent
 from .items import ItemsAgent
 from .posts import PostsAgent
-from .services import RecordServices, Services
+from .services import LearnServices, RecordServices, Services
 from .transport import transport_class
 from .trending import TrendingPublisher
 from .users import UsersAgent
@@ -106,11 +106,11 @@ def create_app(settings: Settings, role: str, slot: int) -> WorkerApp:
     transport = transport_class(wait if role == "learn" else max(wait, RECORD_FETCH_WAIT_MS))
     app.transport = transport(app.conf.broker_consumer, app)
     if role == "learn":
-        app.services = Services(settings)
-        _learn(app, app.services)
+        app.services = learning = LearnServices(settings)
+        _learn(app, learning)
     else:
-        app.services = services = RecordServices(settings)
-        _record(app, services)
+        app.services = recording = RecordServices(settings)
+        _record(app, recording)
     beat = HeartbeatWriter(app, app.services, role, slot)
 
     async def read_log_ids(*_: object, **__: object) -> None:
@@ -127,7 +127,7 @@ def create_app(settings: Settings, role: str, slot: int) -> WorkerApp:
     return app
 
 
-def _learn(app: WorkerApp, services: Services) -> None:
+def _learn(app: WorkerApp, services: LearnServices) -> None:
     _listen(app, "interactions", InteractionsAgent(services), topics.INTERACTIONS)
     _listen(app, "posts", PostsAgent(services), topics.POSTS)
     _listen(app, "users", UsersAgent(services), topics.USERS)

@@ -16,7 +16,7 @@ from schemas.topics import INTERACTIONS, owner
 from .batches import Record
 from .producing import Outgoing, dead_letter, send_in_order
 from .reading import ReadEvent, read_events
-from .services import Services
+from .services import LearnServices
 from .signal_writer import SignalWriter
 from .user_shard import UserShard
 
@@ -27,7 +27,7 @@ MOST_EVENTS = 500
 class InteractionsAgent:
     """Applies batches of one partition at a time; one writer a partition."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: LearnServices) -> None:
         self._services = services
         self._shards: dict[int, UserShard] = {}
 

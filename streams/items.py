@@ -17,7 +17,7 @@ from schemas.topics import ITEM_SIGNALS
 from .batches import Record
 from .item_shard import ItemShard
 from .producing import dead_letter, send_in_order
-from .services import Services
+from .services import LearnServices
 
 SIGNALS_AT_ONCE = 1_000
 """Between two turns of the event loop: about 10 ms."""
@@ -26,7 +26,7 @@ SIGNALS_AT_ONCE = 1_000
 class ItemsAgent:
     """Applies batches of one partition at a time; one writer a partition."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: LearnServices) -> None:
         self._services = services
         self._shards: dict[int, ItemShard] = {}
 

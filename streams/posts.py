@@ -10,14 +10,14 @@ from schemas.topics import POSTS
 
 from .batches import Record
 from .producing import Outgoing, dead_letter, send_in_order
-from .services import Services
+from .services import LearnServices
 from .signal_writer import SignalWriter
 
 
 class PostsAgent:
     """A null value deletes the post that the key names."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: LearnServices) -> None:
         self._services = services
 
     def forget(self, partition: int) -> None:

@@ -1,4 +1,4 @@
-"""What the agents of a worker share: settings, Redis, the producer, the log ids, and the progress."""
+"""What the agents of a worker share: settings, Redis, the log ids and the progress; and what each role has besides."""
 
 import asyncpg
 from aiokafka import AIOKafkaProducer
@@ -17,8 +17,6 @@ class Services:
     """Built without connecting; `start` connects, inside the event loop of the worker."""
 
     redis: Redis
-    committer: Committer
-    producer: AIOKafkaProducer
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -29,19 +27,32 @@ class Services:
     async def start(self) -> None:
         """Raises ServiceUnavailable when the topics are not there or not as the settings say."""
         self.redis = Redis.from_url(self.settings.require("REDIS_URL"), socket_timeout=5, socket_connect_timeout=2)
-        self.committer = Committer(self.redis)
         await self.read_log_ids()
-        self.producer = create_producer(self.settings)
-        await self.producer.start()
 
     async def stop(self) -> None:
-        await self.producer.stop()
         await self.redis.aclose()
 
     async def read_log_ids(self) -> None:
         """Reads which logs these are: at start and after every rebalance, as a topic may have been made anew."""
         wanted = (topics.INTERACTIONS, topics.POSTS, topics.ITEM_SIGNALS)
         self.log_ids = await fetch_log_ids(self.settings, dict.fromkeys(wanted, self.partitions))
+
+
+class LearnServices(Services):
+    """Those of the workers that write to Redis and send signals."""
+
+    committer: Committer
+    producer: AIOKafkaProducer
+
+    async def start(self) -> None:
+        await super().start()
+        self.committer = Committer(self.redis)
+        self.producer = create_producer(self.settings)
+        await self.producer.start()
+
+    async def stop(self) -> None:
+        await self.producer.stop()
+        await super().stop()
 
 
 class RecordServices(Services):

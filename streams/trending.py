@@ -11,7 +11,7 @@ from schemas import keys, topics, trending
 from schemas.trending import ALL, DEFAULT_WINDOW, WINDOWS, TrendingPost, TrendingSnapshot
 
 from .producing import Outgoing, send_in_order
-from .services import Services
+from .services import LearnServices
 
 SHOWN = 50
 
@@ -19,7 +19,7 @@ SHOWN = 50
 class TrendingPublisher:
     """Remembers the last order of each category, to tell what moved."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: LearnServices) -> None:
         self._services = services
         self._last: dict[str, list[int]] = {}
 

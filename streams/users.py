@@ -7,13 +7,13 @@ from schemas.users import User, decode_users
 
 from .batches import Record
 from .producing import Outgoing, dead_letter, send_in_order
-from .services import Services
+from .services import LearnServices
 
 
 class UsersAgent:
     """The newest row of a user holds; a null value deletes the user that the key names."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: LearnServices) -> None:
         self._services = services
 
     def forget(self, partition: int) -> None:
