@@ -108,7 +108,7 @@ async def run_worker(settings: Settings, environment: dict[str, str], last: list
             stored = await redis.mget(names)
             if start is None and any(stored):
                 start, start_cpu = time.perf_counter(), sum(process.cpu_times()[:2])
-            if [marks.decode_interactions_mark(mark).offset for mark in stored] == last and (
+            if [marks.decode(mark, marks.InteractionsMark).offset for mark in stored] == last and (
                 await counted(redis, settings) == count
             ):
                 return {"seconds": time.perf_counter() - start, "cpu": sum(process.cpu_times()[:2]) - start_cpu}

@@ -16,18 +16,26 @@ BLOCK_IDS = 65_536
 BLOCKS = 16
 
 
-def event_hash(event_id: str) -> int:
-    """8 bytes of BLAKE2b as a signed integer."""
-    return int.from_bytes(blake2b(event_id.encode(), digest_size=8).digest(), "little", signed=True)
+def event_hash(username: str, event_id: str) -> int:
+    """8 bytes of BLAKE2b of both as a signed integer: an event id names an event of its user."""
+    # Neither holds NUL, so no two pairs give the same bytes.
+    named = f"{username}\0{event_id}".encode()
+    return int.from_bytes(blake2b(named, digest_size=8).digest(), "little", signed=True)
+
+
+def stored_blocks(block: int) -> range:
+    """Numbers of the blocks in the window whose newest is `block`, oldest first."""
+    return range(max(block - BLOCKS + 1, 0), block + 1)
 
 
 class SeenEventIds:
-    """The window in memory: full blocks as sorted arrays (binary search), the newest as a set."""
+    """The window in memory: full blocks as one sorted array, searched for a batch at once, the newest as a set."""
 
     def __init__(self, block: int, blocks: list[bytes | None]) -> None:
         """block: number of the newest block; blocks: the stored ones, oldest first, ending with the newest."""
         self.block = block
-        self._full: list[NDArray[np.int64]] = [_sorted(stored) for stored in blocks[:-1] if stored]
+        self._blocks = [np.frombuffer(stored, "<i8").astype(np.int64) for stored in blocks[:-1] if stored]
+        self._full = _merged(self._blocks)
         self._newest = set(array("q", blocks[-1] or b"")) if blocks else set()
 
     @property
@@ -35,15 +43,15 @@ class SeenEventIds:
         """Ids in the newest block."""
         return len(self._newest)
 
-    def seen(self, hashed: int) -> bool:
-        """True when the id was added before, within the window."""
-        if hashed in self._newest:
-            return True
-        for ids in self._full:
-            place = int(ids.searchsorted(hashed))
-            if place < len(ids) and ids[place] == hashed:
-                return True
-        return False
+    def seen(self, hashes: list[int]) -> list[bool]:
+        """Of each id, whether it was added before, within the window."""
+        newest = self._newest
+        if not len(self._full):
+            return [hashed in newest for hashed in hashes]
+        wanted = np.array(hashes, np.int64)
+        places = np.minimum(self._full.searchsorted(wanted), len(self._full) - 1)
+        older = (self._full[places] == wanted).tolist()
+        return [old or hashed in newest for old, hashed in zip(older, hashes, strict=True)]
 
     def add(self, hashes: list[int]) -> dict[int, bytes]:
         """Adds ids and tells what to append to which stored block. Blocks to delete: see `expired`."""
@@ -51,8 +59,9 @@ class SeenEventIds:
         while hashes:
             room = BLOCK_IDS - len(self._newest)
             if room <= 0:
-                self._full = [*self._full, np.sort(np.fromiter(self._newest, np.int64))][-(BLOCKS - 1) :]
-                self._newest = set()
+                filled = np.fromiter(self._newest, np.int64, len(self._newest))
+                self._blocks = [*self._blocks, np.sort(filled)][-(BLOCKS - 1) :]
+                self._full, self._newest = _merged(self._blocks), set()
                 self.block += 1
                 continue
             appended[self.block] = array("q", hashes[:room]).tobytes()
@@ -66,5 +75,6 @@ class SeenEventIds:
         return self.block - BLOCKS
 
 
-def _sorted(stored: bytes) -> NDArray[np.int64]:
-    return np.sort(np.frombuffer(stored, "<i8").astype(np.int64))
+def _merged(blocks: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    # Stable: timsort takes runs that are sorted already as they are.
+    return np.sort(np.concatenate([np.empty(0, np.int64), *blocks]), kind="stable")

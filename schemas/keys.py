@@ -5,7 +5,6 @@ Every key is bounded: by a TTL, by a cap on its length, or by the catalogue.
 """
 
 PREFIX = "rs:"
-USER_TTL_SECONDS = 90 * 86_400
 UNKNOWN_ITEM_TTL_SECONDS = 30 * 86_400
 """State of a post whose row has not come (yet). A known post's state lives as long as the post."""
 
@@ -15,13 +14,28 @@ def interactions_mark(partition: int) -> str:
     return f"{PREFIX}{{i{partition}}}:mark"
 
 
+def posts_mark(partition: int) -> str:
+    """What is applied of a partition of `posts` (schemas.marks)."""
+    return f"{PREFIX}{{i{partition}}}:posts-mark"
+
+
+def users_mark(partition: int) -> str:
+    """What is applied of a partition of `users` (schemas.marks)."""
+    return f"{PREFIX}{{i{partition}}}:users-mark"
+
+
+def incomplete_users(partition: int) -> str:
+    """Set of users who came back while the record was away, so that their state lacks what lies before."""
+    return f"{PREFIX}{{i{partition}}}:incomplete"
+
+
 def user_state(partition: int, username: str) -> str:
-    """History, seen set, exclusions (schemas.user_state). TTL USER_TTL_SECONDS."""
+    """History, seen set, exclusions (schemas.user_state). TTL: the setting USER_IDLE_DAYS."""
     return f"{PREFIX}{{i{partition}}}:user:{username}"
 
 
 def user_profile(partition: int, username: str) -> str:
-    """The user row as JSON (schemas.users). TTL USER_TTL_SECONDS, renewed by the user's next row."""
+    """The user row as JSON (schemas.users). TTL: the setting USER_IDLE_DAYS, renewed by the user's next row."""
     return f"{PREFIX}{{i{partition}}}:profile:{username}"
 
 
@@ -69,6 +83,12 @@ def categories(partition: int) -> str:
     """Set of the category names seen in the partition, capped."""
     return f"{PREFIX}{{s{partition}}}:categories"
 
+
+GENERATION = f"{PREFIX}generation"
+"""Which building of the state this is, as JSON (schemas.generation). Gone with the state: a rebuild begins."""
+
+REBUILD_LOCK = f"{PREFIX}rebuild"
+"""Held by whoever rebuilds the state; TTL schemas.generation.LOCK_SECONDS."""
 
 WORKERS = f"{PREFIX}workers"
 """Sorted set worker id → time of its last heartbeat; stale members are dropped by every heartbeat."""

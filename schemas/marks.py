@@ -1,20 +1,36 @@
-"""Marks: how far a partition of a log has been applied, kept in the transaction that applied it.
+"""Marks: how far a partition of a log has been applied to Redis, kept in the transaction that applied it.
 
 A mark belongs to a log: `log` is the id that the broker gave the topic when it was created. A topic that was emptied
-and made again has another id, so its low offsets are not taken for repeats.
+and made again has another id, so its low offsets are not taken for repeats. And it belongs to a generation of the
+state (schemas.generation): the mark of another generation counts as none.
 """
+
+from typing import TypeVar
 
 import msgspec
 
+from . import keys
 
-class InteractionsMark(msgspec.Struct, array_like=True):
-    """Stage 1, one a partition of `interactions`.
 
-    offset: the last applied. block: where the next seen event id goes (online_models.event_ids).
-    """
+class Mark(msgspec.Struct, array_like=True):
+    """generation, log: see above. offset: the last applied; -1: nothing yet."""
 
+    generation: str = ""
     log: str = ""
     offset: int = -1
+
+    def applied(self, log: str) -> int:
+        """The last offset of that log whose effects are in the state; -1 for a log that is new."""
+        return self.offset if self.log == log else -1
+
+
+class RowsMark(Mark, array_like=True):
+    """One a partition of `posts` and of `users`."""
+
+
+class InteractionsMark(Mark, array_like=True):
+    """Stage 1, one a partition of `interactions`. block: where the next event id goes (online_models.event_ids)."""
+
     block: int = 0
 
 
@@ -26,22 +42,26 @@ class Applied(msgspec.Struct, array_like=True, frozen=True):
     index: int
 
 
-class ItemsMark(msgspec.Struct, array_like=True):
+class ItemsMark(Mark, array_like=True):
     """Stage 2, one a partition of `item-signals`. sources: `topic-partition` → last applied."""
 
-    log: str = ""
-    offset: int = -1
     sources: dict[str, Applied] = msgspec.field(default_factory=dict)
 
 
+M = TypeVar("M", bound=Mark)
+
 encode = msgspec.msgpack.Encoder().encode
-_interactions_mark = msgspec.msgpack.Decoder(InteractionsMark)
-_items_mark = msgspec.msgpack.Decoder(ItemsMark)
 
 
-def decode_interactions_mark(payload: bytes | None) -> InteractionsMark:
-    return _interactions_mark.decode(payload) if payload else InteractionsMark()
+def decode(payload: bytes | None, kind: type[M]) -> M:
+    """None or empty: nothing was ever applied."""
+    return msgspec.msgpack.decode(payload, type=kind) if payload else kind()
 
 
-def decode_items_mark(payload: bytes | None) -> ItemsMark:
-    return _items_mark.decode(payload) if payload else ItemsMark()
+def all_keys(partitions: int) -> dict[str, type[Mark]]:
+    """The keys of all marks of a system, and what each holds."""
+    of_partition = (
+        (keys.interactions_mark, InteractionsMark), (keys.posts_mark, RowsMark), (keys.users_mark, RowsMark),
+        (keys.items_mark, ItemsMark),
+    )  # fmt: skip
+    return {key(partition): kind for partition in range(partitions) for key, kind in of_partition}

@@ -27,6 +27,9 @@ class Settings(BaseSettings):
         500, description="how long a broker may hold an empty fetch; small only for brokers that don't wake a fetch"
     )
     kafka_idempotence: bool = Field(True, description="idempotent producers; off for brokers without them")
+    user_idle_days: Annotated[float, Field(gt=0, le=3650)] = Field(
+        90.0, description="after so many days without an event the state of a user leaves Redis; the record keeps it"
+    )
     interaction_weights: dict[InteractionType, float] = Field(
         default_factory=lambda: dict(DEFAULT_WEIGHTS), description="weight of each interaction type, JSON"
     )
@@ -67,3 +70,8 @@ class Settings(BaseSettings):
                 f"to use a service of your own, set {name} in the environment or in .env."
             )
         return str(value)
+
+    @property
+    def user_ttl(self) -> int:
+        """user_idle_days in seconds, at least 1."""
+        return max(round(self.user_idle_days * 86_400), 1)

@@ -53,8 +53,12 @@ Signal = Touch | Follow | PostChanged
 
 
 class SignalBatch(msgspec.Struct, array_like=True):
-    """The value of one message. log, topic, partition: where the source events were read (schemas.marks)."""
+    """The value of one message. log, topic, partition: where the source events were read (schemas.marks).
 
+    generation: of the state that stage 1 built on; stage 2 drops what was told on the ground of another.
+    """
+
+    generation: str
     log: str
     topic: str
     partition: int

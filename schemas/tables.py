@@ -21,8 +21,9 @@ metadata = MetaData()
 interactions = Table(
     "interactions",
     metadata,
-    Column("event_id", Text, primary_key=True),
-    Column("username", Text, nullable=False),
+    # An event id names an event of its user. In byte order, whatever the database sorts by: a rebuild reads by user.
+    Column("username", Text(collation="C"), primary_key=True),
+    Column("event_id", Text(collation="C"), primary_key=True),
     Column("post_id", BigInteger, nullable=False),
     Column("interaction_type", Text, nullable=False),
     Column("interaction_value", Double, nullable=False),
@@ -30,13 +31,26 @@ interactions = Table(
     Column("recommendation_id", Text),
     Column("session_id", Text),
     Column("source", Text),
-    # Where the log has it: the order in which stage 1 applied it.
+    # Where the log has it: the order in which stage 1 applied it. log_number: see log_marks.
+    Column("log_number", Integer, nullable=False, server_default="0"),
     Column("log_partition", SmallInteger, nullable=False),
     Column("log_offset", BigInteger, nullable=False),
     Column("log_index", Integer, nullable=False),
     Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Index("interactions_occurred_at", "occurred_at"),
-    Index("interactions_username", "username", "occurred_at"),
+    Index("interactions_of_owner", "log_partition", "username", "log_number", "log_offset", "log_index"),
+)
+
+# How far each log is recorded; moved in the transaction that writes the rows. A topic that was made anew is another
+# log: it gets the next number.
+log_marks = Table(
+    "log_marks",
+    metadata,
+    Column("topic", Text, primary_key=True),
+    Column("log_partition", SmallInteger, primary_key=True),
+    Column("log_number", Integer, primary_key=True),
+    Column("log", Text, nullable=False),
+    Column("log_offset", BigInteger, nullable=False),
 )
 
 posts = Table(

@@ -7,6 +7,7 @@
 | learn  | users         | UsersAgent        | Redis: profiles                                       |
 | learn  | item-signals  | ItemsAgent        | Redis: posts, counters, trending, neighbours          |
 | learn  | (every second)| TrendingPublisher | topic trending                                        |
+| learn  | (every second)| StateKeeper       | Redis: all of it, when it was lost (streams.rebuild)  |
 | record | interactions  | EventLogAgent     | PostgreSQL                                            |
 | record | posts, users  | CatalogueLogAgent | PostgreSQL                                            |
 """
@@ -25,6 +26,7 @@ from redis.exceptions import RedisError
 from schemas import heartbeat, topics
 from schemas.settings import Settings
 
+from . import state_keeper
 from .batches import PACE_SECONDS, Agent, apply_batches
 from .catalogue_log import CatalogueLogAgent
 from .event_log import EventLogAgent
@@ -33,6 +35,7 @@ from .interactions import InteractionsAgent
 from .items import ItemsAgent
 from .posts import PostsAgent
 from .services import LearnServices, RecordServices, Services
+from .state_keeper import StateKeeper
 from .transport import transport_class
 from .trending import TrendingPublisher
 from .users import UsersAgent
@@ -133,6 +136,13 @@ def _learn(app: WorkerApp, services: LearnServices) -> None:
     _listen(app, "users", UsersAgent(services), topics.USERS)
     _listen(app, "items", ItemsAgent(services), topics.ITEM_SIGNALS)
     publisher = TrendingPublisher(services)
+    keeper = StateKeeper(services)
+
+    @app.task
+    async def keep_state() -> None:
+        while not app.should_stop:
+            await keeper.check()
+            await app.sleep(state_keeper.INTERVAL_SECONDS)
 
     @app.task
     async def publish_trending() -> None:
@@ -146,10 +156,9 @@ def _learn(app: WorkerApp, services: LearnServices) -> None:
 
 
 def _record(app: WorkerApp, services: RecordServices) -> None:
-    catalogue = CatalogueLogAgent(services)
     _listen(app, "event-log", EventLogAgent(services), topics.INTERACTIONS, RECORD_PACE_SECONDS)
-    _listen(app, "post-log", catalogue, topics.POSTS, RECORD_PACE_SECONDS)
-    _listen(app, "user-log", catalogue, topics.USERS, RECORD_PACE_SECONDS)
+    _listen(app, "post-log", CatalogueLogAgent(services, topics.POSTS), topics.POSTS, RECORD_PACE_SECONDS)
+    _listen(app, "user-log", CatalogueLogAgent(services, topics.USERS), topics.USERS, RECORD_PACE_SECONDS)
 
 
 def _listen(app: WorkerApp, name: str, agent: Agent, topic: str, pace: float = PACE_SECONDS) -> None:

@@ -15,6 +15,8 @@ import faust
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
 
+from .generations import NoState
+
 log = structlog.get_logger()
 
 MOST_MESSAGES = 2_000
@@ -129,7 +131,7 @@ async def apply_batches(stream: faust.Stream, agent: Agent, pace: float = PACE_S
 async def _apply(agent: Agent, records: list[Record]) -> None:
     partition = records[0].partition
     async for attempt in AsyncRetrying(
-        retry=retry_if_exception_type(Exception), wait=wait_exponential_jitter(initial=0.05, max=5.0)
+        retry=retry_if_exception_type(Exception), wait=wait_exponential_jitter(initial=0.05, max=2.0)
     ):
         with attempt:
             try:
@@ -138,7 +140,9 @@ async def _apply(agent: Agent, records: list[Record]) -> None:
                 agent.forget(partition)
                 raise
         if (outcome := attempt.retry_state.outcome) is not None and outcome.failed:
-            log.warning(
+            error = outcome.exception()
+            tell = log.info if isinstance(error, NoState) else log.warning
+            tell(
                 "batch not applied, trying again", agent=type(agent).__name__, topic=records[0].topic,
-                partition=partition, offset=records[0].offset, error=repr(outcome.exception()),
+                partition=partition, offset=records[0].offset, error=repr(error),
             )  # fmt: skip

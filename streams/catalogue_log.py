@@ -10,6 +10,8 @@ from schemas.topics import POSTS
 
 from . import posts, users
 from .batches import Record
+from .partition_agent import PartitionAgent
+from .record_mark import RecordMark
 from .services import RecordServices
 
 _UPSERT_POST = """
@@ -23,20 +25,21 @@ ON CONFLICT (username) DO UPDATE SET id = excluded.id, role = excluded.role, row
 """
 
 
-class CatalogueLogAgent:
-    """Idempotent: a row written twice is the same row."""
+class CatalogueLogAgent(PartitionAgent[RecordMark, RecordServices]):
+    """Of one topic. A row written twice is the same row, and by the mark an older one never replaces a newer."""
 
-    def __init__(self, services: RecordServices) -> None:
-        self._services = services
+    def __init__(self, services: RecordServices, topic: str) -> None:
+        super().__init__(services)
+        self._topic = topic
+        self._write = self._write_posts if topic == POSTS else self._write_users
 
-    def forget(self, partition: int) -> None:
-        """Nothing is remembered of a partition."""
+    async def _load(self, partition: int) -> RecordMark:
+        services = self._services
+        return await RecordMark.load(services.pool, self._topic, partition, services.log_ids[self._topic])
 
-    async def apply(self, partition: int, records: list[Record]) -> None:
-        write = self._write_posts if records[0].topic == POSTS else self._write_users
-        async with self._services.pool.acquire() as connection, connection.transaction():
-            await write(connection, records)
-        self._services.progress.done(records)
+    async def _apply(self, shard: RecordMark, records: list[Record]) -> None:
+        async with shard.moving(self._services.pool, records[-1].offset) as connection:
+            await self._write(connection, records)
 
     async def _write_posts(self, connection: asyncpg.Connection, records: list[Record]) -> None:
         rows = [row for record in records for row in posts.read_rows(record)]

@@ -8,40 +8,40 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from schemas.topics import owner
+from schemas.topics import INTERACTIONS, owner
 
 from .batches import Record
+from .partition_agent import PartitionAgent
 from .reading import ReadEvent, read_events
+from .record_mark import RecordMark
 from .services import RecordServices
 
 _COLUMNS = {
     "event_id": "text", "username": "text", "post_id": "int8", "interaction_type": "text",
     "interaction_value": "float8", "occurred_at": "timestamptz", "recommendation_id": "text", "session_id": "text",
-    "source": "text", "log_partition": "int2", "log_offset": "int8", "log_index": "int4",
+    "source": "text", "log_number": "int4", "log_partition": "int2", "log_offset": "int8", "log_index": "int4",
 }  # fmt: skip
 _INSERT = (
     f"INSERT INTO interactions ({', '.join(_COLUMNS)}) SELECT * FROM unnest("  # noqa: S608
     + ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(_COLUMNS.values(), 1))
-    + ") ON CONFLICT (event_id) DO NOTHING"
+    + ") ON CONFLICT (username, event_id) DO NOTHING"
 )
 
 
-class EventLogAgent:
-    """Idempotent by the primary key: a repeated event id inserts nothing."""
+class EventLogAgent(PartitionAgent[RecordMark, RecordServices]):
+    """Idempotent by the primary key: a repeated event id inserts nothing. One writer a partition, by the mark."""
 
-    def __init__(self, services: RecordServices) -> None:
-        self._services = services
+    async def _load(self, partition: int) -> RecordMark:
+        services = self._services
+        return await RecordMark.load(services.pool, INTERACTIONS, partition, services.log_ids[INTERACTIONS])
 
-    def forget(self, partition: int) -> None:
-        """Nothing is remembered of a partition."""
+    async def _apply(self, shard: RecordMark, records: list[Record]) -> None:
+        rows = [row for record in records for row in self._rows(shard.number, record)]
+        async with shard.moving(self._services.pool, records[-1].offset) as connection:
+            if rows:
+                await connection.execute(_INSERT, *(list(column) for column in zip(*rows, strict=True)))
 
-    async def apply(self, partition: int, records: list[Record]) -> None:
-        rows = [row for record in records for row in self._rows(record)]
-        if rows:
-            await self._services.pool.execute(_INSERT, *(list(column) for column in zip(*rows, strict=True)))
-        self._services.progress.done(records)
-
-    def _rows(self, record: Record) -> Iterable[tuple[Any, ...]]:
+    def _rows(self, log_number: int, record: Record) -> Iterable[tuple[Any, ...]]:
         for entry in read_events(record):
             if not isinstance(entry, ReadEvent):
                 continue
@@ -50,5 +50,5 @@ class EventLogAgent:
                 yield (
                     entry.event_id, event.username, event.post_id, event.interaction_type, event.interaction_value,
                     datetime.fromtimestamp(entry.at, UTC), event.recommendation_id, event.session_id, event.source,
-                    record.partition, record.offset, entry.entry,
+                    log_number, record.partition, record.offset, entry.entry,
                 )  # fmt: skip

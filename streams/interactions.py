@@ -14,7 +14,8 @@ from schemas.signals import Touch
 from schemas.topics import INTERACTIONS, owner
 
 from .batches import Record
-from .producing import Outgoing, dead_letter, send_in_order
+from .partition_agent import PartitionAgent
+from .producing import Outgoing, dead_letter, forwarded_from, send_in_order
 from .reading import ReadEvent, read_events
 from .services import LearnServices
 from .signal_writer import SignalWriter
@@ -24,36 +25,24 @@ MOST_EVENTS = 500
 """Events in a transaction: about 30 ms of work, and no more, between two turns of the event loop."""
 
 
-class InteractionsAgent:
-    """Applies batches of one partition at a time; one writer a partition."""
+class InteractionsAgent(PartitionAgent[UserShard, LearnServices]):
+    """Applies events to their users, and tells the owners of their posts."""
 
-    def __init__(self, services: LearnServices) -> None:
-        self._services = services
-        self._shards: dict[int, UserShard] = {}
+    async def _load(self, partition: int) -> UserShard:
+        services = self._services
+        record = await services.user_record()
+        return await UserShard.load(services.redis, partition, services.log_ids[INTERACTIONS], record)
 
-    def forget(self, partition: int) -> None:
-        self._shards.pop(partition, None)
-
-    async def apply(self, partition: int, records: list[Record]) -> None:
-        shard = self._shards.get(partition)
-        if shard is None:
-            shard = self._shards[partition] = await UserShard.load(self._services.redis, partition)
-        applied = shard.applied(self._services.log_ids[INTERACTIONS])
-        part: list[tuple[Record, list[ReadEvent]]] = []
+    async def _apply(self, shard: UserShard, records: list[Record]) -> None:
+        part: list[tuple[Record, ReadEvent]] = []
         outgoing: list[Outgoing] = []
-        count = 0
         for record in records:
-            if record.offset <= applied:
-                continue
-            events = self._read(record, outgoing)
-            part.append((record, events))
-            count += len(events)
-            if count >= MOST_EVENTS:
-                await self._apply_part(partition, shard, part, outgoing)
-                part, outgoing, count = [], [], 0
-        if part:
-            await self._apply_part(partition, shard, part, outgoing)
-        self._services.progress.done(records)
+            part += [(record, event) for event in self._read(record, outgoing)]
+            if len(part) >= MOST_EVENTS:
+                await self._apply_part(shard, record.offset, part, outgoing)
+                part, outgoing = [], []
+        if records[-1].offset > shard.applied:
+            await self._apply_part(shard, records[-1].offset, part, outgoing)
 
     def _read(self, record: Record, outgoing: list[Outgoing]) -> list[ReadEvent]:
         """The events of a message that belong here; the others, and the bad ones, are left in `outgoing`."""
@@ -70,25 +59,20 @@ class InteractionsAgent:
         return events
 
     async def _apply_part(
-        self,
-        partition: int,
-        shard: UserShard,
-        part: list[tuple[Record, list[ReadEvent]]],
-        outgoing: list[Outgoing],
+        self, shard: UserShard, offset: int, part: list[tuple[Record, ReadEvent]], outgoing: list[Outgoing]
     ) -> None:
+        """All that is read up to `offset`: learnt, told, committed."""
         services = self._services
-        log_id, weights = services.log_ids[INTERACTIONS], services.settings.interaction_weights
+        hashes = [event_hash(event.interaction.username, event.event_id) for _, event in part]
         fresh: dict[int, tuple[Record, ReadEvent]] = {}
-        for record, events in part:
-            for event in events:
-                hashed = event_hash(event.event_id)
-                if hashed in fresh or shard.ids.seen(hashed):
-                    services.progress.counters["repeats"] += 1
-                else:
-                    fresh[hashed] = record, event
+        for hashed, seen, pair in zip(hashes, shard.ids.seen(hashes), part, strict=True):
+            if not seen:
+                fresh.setdefault(hashed, pair)
+        services.progress.counters["repeats"] += len(part) - len(fresh)
         usernames = {event.interaction.username for _, event in fresh.values()}
         await shard.load_users(usernames)
-        writer = SignalWriter(log_id, INTERACTIONS, partition, services.partitions)
+        writer = SignalWriter(shard.generation, shard.log_id, INTERACTIONS, shard.partition, services.partitions)
+        weights = services.settings.interaction_weights
         for record, event in fresh.values():
             past = event.history_event
             effect = user_history.learn_one(shard.users[event.interaction.username], past, weights)
@@ -96,7 +80,7 @@ class InteractionsAgent:
                 touch = Touch(event.offset, event.entry, past.post_id, event.at, past.type_code, *effect)
                 writer.add_touch(touch, record.at)
         await send_in_order(services.producer, [*outgoing, *writer.finish()])
-        await shard.commit(services.committer, log_id, part[-1][0].offset, usernames, list(fresh))
+        await shard.commit(services.committer, offset, usernames, list(fresh), services.settings.user_ttl)
         services.progress.counters["events"] += len(fresh)
 
 
@@ -106,11 +90,5 @@ def _forward(record: Record, event: ReadEvent, home: int) -> Outgoing:
     It keeps its id, its time and the time it was produced; the header says that it was read before.
     """
     named = msgspec.structs.replace(event.interaction, event_id=event.event_id)
-    return Outgoing(
-        topics.INTERACTIONS,
-        home,
-        event.interaction.username.encode(),
-        msgspec.json.encode(named),
-        at=record.at,
-        headers=(("forwarded-from", f"{record.topic}-{record.partition}-{record.offset}".encode()),),
-    )
+    key, value = event.interaction.username.encode(), msgspec.json.encode(named)
+    return Outgoing(topics.INTERACTIONS, home, key, value, at=record.at, headers=forwarded_from(record))

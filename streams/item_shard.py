@@ -1,5 +1,6 @@
 """The posts of one partition as the worker holds them: counters, neighbours, trending, and the mark."""
 
+import asyncio
 from array import array
 from collections.abc import Iterable
 from itertools import islice
@@ -11,10 +12,13 @@ from online_models.co_visitation import CoVisitation
 from online_models.decayed_counters import DecayedCounters, trending_score
 from schemas import keys, marks, posts
 from schemas.item_state import ItemState, Neighbours
+from schemas.marks import ItemsMark
 from schemas.posts import Post
+from schemas.signals import Follow, PostChanged, Signal, Touch
 from schemas.trending import ALL, WINDOWS
 
 from .commit import Command, Committer
+from .generations import current_mark
 
 MOST_ITEMS = 20_000
 """Posts kept between batches, a partition: 12 KB each with 100 neighbours."""
@@ -23,31 +27,76 @@ TOP = 500
 """Posts kept in a trending set."""
 MOST_IN_MSET = 2_000
 """Keys and values; Lua's unpack takes some 8,000."""
+SIGNALS_AT_ONCE = 1_000
+"""Between two turns of the event loop: about 10 ms."""
 MOST_CHANGES = 4_096
 """Entries of the change stream; a mirror that is further behind loads everything again."""
 
 
 class ItemShard:
-    """Two estimators over the posts of a partition; loads what a batch touches, writes what it changed."""
+    """Two estimators over the posts of a partition; loads what it is told about, writes what that changed.
 
-    def __init__(self, redis: Redis, partition: int, stored_mark: bytes, categories: set[str]) -> None:
+    sources: `topic-partition` → the last event applied of it; whoever applies moves it, `commit` writes it.
+    announce: whether mirrors are told what changed.
+    """
+
+    def __init__(
+        self, redis: Redis, partition: int, log_id: str, stored_mark: bytes, mark: ItemsMark, categories: set[str],
+        *, announce: bool = True,
+    ) -> None:  # fmt: skip
         self._redis = redis
         self._partition = partition
+        self._log_id = log_id
         self._stored_mark = stored_mark
+        self._mark = mark
         self._categories = categories
-        self.mark = marks.decode_items_mark(stored_mark)
+        self._announce = announce
+        self.sources = dict(mark.sources)
         self.counters = DecayedCounters()
         self.co_visitation = CoVisitation()
+        self._touched: set[int] = set()
+        self._followed: set[int] = set()
         self._rows: dict[int, Post | None] = {}
         self._left: list[tuple[int, str]] = []
 
     @classmethod
-    async def load(cls, redis: Redis, partition: int) -> "ItemShard":
-        stored: Any = await redis.get(keys.items_mark(partition)) or b""
+    async def load(cls, redis: Redis, partition: int, log_id: str) -> "ItemShard":
+        stored, mark = await current_mark(redis, keys.items_mark(partition), ItemsMark)
         names: Any = await redis.smembers(keys.categories(partition))
-        return cls(redis, partition, stored, {name.decode() for name in names})
+        return cls(redis, partition, log_id, stored, mark, {name.decode() for name in names})
 
-    async def load_items(self, post_ids: Iterable[int]) -> None:
+    @property
+    def applied(self) -> int | None:
+        """The offset of the last message applied; None when the state was just built: nothing older belongs to it."""
+        return self._mark.applied(self._log_id) if self._mark.log else None
+
+    @property
+    def generation(self) -> str:
+        return self._mark.generation
+
+    async def learn(self, told: list[Signal]) -> None:
+        """Teaches the estimators; `commit` writes what that changed."""
+        touched, followed = _changed_by(told)
+        await self._load_items(touched | followed)
+        for start in range(0, len(told), SIGNALS_AT_ONCE):
+            self._learn(told[start : start + SIGNALS_AT_ONCE])
+            await asyncio.sleep(0)
+        self._touched |= touched
+        self._followed |= followed
+
+    def _learn(self, told: list[Signal]) -> None:
+        counters, co_visitation = self.counters, self.co_visitation
+        for signal in told:
+            if isinstance(signal, Follow):
+                co_visitation.learn_follow(signal.post_id, signal.rows, signal.ranks, signal.gain, signal.at)
+            elif isinstance(signal, Touch):
+                counters.learn_one(signal.post_id, signal.type_code, signal.delta, signal.weight, signal.at)
+                if signal.gain > 0:
+                    co_visitation.learn_touch(signal.post_id, signal.context, signal.gain, signal.at)
+            elif isinstance(signal, PostChanged):
+                self._change_post(signal.post_id, signal.post)
+
+    async def _load_items(self, post_ids: Iterable[int]) -> None:
         missing = [post_id for post_id in post_ids if post_id not in self.counters.items]
         if not missing:
             return
@@ -61,7 +110,7 @@ class ItemShard:
             self.co_visitation.rows[post_id] = Neighbours.decode(neighbours).weights
             self.co_visitation.strengths[post_id] = item.strength
 
-    def change_post(self, post_id: int, post: Post | None) -> None:
+    def _change_post(self, post_id: int, post: Post | None) -> None:
         """Takes a new row of a post, or its deletion (None). Its counters stay: a post may come back."""
         item = self.counters.items[post_id]
         category = post.category if post else ""
@@ -72,9 +121,17 @@ class ItemShard:
         item.known, item.category = post is not None, category
         self._rows[post_id] = post
 
-    async def commit(self, committer: Committer, touched: set[int], followed: set[int]) -> None:
-        """Writes the posts whose counters (`touched`) or neighbours (`followed`) changed, and the new mark."""
-        tag = self._partition
+    async def commit(self, committer: Committer, offset: int) -> None:
+        """Writes what changed and the new mark. Raises Conflict."""
+        moved = ItemsMark(self.generation, self._log_id, offset, self.sources)
+        payload = marks.encode(moved)
+        await committer.commit(keys.items_mark(self._partition), self._stored_mark, payload, self._commands())
+        self._stored_mark, self._mark = payload, moved
+        self._touched, self._followed, self._rows, self._left = set(), set(), {}, []
+        self._evict()
+
+    def _commands(self) -> list[Command]:
+        tag, touched, followed = self._partition, self._touched, self._followed
         commands: list[Command] = []
         for post_id, post in self._rows.items():
             commands += self._row_commands(post_id, post)
@@ -87,13 +144,9 @@ class ItemShard:
         commands += self._trending_commands(touched)
         changes = {"rows": self._rows, "states": touched, "neighbours": followed}
         fields = [part for name, ids in changes.items() if ids for part in (name, array("q", ids).tobytes())]
-        if fields:
+        if fields and self._announce:
             commands.append(("XADD", keys.item_changes(tag), "MAXLEN", "~", MOST_CHANGES, "*", *fields))
-        mark = marks.encode(self.mark)
-        await committer.commit(keys.items_mark(tag), self._stored_mark, mark, commands)
-        self._stored_mark = mark
-        self._rows, self._left = {}, []
-        self._evict()
+        return commands
 
     def _row_commands(self, post_id: int, post: Post | None) -> list[Command]:
         tag = self._partition
@@ -158,3 +211,17 @@ class ItemShard:
             del items[post_id]
             self.co_visitation.rows.pop(post_id, None)
             self.co_visitation.strengths.pop(post_id, None)
+
+
+def _changed_by(told: list[Signal]) -> tuple[set[int], set[int]]:
+    """The posts whose counters change, and those whose neighbours do."""
+    touched: set[int] = set()
+    followed: set[int] = set()
+    for signal in told:
+        if isinstance(signal, Follow):
+            followed.update(signal.rows)
+        else:
+            touched.add(signal.post_id)
+            if isinstance(signal, Touch) and signal.context:
+                followed.add(signal.post_id)
+    return touched, followed

@@ -1,31 +1,33 @@
 """The posts agent: rows of posts, checked, and told to the owners of the posts.
 
-It keeps no state: stage 2 drops what is told twice by the place of the row in the log.
+Its only state is a mark, so that a rebuild goes on where the record ends; stage 2 drops what is told twice by the
+place of the row in the log.
 """
 
+from schemas import keys
 from schemas.errors import ContractError
 from schemas.posts import Post, decode_posts
 from schemas.signals import PostChanged
 from schemas.topics import POSTS
 
 from .batches import Record
+from .partition_agent import PartitionAgent
 from .producing import Outgoing, dead_letter, send_in_order
+from .rows_shard import RowsShard
 from .services import LearnServices
 from .signal_writer import SignalWriter
 
 
-class PostsAgent:
+class PostsAgent(PartitionAgent[RowsShard, LearnServices]):
     """A null value deletes the post that the key names."""
 
-    def __init__(self, services: LearnServices) -> None:
-        self._services = services
-
-    def forget(self, partition: int) -> None:
-        """Nothing is remembered of a partition."""
-
-    async def apply(self, partition: int, records: list[Record]) -> None:
+    async def _load(self, partition: int) -> RowsShard:
         services = self._services
-        writer = SignalWriter(services.log_ids[POSTS], POSTS, partition, services.partitions)
+        return await RowsShard.load(services.redis, partition, keys.posts_mark(partition), services.log_ids[POSTS])
+
+    async def _apply(self, shard: RowsShard, records: list[Record]) -> None:
+        services = self._services
+        writer = SignalWriter(shard.generation, shard.log_id, POSTS, shard.partition, services.partitions)
         refused: list[Outgoing] = []
         for record in records:
             for index, row in enumerate(read_rows(record)):
@@ -36,7 +38,7 @@ class PostsAgent:
                     post_id, post = row
                     writer.add_post(PostChanged(record.offset, index, post_id, post), record.at)
         await send_in_order(services.producer, [*refused, *writer.finish()])
-        services.progress.done(records)
+        await shard.commit(services.committer, records[-1].offset, [])
 
 
 def read_rows(record: Record) -> list[tuple[int, Post | None] | ContractError]:

@@ -20,9 +20,14 @@ class Outgoing(NamedTuple):
     topic: str
     partition: int | None
     key: bytes | None
-    value: bytes
+    value: bytes | None
     at: float = 0.0
     headers: tuple[tuple[str, bytes], ...] = ()
+
+
+def forwarded_from(record: Record) -> tuple[tuple[str, bytes], ...]:
+    """Header of what is sent on to the partition that owns it: where it was read before."""
+    return (("forwarded-from", f"{record.topic}-{record.partition}-{record.offset}".encode()),)
 
 
 def create_producer(settings: Settings) -> AIOKafkaProducer:

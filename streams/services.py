@@ -1,5 +1,7 @@
 """What the agents of a worker share: settings, Redis, the log ids and the progress; and what each role has besides."""
 
+import time
+
 import asyncpg
 from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
@@ -8,9 +10,12 @@ from schemas import topics
 from schemas.settings import Settings
 
 from .commit import Committer
+from .generations import current
 from .log_ids import fetch_log_ids
+from .log_reader import LogReader
 from .producing import create_producer
 from .progress import Progress
+from .user_record import UserRecord
 
 
 class Services:
@@ -22,6 +27,7 @@ class Services:
         self.settings = settings
         self.partitions = settings.kafka_partitions
         self.progress = Progress()
+        self.log_reader = LogReader(settings)
         self.log_ids: dict[str, str] = {}
 
     async def start(self) -> None:
@@ -34,25 +40,39 @@ class Services:
 
     async def read_log_ids(self) -> None:
         """Reads which logs these are: at start and after every rebalance, as a topic may have been made anew."""
-        wanted = (topics.INTERACTIONS, topics.POSTS, topics.ITEM_SIGNALS)
+        wanted = (topics.INTERACTIONS, topics.POSTS, topics.USERS, topics.ITEM_SIGNALS)
         self.log_ids = await fetch_log_ids(self.settings, dict.fromkeys(wanted, self.partitions))
 
 
 class LearnServices(Services):
-    """Those of the workers that write to Redis and send signals."""
+    """Those of the workers that write to Redis and send signals. pool: None where there is no record."""
 
     committer: Committer
     producer: AIOKafkaProducer
+    pool: asyncpg.Pool | None = None
+    _record: UserRecord | None = None
 
     async def start(self) -> None:
         await super().start()
         self.committer = Committer(self.redis)
         self.producer = create_producer(self.settings)
         await self.producer.start()
+        if self.settings.database_url is not None:
+            self.pool = await create_pool(self.settings.database_url)
+            self._record = UserRecord(self.pool, self.settings.interaction_weights)
 
     async def stop(self) -> None:
+        if self.pool is not None:
+            self.pool.terminate()
         await self.producer.stop()
         await super().stop()
+
+    async def user_record(self) -> UserRecord | None:
+        """Where to ask for users that Redis doesn't have; None as long as nobody's state can have left it."""
+        generation = await current(self.redis)
+        if generation.complete and time.time() < generation.started_at + self.settings.user_ttl:
+            return None
+        return self._record
 
 
 class RecordServices(Services):
@@ -62,11 +82,13 @@ class RecordServices(Services):
 
     async def start(self) -> None:
         await super().start()
-        # min_size=0: connects when first used, so that a PostgreSQL that is down is waited for like any other.
-        self.pool = await asyncpg.create_pool(
-            self.settings.require("DATABASE_URL"), min_size=0, max_size=4, command_timeout=30
-        )
+        self.pool = await create_pool(self.settings.require("DATABASE_URL"))
 
     async def stop(self) -> None:
         self.pool.terminate()
         await super().stop()
+
+
+async def create_pool(url: str) -> asyncpg.Pool:
+    """min_size=0: connects when first used, so that a PostgreSQL that is down is waited for like any other."""
+    return await asyncpg.create_pool(url, min_size=0, max_size=4, command_timeout=30, timeout=10)

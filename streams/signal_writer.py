@@ -15,8 +15,9 @@ MOST_BYTES = 500_000
 class SignalWriter:
     """Signals of one source partition. All that one source event tells one partition goes into one message."""
 
-    def __init__(self, log: str, topic: str, partition: int, partitions: int) -> None:
-        self._log, self._topic, self._partition, self._partitions = log, topic, partition, partitions
+    def __init__(self, generation: str, log: str, topic: str, partition: int, partitions: int) -> None:
+        self._source = generation, log, topic, partition
+        self._partitions = partitions
         self._pending: list[list[Signal]] = [[] for _ in range(partitions)]
         self._at = [0.0] * partitions
         self._bytes = [0] * partitions
@@ -24,21 +25,10 @@ class SignalWriter:
 
     def add_touch(self, touch: Touch, produced_at: float) -> None:
         """The touch of a post, and the follow it means for each post of its context, by their owners."""
-        partitions, pending = self._partitions, self._pending
-        home = post_owner(touch.post_id, partitions)
-        follows: dict[int, Follow] = {}
-        for rank, before in enumerate(touch.context):
-            target = post_owner(before, partitions)
-            if (follow := follows.get(target)) is None:
-                follow = Follow(touch.offset, touch.index, touch.post_id, touch.at, touch.gain, [], [])
-                follows[target] = follow
-            follow.rows.append(before)
-            follow.ranks.append(rank)
-        for target in {home, *follows}:
+        told = split(touch, self._partitions)
+        for target in told:
             self._make_room(target, 0, produced_at)
-        pending[home].append(touch)
-        for target, follow in follows.items():
-            pending[target].append(follow)
+            self._pending[target] += told[target]
 
     def add_post(self, changed: PostChanged, produced_at: float) -> None:
         target = post_owner(changed.post_id, self._partitions)
@@ -55,7 +45,7 @@ class SignalWriter:
             self._at[target] = produced_at
 
     def _flush(self, target: int) -> None:
-        batch = SignalBatch(self._log, self._topic, self._partition, self._pending[target])
+        batch = SignalBatch(*self._source, self._pending[target])
         self.messages.append(Outgoing(topics.ITEM_SIGNALS, target, None, signals.encode(batch), at=self._at[target]))
         self._pending[target], self._bytes[target] = [], 0
 
@@ -65,3 +55,18 @@ class SignalWriter:
             if pending:
                 self._flush(target)
         return self.messages
+
+
+def split(touch: Touch, partitions: int) -> dict[int, list[Signal]]:
+    """What a touch tells each partition: itself to the owner of its post, a follow to those of its context."""
+    told: dict[int, list[Signal]] = {post_owner(touch.post_id, partitions): [touch]}
+    follows: dict[int, Follow] = {}
+    for rank, before in enumerate(touch.context):
+        target = post_owner(before, partitions)
+        follow = follows.get(target)
+        if follow is None:
+            follow = follows[target] = Follow(touch.offset, touch.index, touch.post_id, touch.at, touch.gain, [], [])
+            told.setdefault(target, []).append(follow)
+        follow.rows.append(before)
+        follow.ranks.append(rank)
+    return told

@@ -1,64 +1,111 @@
 """The users of one partition as the worker holds them: their states, the seen event ids, and the mark."""
 
+from collections.abc import Collection
 from typing import Any
 
 from redis.asyncio import Redis
 
-from online_models.event_ids import BLOCKS, SeenEventIds
+from online_models.event_ids import SeenEventIds, stored_blocks
 from schemas import keys, marks
+from schemas.marks import InteractionsMark
 from schemas.user_state import UserState
 
 from .commit import Command, Committer
+from .generations import current_mark
+from .user_record import RecordAway, UserRecord
 
 MOST_USERS = 5_000
 """States kept between batches, a partition: 10 KB each at 50 events."""
 
 
 class UserShard:
-    """Loaded when the partition's first batch comes, dropped when anything fails or the partition goes."""
+    """Loaded when the partition's first batch comes, dropped when anything fails or the partition goes.
 
-    def __init__(self, redis: Redis, partition: int, stored_mark: bytes, ids: SeenEventIds) -> None:
+    record: where the states of users that Redis doesn't have are looked for; None when nobody's can be missing.
+    """
+
+    def __init__(
+        self, redis: Redis, partition: int, log_id: str, stored_mark: bytes, mark: InteractionsMark,
+        ids: SeenEventIds, incomplete: set[str], record: UserRecord | None,
+    ) -> None:  # fmt: skip
         self._redis = redis
-        self._partition = partition
         self._stored_mark = stored_mark
+        self._mark = mark
+        self._record = record
+        self._incomplete = incomplete
+        self._stored_incomplete = set(incomplete)
+        self.partition = partition
+        self.log_id = log_id
         self.ids = ids
         self.users: dict[str, UserState] = {}
 
     @classmethod
-    async def load(cls, redis: Redis, partition: int) -> "UserShard":
-        stored: Any = await redis.get(keys.interactions_mark(partition)) or b""
-        block = marks.decode_interactions_mark(stored).block
-        names = [keys.event_ids(partition, number) for number in range(max(block - BLOCKS + 1, 0), block + 1)]
-        blocks: Any = await redis.mget(names)
-        return cls(redis, partition, stored, SeenEventIds(block, blocks))
+    async def load(cls, redis: Redis, partition: int, log_id: str, record: UserRecord | None) -> "UserShard":
+        stored, mark = await current_mark(redis, keys.interactions_mark(partition), InteractionsMark)
+        blocks: Any = await redis.mget([keys.event_ids(partition, number) for number in stored_blocks(mark.block)])
+        names: Any = await redis.smembers(keys.incomplete_users(partition))
+        incomplete = {name.decode() for name in names}
+        return cls(redis, partition, log_id, stored, mark, SeenEventIds(mark.block, blocks), incomplete, record)
 
-    def applied(self, log_id: str) -> int:
-        """The last offset of that log whose effects are in Redis; -1 for a log that is new."""
-        mark = marks.decode_interactions_mark(self._stored_mark)
-        return mark.offset if mark.log == log_id else -1
+    @property
+    def applied(self) -> int:
+        return self._mark.applied(self.log_id)
 
-    async def load_users(self, usernames: set[str]) -> None:
+    @property
+    def generation(self) -> str:
+        return self._mark.generation
+
+    async def load_users(self, usernames: Collection[str]) -> None:
+        """Makes sure that `users` has them; a user nobody has met gets an empty state."""
         missing = [name for name in usernames if name not in self.users]
         if missing:
-            stored: Any = await self._redis.mget([keys.user_state(self._partition, name) for name in missing])
-            for name, payload in zip(missing, stored, strict=True):
-                self.users[name] = UserState.decode(payload)
+            stored: Any = await self._redis.mget([keys.user_state(self.partition, name) for name in missing])
+            self.users |= {name: UserState.decode(payload) for name, payload in zip(missing, stored, strict=True)}
+            if self._record is not None:
+                unknown = [name for name, payload in zip(missing, stored, strict=True) if payload is None]
+                await self._ask_record(self._record, unknown, whole=False)
+        if self._record is not None and (unfinished := self._incomplete.intersection(usernames)):
+            await self._ask_record(self._record, unfinished, whole=True)
+
+    async def _ask_record(self, record: UserRecord, usernames: Collection[str], whole: bool) -> None:
+        if not usernames:
+            return
+        try:
+            self.users |= await record.states(self.partition, usernames, self._mark, whole=whole)
+            self._incomplete.difference_update(usernames)
+        except RecordAway:
+            self._incomplete.update(usernames)
 
     async def commit(
-        self, committer: Committer, log_id: str, offset: int, usernames: set[str], hashes: list[int]
+        self, committer: Committer, offset: int, usernames: Collection[str], hashes: list[int], ttl: int
     ) -> None:
-        """Writes what a batch changed, its event ids and the new mark, in one transaction. Raises Conflict."""
-        tag = self._partition
+        """Writes what a batch changed, its event ids and the new mark, in one transaction. Raises Conflict.
+
+        ttl: seconds until the state of a user without events leaves Redis.
+        """
+        tag = self.partition
         commands: list[Command] = [
-            ("SET", keys.user_state(tag, name), self.users[name].encode(), "EX", keys.USER_TTL_SECONDS)
-            for name in usernames
+            ("SET", keys.user_state(tag, name), self.users[name].encode(), "EX", ttl) for name in usernames
         ]
-        for block, packed in self.ids.add(hashes).items():
-            commands.append(("APPEND", keys.event_ids(tag, block), packed))
-            if self.ids.expired >= 0:
-                commands.append(("DEL", keys.event_ids(tag, self.ids.expired)))
-        mark = marks.encode(marks.InteractionsMark(log_id, offset, self.ids.block))
-        await committer.commit(keys.interactions_mark(tag), self._stored_mark, mark, commands)
-        self._stored_mark = mark
+        commands += id_commands(tag, self.ids, hashes)
+        if came := self._incomplete - self._stored_incomplete:
+            commands.append(("SADD", keys.incomplete_users(tag), *came))
+        if completed := self._stored_incomplete - self._incomplete:
+            commands.append(("SREM", keys.incomplete_users(tag), *completed))
+        moved = InteractionsMark(self.generation, self.log_id, offset, self.ids.block)
+        payload = marks.encode(moved)
+        await committer.commit(keys.interactions_mark(tag), self._stored_mark, payload, commands)
+        self._stored_mark, self._mark = payload, moved
+        self._stored_incomplete = set(self._incomplete)
         while len(self.users) > MOST_USERS:
             del self.users[next(iter(self.users))]
+
+
+def id_commands(partition: int, ids: SeenEventIds, hashes: list[int]) -> list[Command]:
+    """Adds event ids to the window, and writes what that changes of its blocks."""
+    commands: list[Command] = []
+    for block, packed in ids.add(hashes).items():
+        commands.append(("APPEND", keys.event_ids(partition, block), packed))
+        if ids.expired >= 0:
+            commands.append(("DEL", keys.event_ids(partition, ids.expired)))
+    return commands

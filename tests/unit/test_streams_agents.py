@@ -7,12 +7,13 @@ from types import SimpleNamespace
 import faust
 import pytest
 
-from schemas import keys, marks, signals, topics
+from schemas import generation, keys, marks, signals, topics
 from schemas.settings import Settings
 from schemas.signals import Follow, Touch
 from schemas.topics import owner
 from schemas.user_state import UserState
 from streams.batches import Conflict, Record, apply_batches
+from streams.generations import NoState
 from streams.interactions import InteractionsAgent
 from streams.posts import PostsAgent
 from streams.progress import Progress
@@ -61,6 +62,9 @@ class FakeRedis(dict):
     async def get(self, key):
         return super().get(key)
 
+    async def smembers(self, key):
+        return super().get(key, set())
+
     async def mget(self, names):
         return [super(FakeRedis, self).get(name) for name in names]
 
@@ -71,10 +75,25 @@ class FakeServices:
     def __init__(self) -> None:
         self.settings, self.partitions, self.progress = Settings(_env_file=None), 4, Progress()
         self.log_ids = {topics.INTERACTIONS: "log", topics.POSTS: "log"}
-        self.redis = FakeRedis()
+        self.redis = FakeRedis(
+            {key: marks.encode(kind(GENERATION)) for key, kind in marks.all_keys(self.partitions).items()}
+        )
+        self.redis[keys.GENERATION] = generation.encode(
+            generation.Generation(id=GENERATION, reason="test", started_at=0.0, ended_at=1.0)
+        )
+        self.log: dict[int, Record] = {}
+        self.log_reader = self
         self.steps: list[str] = []
         self.sent: list[tuple] = []
         self.producer = self.committer = self
+
+    async def user_record(self):
+        return None
+
+    async def gap(self, applied, first):
+        missing = [self.log[offset] for offset in range(applied + 1, first.offset) if offset in self.log]
+        if missing:
+            yield missing
 
     async def send_and_wait(self, topic, value, *, key, partition, timestamp_ms, headers):
         self.steps.append("sent")
@@ -93,6 +112,7 @@ class FakeServices:
 
 
 FakeRedis.get_now = dict.get
+GENERATION = "first"
 USER = "ada"
 HOME = owner(USER, 4)
 
@@ -102,6 +122,10 @@ def record(offset: int, *events: dict, partition: int = HOME, at: float = 1e9) -
     return Record(
         "interactions", partition, offset, at, b"k", json.dumps(value if len(value) > 1 else value[0]).encode()
     )
+
+
+def mark_of(services: FakeServices, partition: int = HOME) -> marks.InteractionsMark:
+    return marks.decode(services.redis.get_now(keys.interactions_mark(partition)), marks.InteractionsMark)
 
 
 def state(services: FakeServices) -> UserState:
@@ -148,6 +172,44 @@ async def test_an_emptied_log_starts_a_new_identity_and_its_low_offsets_count():
     assert state(services).events == 2
 
 
+async def test_what_the_state_has_lost_is_read_again_from_the_log():
+    """Redis came back older than it was: the group's offset is past what the mark says."""
+    services = FakeServices()
+    services.log = {offset: record(offset, {"post_id": offset + 1}) for offset in range(9)}
+    agent = InteractionsAgent(services)
+    await agent.apply(HOME, [services.log[0]])
+    older = dict(services.redis)
+    await agent.apply(HOME, [services.log[offset] for offset in range(1, 5)])
+    services.redis.clear()
+    services.redis.update(older)
+    with pytest.raises(Conflict):
+        await agent.apply(HOME, [services.log[8]])
+    agent.forget(HOME)
+    await agent.apply(HOME, [services.log[8]])
+    assert list(state(services).seen) == list(range(1, 10))
+    assert mark_of(services).offset == 8
+
+
+@pytest.mark.parametrize("lost", [keys.GENERATION, keys.interactions_mark(HOME)])
+async def test_nothing_is_applied_to_a_state_that_is_gone(lost: str):
+    services = FakeServices()
+    agent = InteractionsAgent(services)
+    await agent.apply(HOME, [record(0, {})])
+    del services.redis[lost]
+    agent.forget(HOME)
+    before = dict(services.redis)
+    with pytest.raises(NoState):
+        await agent.apply(HOME, [record(1, {})])
+    assert dict(services.redis) == before
+
+
+async def test_the_same_event_id_of_two_users_names_two_events():
+    services = FakeServices()
+    other = next(f"user {n}" for n in range(99) if owner(f"user {n}", 4) == HOME)
+    await InteractionsAgent(services).apply(HOME, [record(0, {"event_id": "1"}, {"event_id": "1", "username": other})])
+    assert services.progress.counters["events"] == 2
+
+
 async def test_an_event_on_the_wrong_partition_goes_to_its_owner_with_its_name():
     services = FakeServices()
     wrong = (HOME + 1) % 4
@@ -156,7 +218,7 @@ async def test_an_event_on_the_wrong_partition_goes_to_its_owner_with_its_name()
     assert forwarded == [(HOME, f"interactions-{wrong}-9-0"), (HOME, "b")]
     assert services.sent[0][3] == {"forwarded-from": f"interactions-{wrong}-9".encode()}
     assert state(services).events == 0
-    assert marks.decode_interactions_mark(services.redis.get_now(keys.interactions_mark(wrong))).offset == 9
+    assert mark_of(services, wrong).offset == 9
 
 
 async def test_bad_entries_become_dead_letters_and_the_rest_counts():
@@ -188,7 +250,7 @@ async def test_a_zombie_writes_nothing():
 
 
 def test_all_that_one_event_tells_a_partition_travels_in_one_message():
-    writer = SignalWriter("log", "interactions", 0, 4)
+    writer = SignalWriter(GENERATION, "log", "interactions", 0, 4)
     for offset in range(2 * MOST_SIGNALS):
         writer.add_touch(Touch(offset, 0, offset + 1, 0.0, 1, 1, 1.0, 1.0, list(range(1, 21))), 1.0)
     carried: dict[tuple[int, int], int] = {}
@@ -209,7 +271,7 @@ async def test_posts_are_told_to_their_owners_and_a_null_deletes():
     told = [
         (partition, signals.decode(value).signals)
         for topic, partition, value, _ in services.sent
-        if partition is not None
+        if topic == topics.ITEM_SIGNALS
     ]
     assert [(partition, [(s.post_id, s.post is None) for s in batch]) for partition, batch in told] == [
         (owner("1", 4), [(1, False), (1, True)])

@@ -1,0 +1,82 @@
+"""Reads a stretch of a log beside the consumer group: what is missing between the state and the next message.
+
+The group's committed offset says what was once applied, the mark what the state holds now. They part when Redis or
+PostgreSQL comes back older than it was (a fail-over to a replica, a restored backup) or is built anew.
+"""
+
+from collections.abc import AsyncIterator
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from schemas.settings import Settings
+
+from .batches import Record
+
+MOST_RECORDS = 2_000
+PEEK_MS = 1_000
+log = structlog.get_logger()
+
+
+class LogReader:
+    """Each call has a consumer of its own, in no group: it disturbs nobody and commits nothing."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def gap(self, applied: int, first: Record) -> AsyncIterator[list[Record]]:
+        """What the log has after offset `applied` and before `first`, in order. Raises KafkaError."""
+        if first.offset <= applied + 1:
+            return
+        tp = TopicPartition(first.topic, first.partition)
+        consumer = await self._consumer()
+        try:
+            consumer.assign([tp])
+            begin = (await consumer.beginning_offsets([tp]))[tp]
+            if begin > applied + 1 > 0:
+                log.error("the log no longer has messages that were not applied", topic=tp.topic,
+                          partition=tp.partition, first=applied + 1, last=begin - 1)  # fmt: skip
+            consumer.seek(tp, max(begin, applied + 1))
+            count = 0
+            while True:
+                found = (await consumer.getmany(tp, timeout_ms=PEEK_MS, max_records=MOST_RECORDS)).get(tp, [])
+                missing = [_record(each) for each in found if each.offset < first.offset]
+                if missing:
+                    count += len(missing)
+                    yield missing
+                if len(missing) < len(found):
+                    break
+        finally:
+            await consumer.stop()
+        if count:
+            log.warning("read again what the state did not have", topic=tp.topic, partition=tp.partition,
+                        after=applied, before=first.offset, messages=count)  # fmt: skip
+
+    async def peek(self, topic: str, partition: int, offset: int) -> bool:
+        """Whether the log has a message at or after `offset`. Raises KafkaError."""
+        tp = TopicPartition(topic, partition)
+        consumer = await self._consumer()
+        try:
+            consumer.assign([tp])
+            consumer.seek(tp, offset)
+            return bool(await consumer.getmany(tp, timeout_ms=PEEK_MS, max_records=1))
+        finally:
+            await consumer.stop()
+
+    async def _consumer(self) -> AIOKafkaConsumer:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._settings.require("KAFKA_BOOTSTRAP_SERVERS"),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=min(self._settings.kafka_fetch_max_wait_ms, PEEK_MS // 2),
+        )
+        try:
+            await consumer.start()
+        except BaseException:
+            await consumer.stop()
+            raise
+        return consumer
+
+
+def _record(each: ConsumerRecord) -> Record:
+    return Record(each.topic, each.partition, each.offset, each.timestamp / 1000, each.key, each.value)

@@ -1,0 +1,137 @@
+"""Rebuild: the state in Redis built anew from the record in PostgreSQL; from where that ends, the log goes on.
+
+Order: a new generation is declared and every mark is taken, which fences off all workers; posts, users and events are
+learnt from one snapshot of the record; then the marks are set to where the record ends, and the workers read the rest
+from the log. User states are replaced one by one, so that feeds go on with the old ones until the new ones are there;
+of the posts, mirrors keep what they have until the generation is ready. Whoever rebuilds is fenced in the same way:
+one that was paused, and another took over, writes nothing.
+"""
+
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import asyncpg
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from online_models.event_ids import BLOCK_IDS, BLOCKS, SeenEventIds, event_hash
+from schemas import generation, keys, marks, topics
+from schemas.generation import Generation
+from schemas.marks import InteractionsMark, Mark, RowsMark
+from schemas.settings import Settings
+
+from .commit import Committer
+from .record_snapshot import Ends, RecordSnapshot
+from .relearning import Relearning
+from .state_keys import Fence, delete_learnt, delete_users_not_in
+from .user_shard import id_commands
+
+log = structlog.get_logger()
+Tell = Callable[[Generation], None]
+
+
+class Rebuild:
+    """One rebuild. pool: None where there is no record; then everything comes from the log."""
+
+    def __init__(self, redis: Redis, pool: asyncpg.Pool | None, settings: Settings, tell: Tell) -> None:
+        self._redis = redis
+        self._pool = pool
+        self._settings = settings
+        self._tell = tell
+        self._committer = Committer(redis)
+        self._token = uuid.uuid4().hex
+        self._stored = b""
+
+    async def run(self, reason: str) -> bool:
+        """False when somebody else is rebuilding.
+
+        Raises Conflict when somebody took over, and RedisError, PostgresError or OSError when a service does not
+        answer; then the next rebuild begins from the start.
+        """
+        if not await self._redis.set(keys.REBUILD_LOCK, self._token, nx=True, ex=generation.LOCK_SECONDS):
+            return False
+        try:
+            building = Generation(id=uuid.uuid4().hex, reason=reason, started_at=time.time())
+            fence = await self._declare(building)
+            ends: Ends = {}
+            blocks: dict[int, int] = {}
+            if self._pool is not None:
+                async with RecordSnapshot.of(self._pool) as snapshot:
+                    blocks = await self._build(building, snapshot, fence)
+                    ends = await snapshot.marks()
+            await self._finish(building, fence, ends, blocks)
+        finally:
+            with suppress(RedisError):
+                if await self._redis.get(keys.REBUILD_LOCK) == self._token.encode():
+                    await self._redis.delete(keys.REBUILD_LOCK)
+        return True
+
+    async def _declare(self, building: Generation) -> Fence:
+        """A new generation, not ready; every mark belongs to it and says nothing, so that no worker can write."""
+        stored: Any = await self._redis.get(keys.GENERATION)
+        self._stored = stored or b""
+        await self._say(building)
+        log.warning("the state is rebuilt", reason=building.reason, generation=building.id)
+        fence: Fence = {}
+        for key, kind in marks.all_keys(self._settings.kafka_partitions).items():
+            held: Any = await self._redis.get(key)
+            fence[key] = marks.encode(kind(building.id))
+            await self._committer.commit(key, held or b"", fence[key], [])
+        return fence
+
+    async def _build(self, building: Generation, snapshot: RecordSnapshot, fence: Fence) -> dict[int, int]:
+        """Learns from the record. Returns the newest block of event ids of each partition."""
+        had_users = await delete_learnt(self._redis, self._committer, fence)
+        building.total = await snapshot.count_events()
+        relearning = Relearning(self._redis, self._committer, self._settings, fence)
+        await relearning.posts_and_users(snapshot)
+        blocks: dict[int, int] = {}
+        for partition in range(self._settings.kafka_partitions):
+            async for done in relearning.events(snapshot, partition):
+                building.done += done
+                await self._say(building)
+            blocks[partition] = await self._window(snapshot, partition, fence)
+            await self._say(building)
+        building.complete = not relearning.left_out
+        if had_users:
+            await delete_users_not_in(snapshot, self._redis, self._committer, fence)
+        return blocks
+
+    async def _window(self, snapshot: RecordSnapshot, partition: int, fence: Fence) -> int:
+        """Writes the window of seen event ids from the newest of the record; returns the number of its last block."""
+        ids, mark = SeenEventIds(0, [None]), keys.interactions_mark(partition)
+        hashes = [event_hash(*row) for row in await snapshot.event_ids(partition, BLOCKS * BLOCK_IDS)]
+        for start in range(0, len(hashes), BLOCK_IDS):
+            commands = id_commands(partition, ids, hashes[start : start + BLOCK_IDS])
+            await self._committer.commit(mark, fence[mark], fence[mark], commands)
+        return ids.block
+
+    async def _finish(self, building: Generation, fence: Fence, ends: Ends, blocks: dict[int, int]) -> None:
+        """Sets the marks of stage 1 to where the record ends, and lets the workers go on from there."""
+        for partition in range(self._settings.kafka_partitions):
+            log_id, offset = ends.get((topics.INTERACTIONS, partition), ("", -1))
+            final: dict[str, Mark] = {
+                keys.interactions_mark(partition): InteractionsMark(
+                    building.id, log_id, offset, blocks.get(partition, 0)
+                ),
+                keys.posts_mark(partition): RowsMark(building.id, *ends.get((topics.POSTS, partition), ("", -1))),
+                keys.users_mark(partition): RowsMark(building.id, *ends.get((topics.USERS, partition), ("", -1))),
+            }
+            for key, mark in final.items():
+                await self._committer.commit(key, fence[key], marks.encode(mark), [])
+        building.ended_at = time.time()
+        await self._say(building)
+        seconds = round(building.ended_at - building.started_at, 1)
+        log.warning("the state is built", generation=building.id, events=building.done, seconds=seconds)
+
+    async def _say(self, building: Generation) -> None:
+        """Writes how far it is, unless another rebuild took over, and renews the lock."""
+        payload = generation.encode(building)
+        await self._committer.commit(keys.GENERATION, self._stored, payload, [])
+        self._stored = payload
+        await self._redis.expire(keys.REBUILD_LOCK, generation.LOCK_SECONDS)
+        self._tell(building)

@@ -1,0 +1,50 @@
+"""Notices when the state in Redis is gone, as a whole or in part, and has it rebuilt."""
+
+from typing import Any
+
+import asyncpg
+import structlog
+from aiokafka.errors import KafkaError
+from redis.exceptions import RedisError
+
+from schemas import generation, keys, marks
+
+from .batches import Conflict
+from .rebuild import Rebuild
+from .services import LearnServices
+
+INTERVAL_SECONDS = 1.0
+log = structlog.get_logger()
+
+
+class StateKeeper:
+    """Every worker that learns has one; the lock of the rebuild lets one at a time begin."""
+
+    def __init__(self, services: LearnServices) -> None:
+        self._services = services
+
+    async def check(self) -> None:
+        """Rebuilds what has to be rebuilt; a service that does not answer is waited for until the next check."""
+        try:
+            reason = await self._missing()
+            if reason is not None:
+                services = self._services
+                await Rebuild(services.redis, services.pool, services.settings, lambda _: None).run(reason)
+        except (RedisError, asyncpg.PostgresError, asyncpg.InterfaceError, KafkaError, OSError, Conflict) as error:
+            log.warning("state not checked or not rebuilt, trying again", error=repr(error))
+
+    async def _missing(self) -> str | None:
+        """Why a rebuild is needed; None when the state is whole."""
+        redis = self._services.redis
+        stored: Any = await redis.get(keys.GENERATION)
+        found = generation.decode(stored)
+        if found is None:
+            return "Redis has no state"
+        if not found.ready:
+            return f"a rebuild was left unfinished; it began because: {found.reason}"
+        # One GET each: on a Cluster they lie in different slots.
+        for key, kind in marks.all_keys(self._services.partitions).items():
+            stored = await redis.get(key)
+            if marks.decode(stored, kind).generation != found.id:
+                return f"Redis has lost {key}"
+        return None
