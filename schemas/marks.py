@@ -29,9 +29,15 @@ class RowsMark(Mark, array_like=True):
 
 
 class InteractionsMark(Mark, array_like=True):
-    """Stage 1, one a partition of `interactions`. block: where the next event id goes (online_models.event_ids)."""
+    """Stage 1, one a partition of `interactions`.
+
+    block: where the next event id goes (online_models.event_ids).
+    built: up to this offset the partition's own events came into the state from the record, when it was rebuilt. Those
+    that were to be sent on may lie after `offset` all the same.
+    """
 
     block: int = 0
+    built: int = -1
 
 
 class Applied(msgspec.Struct, array_like=True, frozen=True):

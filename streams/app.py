@@ -30,6 +30,7 @@ from . import state_keeper
 from .batches import PACE_SECONDS, Agent, apply_batches
 from .catalogue_log import CatalogueLogAgent
 from .event_log import EventLogAgent
+from .groups import LEARN_GROUP, RECORD_GROUP
 from .heartbeat import HeartbeatWriter
 from .interactions import InteractionsAgent
 from .items import ItemsAgent
@@ -84,7 +85,7 @@ def create_app(settings: Settings, role: str, slot: int) -> WorkerApp:
     without a rebalance."""
     servers = settings.require("KAFKA_BOOTSTRAP_SERVERS").split(",")
     app = WorkerApp(
-        f"reelstream-{role}",
+        LEARN_GROUP if role == "learn" else RECORD_GROUP,
         broker=[f"kafka://{server}" for server in servers],
         store="memory://",
         processing_guarantee="at_least_once",

@@ -37,14 +37,14 @@ class InteractionsAgent(PartitionAgent[UserShard, LearnServices]):
         part: list[tuple[Record, ReadEvent]] = []
         outgoing: list[Outgoing] = []
         for record in records:
-            part += [(record, event) for event in self._read(record, outgoing)]
+            part += [(record, event) for event in self._read(record, shard.built, outgoing)]
             if len(part) >= MOST_EVENTS:
                 await self._apply_part(shard, record.offset, part, outgoing)
                 part, outgoing = [], []
         if records[-1].offset > shard.applied:
             await self._apply_part(shard, records[-1].offset, part, outgoing)
 
-    def _read(self, record: Record, outgoing: list[Outgoing]) -> list[ReadEvent]:
+    def _read(self, record: Record, built: int, outgoing: list[Outgoing]) -> list[ReadEvent]:
         """The events of a message that belong here; the others, and the bad ones, are left in `outgoing`."""
         events, counters = [], self._services.progress.counters
         for entry in read_events(record):
@@ -54,7 +54,7 @@ class InteractionsAgent(PartitionAgent[UserShard, LearnServices]):
             elif (home := owner(entry.interaction.username, self._services.partitions)) != record.partition:
                 counters["forwarded"] += 1
                 outgoing.append(_forward(record, entry, home))
-            else:
+            elif record.offset > built:
                 events.append(entry)
         return events
 

@@ -25,6 +25,7 @@ from schemas.marks import InteractionsMark, Mark, RowsMark
 from schemas.settings import Settings
 
 from .commit import Committer
+from .groups import LEARN_GROUP, committed
 from .record_snapshot import Ends, RecordSnapshot
 from .relearning import Relearning
 from .state_keys import Fence, delete_learnt, delete_users_not_in
@@ -49,8 +50,8 @@ class Rebuild:
     async def run(self, reason: str) -> bool:
         """False when somebody else is rebuilding.
 
-        Raises Conflict when somebody took over, and RedisError, PostgresError or OSError when a service does not
-        answer; then the next rebuild begins from the start.
+        Raises Conflict when somebody took over, and RedisError, PostgresError, KafkaError or OSError when a service
+        does not answer; then the next rebuild begins from the start.
         """
         if not await self._redis.set(keys.REBUILD_LOCK, self._token, nx=True, ex=generation.LOCK_SECONDS):
             return False
@@ -59,11 +60,12 @@ class Rebuild:
             fence = await self._declare(building)
             ends: Ends = {}
             blocks: dict[int, int] = {}
+            applied = await committed(self._settings, LEARN_GROUP, topics.INTERACTIONS)
             if self._pool is not None:
                 async with RecordSnapshot.of(self._pool) as snapshot:
                     blocks = await self._build(building, snapshot, fence)
                     ends = await snapshot.marks()
-            await self._finish(building, fence, ends, blocks)
+            await self._finish(building, fence, ends, blocks, applied)
         finally:
             with suppress(RedisError):
                 if await self._redis.get(keys.REBUILD_LOCK) == self._token.encode():
@@ -110,14 +112,20 @@ class Rebuild:
             await self._committer.commit(mark, fence[mark], fence[mark], commands)
         return ids.block
 
-    async def _finish(self, building: Generation, fence: Fence, ends: Ends, blocks: dict[int, int]) -> None:
-        """Sets the marks of stage 1 to where the record ends, and lets the workers go on from there."""
+    async def _finish(
+        self, building: Generation, fence: Fence, ends: Ends, blocks: dict[int, int], applied: dict[int, int]
+    ) -> None:
+        """Sets the marks of stage 1 to where the record ends, and lets the workers go on from there.
+
+        Up to that place the record has what belongs to a partition; what a stranger put there is sent on by stage 1,
+        which may be behind the record: it reads again from what its group has committed.
+        """
         for partition in range(self._settings.kafka_partitions):
-            log_id, offset = ends.get((topics.INTERACTIONS, partition), ("", -1))
+            log_id, built = ends.get((topics.INTERACTIONS, partition), ("", -1))
+            sent_on = min(built, applied[partition] - 1)
+            block = blocks.get(partition, 0)
             final: dict[str, Mark] = {
-                keys.interactions_mark(partition): InteractionsMark(
-                    building.id, log_id, offset, blocks.get(partition, 0)
-                ),
+                keys.interactions_mark(partition): InteractionsMark(building.id, log_id, sent_on, block, built),
                 keys.posts_mark(partition): RowsMark(building.id, *ends.get((topics.POSTS, partition), ("", -1))),
                 keys.users_mark(partition): RowsMark(building.id, *ends.get((topics.USERS, partition), ("", -1))),
             }

@@ -52,6 +52,11 @@ class UserShard:
         return self._mark.applied(self.log_id)
 
     @property
+    def built(self) -> int:
+        """Own events up to this offset are in the state already; -1 for a log that is new."""
+        return self._mark.built if self._mark.log == self.log_id else -1
+
+    @property
     def generation(self) -> str:
         return self._mark.generation
 
@@ -92,7 +97,7 @@ class UserShard:
             commands.append(("SADD", keys.incomplete_users(tag), *came))
         if completed := self._stored_incomplete - self._incomplete:
             commands.append(("SREM", keys.incomplete_users(tag), *completed))
-        moved = InteractionsMark(self.generation, self.log_id, offset, self.ids.block)
+        moved = InteractionsMark(self.generation, self.log_id, offset, self.ids.block, self.built)
         payload = marks.encode(moved)
         await committer.commit(keys.interactions_mark(tag), self._stored_mark, payload, commands)
         self._stored_mark, self._mark = payload, moved
