@@ -10,8 +10,9 @@ import numpy as np
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
-from schemas import keys, posts
+from schemas import generation, keys, posts
 from schemas.errors import ReelstreamError
+from schemas.generation import Generation
 from schemas.item_state import ItemState, Neighbours
 
 from .catalogue import Catalogue
@@ -26,12 +27,17 @@ CHECK_SECONDS = 1.0
 SLICE_SECONDS = 0.001
 """Applying gives the event loop back after this long."""
 LONGEST_PAUSE_SECONDS = 2.0
+REBUILDING = "the state in Redis is being rebuilt; posts are as they were last seen, counts may be short"
 
 _log = structlog.get_logger()
 
 
 class Gap(ReelstreamError):
     """A change stream does not go on where we left it: entries were trimmed, or Redis was emptied."""
+
+
+class Building(ReelstreamError):
+    """The state is being rebuilt: what Redis has is incomplete, what the catalogue holds is the better answer."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -60,6 +66,7 @@ class Mirror:
         self._redis = redis
         self._streams = [keys.item_changes(partition) for partition in range(partitions)]
         self._places: list[Place] = []
+        self._generation: Generation | None = None
         self._failures = 0
         self._metrics = metrics
         self.catalogue = Catalogue()
@@ -77,6 +84,9 @@ class Mirror:
                 if not self._places:
                     await self._load()
                 await self._follow()
+            except Building as building:
+                self.problem = str(building)
+                self._places = []
             except Gap as gap:
                 _log.warning("mirror reloads", reason=str(gap))
                 self._places = []
@@ -91,7 +101,11 @@ class Mirror:
             self._failures = min(self._failures + 1, 10)
 
     async def _load(self) -> None:
-        """Builds a catalogue from a snapshot. The places come first, so that what changes meanwhile is read again."""
+        """Builds a catalogue from a snapshot. The places come first, so that what changes meanwhile is read again.
+
+        Raises Building when there is a catalogue already and Redis has only a part of the state.
+        """
+        self._generation = await self._read_generation(keep=self.catalogue.size > 0)
         places = await self._ends()
         catalogue = Catalogue()
         for partition in range(len(self._streams)):
@@ -111,13 +125,30 @@ class Mirror:
         check_at = 0.0
         while True:
             if time.monotonic() >= check_at:
+                await self._check_generation()
                 streams = await self._read_and_check()
                 check_at = time.monotonic() + CHECK_SECONDS
             else:
                 places = {stream: place.last_id for stream, place in zip(self._streams, self._places, strict=True)}
                 streams = await self._redis.xread(places, block=BLOCK_MS)
             await self._apply(streams)
-            self.problem, self._failures = None, 0
+            building = self._generation is not None and not self._generation.ready
+            self.problem, self._failures = REBUILDING if building else None, 0
+
+    async def _check_generation(self) -> None:
+        """Raises Building when the state went away, Gap when another one is ready."""
+        loaded = self._generation
+        found = await self._read_generation(keep=loaded is None or loaded.ready)
+        if found != loaded and (found is None or found.ready):
+            raise Gap("the state was built anew")
+
+    async def _read_generation(self, keep: bool) -> Generation | None:
+        """The generation in Redis. With `keep`, raises Building for one that is not ready, or is gone."""
+        found = generation.decode(await self._redis.get(keys.GENERATION))
+        gone = found is None and self._generation is not None
+        if keep and (gone or (found is not None and not found.ready)):
+            raise Building(REBUILDING)
+        return found
 
     async def _ends(self) -> list[Place]:
         pipeline = self._redis.pipeline(transaction=False)

@@ -7,7 +7,7 @@ import typer
 from schemas.errors import ReelstreamError
 
 from . import logging
-from .commands import api, dead_letters, migrate, replay, status, topics, train, trending, up, worker
+from .commands import api, dead_letters, migrate, rebuild, replay, status, topics, train, trending, up, worker
 
 app = typer.Typer(
     help="A streaming recommender for short video: learns from every event, shows it in the next feed.",
@@ -27,6 +27,7 @@ app.command()(status.status)
 app.command()(replay.replay)
 app.command()(trending.trending)
 app.add_typer(dead_letters.app, name="dead-letters")
+app.command()(rebuild.rebuild)
 app.command()(train.train)
 app.command()(api.api)
 app.command()(worker.worker)

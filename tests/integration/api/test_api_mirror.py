@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from api.metrics import Metrics
-from api.mirror import Mirror
+from api.mirror import REBUILDING, Mirror
 from api.redis import RedisBytes, connection
-from schemas import keys
+from schemas import generation, keys
+from schemas.generation import Generation
 
 PARTITIONS = 4
 
@@ -94,3 +95,31 @@ async def test_a_value_of_another_format_costs_nothing_but_itself(redis: RedisBy
     for partition in range(PARTITIONS):
         writer.redis.set(keys.item_state(partition, 1), b"\x96\x63")
     await run_until(mirror, until, 1, 2)
+
+
+async def test_a_mirror_keeps_its_posts_while_the_state_is_rebuilt_and_then_reloads(
+    redis: RedisBytes, writer: Any, until: Any
+) -> None:
+    def declare(name: str, ended_at: float) -> None:
+        state = Generation(id=name, reason="test", started_at=1.0, ended_at=ended_at)
+        writer.redis.set(keys.GENERATION, generation.encode(state))
+
+    mirror = Mirror(redis, PARTITIONS, Metrics())
+    declare("first", 2.0)
+    writer.post(1)
+    await run_until(mirror, until, 1)
+    writer.redis.flushdb()
+    running = asyncio.create_task(mirror.run())
+
+    async def waits() -> bool:
+        return mirror.problem == REBUILDING
+
+    await until(waits)
+    declare("second", 0.0)
+    writer.post(2)
+    await asyncio.sleep(1.5)
+    assert mirror.catalogue.post(1) is not None
+    assert mirror.degraded
+    declare("second", 3.0)
+    running.cancel()
+    await run_until(mirror, until, 2)
