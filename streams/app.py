@@ -40,6 +40,7 @@ from .state_keeper import StateKeeper
 from .transport import transport_class
 from .trending import TrendingPublisher
 from .users import UsersAgent
+from .watchdog import Watchdog
 
 STOP_SECONDS = 20.0
 RECORD_FETCH_WAIT_MS = 200
@@ -117,6 +118,8 @@ def create_app(settings: Settings, role: str, slot: int) -> WorkerApp:
         _record(app, recording)
     beat = HeartbeatWriter(app, app.services, role, slot)
 
+    watchdog = Watchdog(beat.owned, app.services.progress, app.services.log_reader)
+
     async def read_log_ids(*_: object, **__: object) -> None:
         await app.services.read_log_ids()
 
@@ -127,6 +130,10 @@ def create_app(settings: Settings, role: str, slot: int) -> WorkerApp:
         while not app.should_stop:
             await beat.beat()
             await app.sleep(heartbeat.INTERVAL_SECONDS)
+
+    @app.task
+    async def watch() -> None:
+        await watchdog.run()
 
     return app
 
@@ -169,7 +176,7 @@ def _listen(app: WorkerApp, name: str, agent: Agent, topic: str, pace: float = P
     )
 
     async def listen(stream: faust.Stream) -> None:
-        await apply_batches(stream, agent, pace)
+        await apply_batches(stream, agent, app.services.progress, pace)
 
     async def forget_revoked(_: faust.App, revoked: set[TP], **__: object) -> None:
         for tp in revoked:

@@ -9,16 +9,23 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+import asyncpg
 import faust
 import structlog
+from aiokafka.errors import KafkaError
+from redis.exceptions import RedisError
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
 
 from .generations import NoState
+from .progress import Progress
+from .record import Record
 
 log = structlog.get_logger()
 
+SERVICE_ERRORS = (RedisError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, NoState)
+"""What the agents meet when a service does not answer."""
 MOST_MESSAGES = 2_000
 """Messages in a batch: what Faust hands over in those 50 ms, and more when events carry arrays."""
 
@@ -30,17 +37,6 @@ BACKLOG = 5
 PACE_SECONDS = 0.02
 """From one batch to the next, so that a steady stream is not applied event by event: at 500 a second that took both
 cores and made the median of event → feed 81 ms. An event that comes alone finds the pause long over."""
-
-
-class Record(NamedTuple):
-    """A Kafka message as the agents read it. `at`: seconds, when it was produced; 0 when unknown."""
-
-    topic: str
-    partition: int
-    offset: int
-    at: float
-    key: bytes | None
-    value: bytes | None
 
 
 class Agent(Protocol):
@@ -115,7 +111,7 @@ def _record(event: faust.EventT) -> Record:
     return Record(message.topic, message.partition, message.offset, message.timestamp, message.key, message.value)
 
 
-async def apply_batches(stream: faust.Stream, agent: Agent, pace: float = PACE_SECONDS) -> None:
+async def apply_batches(stream: faust.Stream, agent: Agent, progress: Progress, pace: float = PACE_SECONDS) -> None:
     """Runs an agent: each batch is split by partition and applied until it succeeds.
 
     Broken infrastructure and conflicts are retried with back-off, after the agent forgot what it believed of the
@@ -125,11 +121,11 @@ async def apply_batches(stream: faust.Stream, agent: Agent, pace: float = PACE_S
         by_partition: dict[tuple[str, int], list[Record]] = defaultdict(list)
         for record in batch:
             by_partition[record.topic, record.partition].append(record)
-        await asyncio.gather(*(_apply(agent, records) for records in by_partition.values()))
+        await asyncio.gather(*(_apply(agent, progress, records) for records in by_partition.values()))
 
 
-async def _apply(agent: Agent, records: list[Record]) -> None:
-    partition = records[0].partition
+async def _apply(agent: Agent, progress: Progress, records: list[Record]) -> None:
+    topic, partition = records[0].topic, records[0].partition
     async for attempt in AsyncRetrying(
         retry=retry_if_exception_type(Exception), wait=wait_exponential_jitter(initial=0.05, max=2.0)
     ):
@@ -139,10 +135,15 @@ async def _apply(agent: Agent, records: list[Record]) -> None:
             except BaseException:
                 agent.forget(partition)
                 raise
-        if (outcome := attempt.retry_state.outcome) is not None and outcome.failed:
-            error = outcome.exception()
-            tell = log.info if isinstance(error, NoState) else log.warning
-            tell(
-                "batch not applied, trying again", agent=type(agent).__name__, topic=records[0].topic,
-                partition=partition, offset=records[0].offset, error=repr(error),
-            )  # fmt: skip
+        outcome = attempt.retry_state.outcome
+        if outcome is None or not outcome.failed:
+            progress.waiting.pop((topic, partition), None)
+            return
+        error = outcome.exception()
+        if isinstance(error, SERVICE_ERRORS):
+            progress.waiting[topic, partition] = repr(error)
+        tell = log.info if isinstance(error, NoState) else log.warning
+        tell(
+            "batch not applied, trying again", agent=type(agent).__name__, topic=topic, partition=partition,
+            offset=records[0].offset, error=repr(error),
+        )  # fmt: skip

@@ -9,8 +9,8 @@ from schemas.errors import ContractError
 from schemas.topics import POSTS
 
 from . import posts, users
-from .batches import Record
 from .partition_agent import PartitionAgent
+from .record import Record
 from .record_mark import RecordMark
 from .services import RecordServices
 

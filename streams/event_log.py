@@ -10,9 +10,9 @@ from typing import Any
 
 from schemas.topics import INTERACTIONS, owner
 
-from .batches import Record
 from .partition_agent import PartitionAgent
 from .reading import ReadEvent, read_events
+from .record import Record
 from .record_mark import RecordMark
 from .services import RecordServices
 

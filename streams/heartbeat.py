@@ -5,11 +5,13 @@ import time
 
 import faust
 import structlog
+from faust.types import TP
 from redis.exceptions import RedisError
 
 from schemas import heartbeat, keys
 from schemas.heartbeat import TTL_SECONDS, Heartbeat
 
+from .progress import Place
 from .services import Services
 
 log = structlog.get_logger()
@@ -38,21 +40,27 @@ class HeartbeatWriter:
         except (RedisError, OSError) as error:
             log.warning("heartbeat not written", error=repr(error))
 
+    def owned(self) -> list[tuple[Place, int]]:
+        """Each partition of this worker, with the offset it applies next."""
+        consumer, applied = self._app.consumer, self._services.progress.applied
+        return [
+            ((tp.topic, tp.partition), applied.get((tp.topic, tp.partition), consumer._committed_offset.get(tp) or 0))
+            for tp in sorted(consumer.assignment())
+        ]
+
     def _heartbeat(self) -> Heartbeat:
-        consumer, progress = self._app.consumer, self._services.progress
-        owned = sorted(consumer.assignment())
+        progress, owned = self._services.progress, self.owned()
         lag = {}
-        for tp in owned:
-            end = consumer.highwater(tp)
+        for (topic, partition), offset in owned:
+            end = self._app.consumer.highwater(TP(topic, partition))
             if end is not None:  # the first fetch tells it
-                applied = progress.applied.get((tp.topic, tp.partition), consumer._committed_offset.get(tp))
-                lag[f"{tp.topic}-{tp.partition}"] = max(end - (applied or 0), 0)
+                lag[f"{topic}-{partition}"] = max(end - offset, 0)
         return Heartbeat(
             id=self._id,
             pid=os.getpid(),
             role=self._role,
             started_at=self._started_at,
-            partitions=[f"{tp.topic}-{tp.partition}" for tp in owned],
+            partitions=[f"{topic}-{partition}" for (topic, partition), _ in owned],
             lag=lag,
             freshness=progress.freshness(),
             counters=dict(progress.counters),

@@ -13,10 +13,10 @@ from schemas import topics
 from schemas.signals import Touch
 from schemas.topics import INTERACTIONS, owner
 
-from .batches import Record
 from .partition_agent import PartitionAgent
 from .producing import Outgoing, dead_letter, forwarded_from, send_in_order
 from .reading import ReadEvent, read_events
+from .record import Record
 from .services import LearnServices
 from .signal_writer import SignalWriter
 from .user_shard import UserShard

@@ -12,10 +12,10 @@ from schemas.marks import Applied
 from schemas.signals import Signal
 from schemas.topics import ITEM_SIGNALS
 
-from .batches import Record
 from .item_shard import ItemShard
 from .partition_agent import PartitionAgent
 from .producing import dead_letter, send_in_order
+from .record import Record
 from .services import LearnServices
 
 

@@ -4,14 +4,15 @@ The group's committed offset says what was once applied, the mark what the state
 PostgreSQL comes back older than it was (a fail-over to a replica, a restored backup) or is built anew.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from schemas.settings import Settings
 
-from .batches import Record
+from .progress import Place
+from .record import Record
 
 MOST_RECORDS = 2_000
 PEEK_MS = 1_000
@@ -52,16 +53,20 @@ class LogReader:
             log.warning("read again what the state did not have", topic=tp.topic, partition=tp.partition,
                         after=applied, before=first.offset, messages=count)  # fmt: skip
 
-    async def peek(self, topic: str, partition: int, offset: int) -> bool:
-        """Whether the log has a message at or after `offset`. Raises KafkaError."""
-        tp = TopicPartition(topic, partition)
+    async def peek(self, places: Mapping[Place, int]) -> set[Place]:
+        """Those of some partitions whose log has a message at or after the offset given. Raises KafkaError."""
         consumer = await self._consumer()
+        found: set[Place] = set()
         try:
-            consumer.assign([tp])
-            consumer.seek(tp, offset)
-            return bool(await consumer.getmany(tp, timeout_ms=PEEK_MS, max_records=1))
+            consumer.assign([TopicPartition(*place) for place in places])
+            for place, offset in places.items():
+                consumer.seek(TopicPartition(*place), offset)
+            while len(found) < len(places) and (fetched := await consumer.getmany(timeout_ms=PEEK_MS)):
+                consumer.pause(*fetched)
+                found |= {(tp.topic, tp.partition) for tp in fetched}
         finally:
             await consumer.stop()
+        return found
 
     async def _consumer(self) -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Generic, Protocol, TypeVar
 
-from .batches import Record
+from .record import Record
 from .services import Services
 
 
@@ -38,13 +38,13 @@ class PartitionAgent(ABC, Generic[S, V]):
                 async for missing in self._services.log_reader.gap(applied, records[0]):
                     await self._apply_fresh(shard, missing)
         await self._apply_fresh(shard, records)
-        self._services.progress.done(records)
 
     async def _apply_fresh(self, shard: S, records: list[Record]) -> None:
-        if (applied := shard.applied) is not None and records[0].offset <= applied:
-            records = [record for record in records if record.offset > applied]
-        if records:
-            await self._apply(shard, records)
+        applied = shard.applied
+        fresh = [record for record in records if applied is None or record.offset > applied]
+        if fresh:
+            await self._apply(shard, fresh)
+        self._services.progress.done(records)
 
     @abstractmethod
     async def _load(self, partition: int) -> S:

@@ -10,9 +10,9 @@ from schemas.posts import Post, decode_posts
 from schemas.signals import PostChanged
 from schemas.topics import POSTS
 
-from .batches import Record
 from .partition_agent import PartitionAgent
 from .producing import Outgoing, dead_letter, send_in_order
+from .record import Record
 from .rows_shard import RowsShard
 from .services import LearnServices
 from .signal_writer import SignalWriter

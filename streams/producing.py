@@ -11,7 +11,7 @@ from schemas.dead_letters import DeadLetter
 from schemas.errors import ContractError
 from schemas.settings import Settings
 
-from .batches import Record
+from .record import Record
 
 
 class Outgoing(NamedTuple):

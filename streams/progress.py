@@ -2,19 +2,27 @@
 
 import time
 from collections import Counter, deque
+from collections.abc import Sequence
 
-from .batches import Record
+from .record import Record
+
+Place = tuple[str, int]
+"""Topic and partition."""
 
 
 class Progress:
-    """Counts of one process, kept by the agents."""
+    """Counts of one process, kept by the agents.
+
+    applied: the offset that each partition applies next. waiting: why a partition waits for a service.
+    """
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
-        self.applied: dict[tuple[str, int], int] = {}
+        self.applied: dict[Place, int] = {}
+        self.waiting: dict[Place, str] = {}
         self._delays: deque[float] = deque(maxlen=1000)
 
-    def done(self, records: list[Record]) -> None:
+    def done(self, records: Sequence[Record]) -> None:
         """These messages of one partition have had all their effects."""
         last, now = records[-1], time.time()
         self.applied[last.topic, last.partition] = last.offset + 1

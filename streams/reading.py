@@ -7,7 +7,7 @@ from schemas.errors import ContractError
 from schemas.events import TYPE_CODES, Interaction, decode_message
 from schemas.user_state import HistoryEvent
 
-from .batches import Record
+from .record import Record
 
 MOST_SECONDS_AHEAD = 86_400.0
 

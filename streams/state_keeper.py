@@ -2,14 +2,11 @@
 
 from typing import Any
 
-import asyncpg
 import structlog
-from aiokafka.errors import KafkaError
-from redis.exceptions import RedisError
 
 from schemas import generation, keys, marks
 
-from .batches import Conflict
+from .batches import SERVICE_ERRORS, Conflict
 from .rebuild import Rebuild
 from .services import LearnServices
 
@@ -30,7 +27,7 @@ class StateKeeper:
             if reason is not None:
                 services = self._services
                 await Rebuild(services.redis, services.pool, services.settings, lambda _: None).run(reason)
-        except (RedisError, asyncpg.PostgresError, asyncpg.InterfaceError, KafkaError, OSError, Conflict) as error:
+        except (*SERVICE_ERRORS, Conflict) as error:
             log.warning("state not checked or not rebuilt, trying again", error=repr(error))
 
     async def _missing(self) -> str | None:

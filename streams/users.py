@@ -5,10 +5,10 @@ from schemas.errors import ContractError
 from schemas.topics import USERS, owner
 from schemas.users import User, decode_users
 
-from .batches import Record
 from .commit import Command
 from .partition_agent import PartitionAgent
 from .producing import Outgoing, dead_letter, forwarded_from, send_in_order
+from .record import Record
 from .rows_shard import RowsShard
 from .services import LearnServices
 

@@ -12,11 +12,12 @@ from schemas.settings import Settings
 from schemas.signals import Follow, Touch
 from schemas.topics import owner
 from schemas.user_state import UserState
-from streams.batches import Conflict, Record, apply_batches
+from streams.batches import Conflict, apply_batches
 from streams.generations import NoState
 from streams.interactions import InteractionsAgent
 from streams.posts import PostsAgent
 from streams.progress import Progress
+from streams.record import Record
 from streams.signal_writer import MOST_SIGNALS, SignalWriter
 
 
@@ -45,7 +46,7 @@ async def test_an_agent_gets_every_event_in_order_also_after_failures(failures):
 
     @app.agent(topic)
     async def listen(stream):
-        await apply_batches(stream, recording)
+        await apply_batches(stream, recording, Progress())
 
     async with listen.test_context() as agent:
         for number in range(50):
