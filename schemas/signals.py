@@ -1,47 +1,67 @@
 """Item signals: what stage 1 tells stage 2 (topic `item-signals`, internal, msgpack).
 
-One message carries the signals of a run of events of one source partition to one partition of posts. All signals of
-one source event to one partition travel in one message, so that stage 2 applies or drops them together.
+One message carries what a run of events of one source partition tells one partition of posts, in columns: an event has
+up to 30 pairs of posts, and a struct for each cost more than learning them. All that one source event tells one
+partition travels in one message, so that stage 2 applies or drops it as a whole.
 """
 
+from typing import NamedTuple
+
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from .posts import Post
 
 
-class Touch(msgspec.Struct, array_like=True, tag="t", gc=False):
-    """A user interacted with `post_id`.
+class Touches(NamedTuple):
+    """Users came to posts. n events, t of them with posts of this partition, p pairs of posts of which one is.
 
-    delta: +1, or -1 for a take-back. weight: signed strength (schemas.events.strength).
-    gain: by how much this raises the user's strength for the post; 0 teaches co-visitation nothing.
-    context: the user's posts before this one, newest first.
+    offset, entry (n,): place of each event in its source, and in the array of its message. post_id (n,).
+    at (n,): event time, seconds since 1970.
+    gain (n,): by how much it raises the user's strength for the post, ≥ 0.
+    touched (t,): which events have a post of this partition; type_code, delta (+1, or −1 for a take-back) and weight
+    (signed strength, schemas.events.strength) of those.
+    event (p,): which event came after the post `other` (p,) in its user's history. rank (p,): with q posts between, q
+    when `other` belongs to this partition, −1 − q when the post of the event does.
     """
 
-    offset: int
-    index: int
-    post_id: int
-    at: float
-    type_code: int
-    delta: int
-    weight: float
-    gain: float
-    context: list[int]
+    offset: NDArray[np.int64]
+    entry: NDArray[np.int32]
+    post_id: NDArray[np.int64]
+    at: NDArray[np.float64]
+    gain: NDArray[np.float64]
+    touched: NDArray[np.int32]
+    type_code: NDArray[np.int8]
+    delta: NDArray[np.int8]
+    weight: NDArray[np.float64]
+    event: NDArray[np.int32]
+    other: NDArray[np.int64]
+    rank: NDArray[np.int8]
+
+    def pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of each pair (p,), the post of this partition, whose row changes, and its neighbour."""
+        own_is_before, post = self.rank >= 0, self.post_id[self.event]
+        return np.where(own_is_before, self.other, post), np.where(own_is_before, post, self.other)
+
+    def after(self, offset: int, entry: int) -> "Touches":
+        """Those of events past a place of the source."""
+        new = (self.offset > offset) | ((self.offset == offset) & (self.entry > entry))
+        numbers = np.cumsum(new, dtype=np.int32) - 1
+        touched, pairs = new[self.touched], new[self.event]
+        return Touches(
+            offset=self.offset[new], entry=self.entry[new], post_id=self.post_id[new], at=self.at[new],
+            gain=self.gain[new], touched=numbers[self.touched[touched]], type_code=self.type_code[touched],
+            delta=self.delta[touched], weight=self.weight[touched], event=numbers[self.event[pairs]],
+            other=self.other[pairs], rank=self.rank[pairs],
+        )  # fmt: skip
 
 
-class Follow(msgspec.Struct, array_like=True, tag="f", gc=False):
-    """`post_id` came after each of `rows` in a user's history; `ranks[k]` is how many posts lie between."""
-
-    offset: int
-    index: int
-    post_id: int
-    at: float
-    gain: float
-    rows: list[int]
-    ranks: list[int]
+_TYPES = ("<i8", "<i4", "<i8", "<f8", "<f8", "<i4", "<i1", "<i1", "<f8", "<i4", "<i8", "<i1")
 
 
-class PostChanged(msgspec.Struct, array_like=True, tag="p"):
-    """A new row of the post; None deletes it."""
+class PostChanged(msgspec.Struct, array_like=True):
+    """A new row of the post; None deletes it. offset, index: its place in the source."""
 
     offset: int
     index: int
@@ -49,20 +69,29 @@ class PostChanged(msgspec.Struct, array_like=True, tag="p"):
     post: Post | None
 
 
-Signal = Touch | Follow | PostChanged
-
-
 class SignalBatch(msgspec.Struct, array_like=True):
     """The value of one message. log, topic, partition: where the source events were read (schemas.marks).
 
     generation: of the state that stage 1 built on; stage 2 drops what was told on the ground of another.
+    columns: those of Touches, little-endian; empty when there are none.
     """
 
     generation: str
     log: str
     topic: str
     partition: int
-    signals: list[Signal]
+    columns: list[bytes]
+    posts: list[PostChanged]
+
+    def touches(self) -> Touches | None:
+        if not self.columns:
+            return None
+        return Touches(*(np.frombuffer(column, kind) for column, kind in zip(self.columns, _TYPES, strict=True)))
+
+
+def pack(touches: Touches) -> list[bytes]:
+    """The columns as SignalBatch has them."""
+    return [np.asarray(column, kind).tobytes() for column, kind in zip(touches, _TYPES, strict=True)]
 
 
 encode = msgspec.msgpack.Encoder().encode

@@ -10,7 +10,6 @@ import msgspec
 from online_models import user_history
 from online_models.event_ids import event_hash
 from schemas import topics
-from schemas.signals import Touch
 from schemas.topics import INTERACTIONS, owner
 
 from .partition_agent import PartitionAgent
@@ -18,7 +17,8 @@ from .producing import Outgoing, dead_letter, forwarded_from, send_in_order
 from .reading import ReadEvent, read_events
 from .record import Record
 from .services import LearnServices
-from .signal_writer import SignalWriter
+from .touch_writer import MOST_EVENTS as MOST_TOUCHES
+from .touch_writer import TouchWriter, touch_messages
 from .user_shard import UserShard
 
 MOST_EVENTS = 500
@@ -71,15 +71,17 @@ class InteractionsAgent(PartitionAgent[UserShard, LearnServices]):
         services.progress.counters["repeats"] += len(part) - len(fresh)
         usernames = {event.interaction.username for _, event in fresh.values()}
         await shard.load_users(usernames)
-        writer = SignalWriter(shard.generation, shard.log_id, INTERACTIONS, shard.partition, services.partitions)
-        weights = services.settings.interaction_weights
+        writer, weights = TouchWriter(services.partitions), services.settings.interaction_weights
+        source = shard.generation, shard.log_id, INTERACTIONS, shard.partition
         for record, event in fresh.values():
             past = event.history_event
             effect = user_history.learn_one(shard.users[event.interaction.username], past, weights)
             if effect.delta:
-                touch = Touch(event.offset, event.entry, past.post_id, event.at, past.type_code, *effect)
-                writer.add_touch(touch, record.at)
-        await send_in_order(services.producer, [*outgoing, *writer.finish()])
+                writer.add(event.offset, event.entry, past.post_id, event.at, past.type_code, effect)
+                if len(writer) == MOST_TOUCHES:
+                    outgoing += touch_messages(writer, source, record.at)
+        outgoing += touch_messages(writer, source, part[0][0].at if part else 0.0)
+        await send_in_order(services.producer, outgoing)
         await shard.commit(services.committer, offset, usernames, list(fresh), services.settings.user_ttl)
         services.progress.counters["events"] += len(fresh)
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from online_models.co_visitation import CoVisitation
+from online_models.co_visitation import RANK_WEIGHTS, CoVisitation, growth
 from online_models.decayed_counters import DecayedCounters, trending_score
 from schemas import keys, marks, posts
 from schemas.item_state import ItemState, Neighbours
 from schemas.marks import ItemsMark
 from schemas.posts import Post
-from schemas.signals import Follow, PostChanged, Signal, Touch
+from schemas.signals import PostChanged, Touches
 from schemas.trending import ALL, WINDOWS
 
 from .commit import Command, Committer
@@ -27,8 +27,6 @@ TOP = 500
 """Posts kept in a trending set."""
 MOST_IN_MSET = 2_000
 """Keys and values; Lua's unpack takes some 8,000."""
-SIGNALS_AT_ONCE = 1_000
-"""Between two turns of the event loop: about 10 ms."""
 MOST_CHANGES = 4_096
 """Entries of the change stream; a mirror that is further behind loads everything again."""
 
@@ -74,27 +72,32 @@ class ItemShard:
     def generation(self) -> str:
         return self._mark.generation
 
-    async def learn(self, told: list[Signal]) -> None:
+    async def learn_touches(self, touches: Touches) -> None:
         """Teaches the estimators; `commit` writes what that changed."""
-        touched, followed = _changed_by(told)
+        rows, neighbours = touches.pairs()
+        touched, followed = set(touches.post_id[touches.touched].tolist()), set(rows.tolist())
         await self._load_items(touched | followed)
-        for start in range(0, len(told), SIGNALS_AT_ONCE):
-            self._learn(told[start : start + SIGNALS_AT_ONCE])
-            await asyncio.sleep(0)
+        gains = touches.gain * growth(touches.at)
+        self.co_visitation.learn_pairs(rows, neighbours, gains[touches.event] * RANK_WEIGHTS[touches.rank])
+        strengths = self.co_visitation.strengths
+        learn_one = self.counters.learn_one
+        columns = (touches.post_id, touches.at, gains)
+        for post_id, at, gain, code, delta, weight in zip(
+            *(column[touches.touched].tolist() for column in columns),
+            touches.type_code.tolist(), touches.delta.tolist(), touches.weight.tolist(), strict=True,
+        ):  # fmt: skip
+            learn_one(post_id, code, delta, weight, at)
+            strengths[post_id] = strengths.get(post_id, 0.0) + gain
         self._touched |= touched
         self._followed |= followed
+        await asyncio.sleep(0)
 
-    def _learn(self, told: list[Signal]) -> None:
-        counters, co_visitation = self.counters, self.co_visitation
-        for signal in told:
-            if isinstance(signal, Follow):
-                co_visitation.learn_follow(signal.post_id, signal.rows, signal.ranks, signal.gain, signal.at)
-            elif isinstance(signal, Touch):
-                counters.learn_one(signal.post_id, signal.type_code, signal.delta, signal.weight, signal.at)
-                if signal.gain > 0:
-                    co_visitation.learn_touch(signal.post_id, signal.context, signal.gain, signal.at)
-            elif isinstance(signal, PostChanged):
-                self._change_post(signal.post_id, signal.post)
+    async def learn_posts(self, changed: list[PostChanged]) -> None:
+        """Takes new rows and deletions; `commit` writes them."""
+        await self._load_items([each.post_id for each in changed])
+        for each in changed:
+            self._change_post(each.post_id, each.post)
+            self._touched.add(each.post_id)
 
     async def _load_items(self, post_ids: Iterable[int]) -> None:
         missing = [post_id for post_id in post_ids if post_id not in self.counters.items]
@@ -211,17 +214,3 @@ class ItemShard:
             del items[post_id]
             self.co_visitation.rows.pop(post_id, None)
             self.co_visitation.strengths.pop(post_id, None)
-
-
-def _changed_by(told: list[Signal]) -> tuple[set[int], set[int]]:
-    """The posts whose counters change, and those whose neighbours do."""
-    touched: set[int] = set()
-    followed: set[int] = set()
-    for signal in told:
-        if isinstance(signal, Follow):
-            followed.update(signal.rows)
-        else:
-            touched.add(signal.post_id)
-            if isinstance(signal, Touch) and signal.context:
-                followed.add(signal.post_id)
-    return touched, followed

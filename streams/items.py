@@ -9,7 +9,7 @@ import msgspec
 from schemas import signals
 from schemas.errors import ContractError
 from schemas.marks import Applied
-from schemas.signals import Signal
+from schemas.signals import SignalBatch, Touches
 from schemas.topics import ITEM_SIGNALS
 
 from .item_shard import ItemShard
@@ -28,29 +28,39 @@ class ItemsAgent(PartitionAgent[ItemShard, LearnServices]):
 
     async def _apply(self, shard: ItemShard, records: list[Record]) -> None:
         services = self._services
-        told: list[Signal] = []
         for record in records:
             try:
-                told += _fresh(shard, record)
+                batch = signals.decode(record.value or b"")
             except msgspec.MsgspecError as error:
                 services.progress.counters["dead_letters"] += 1
                 letter = dead_letter(record, 0, ContractError(f"not an item signal: {error}"))
                 await send_in_order(services.producer, [letter])
-        await shard.learn(told)
+                continue
+            if batch.generation == shard.generation:  # another is of a state that is no more, and is told again
+                await _learn(shard, batch)
         await shard.commit(services.committer, records[-1].offset)
 
 
-def _fresh(shard: ItemShard, record: Record) -> list[Signal]:
-    """The signals of a message that are not applied yet; moves the mark of their source past them."""
-    batch = signals.decode(record.value or b"")
-    if batch.generation != shard.generation:
-        return []  # of a state that is no more: whoever builds on the present one tells it again
+async def _learn(shard: ItemShard, batch: SignalBatch) -> None:
+    """Learns what is not applied yet, and moves the mark of its source past it."""
     source = f"{batch.topic}-{batch.partition}"
     applied = shard.sources.get(source)
-    fresh = batch.signals
-    if applied is not None and applied.log == batch.log and fresh[0].offset <= applied.offset:
-        place = applied.offset, applied.index
-        fresh = [signal for signal in fresh if (signal.offset, signal.index) > place]
-    if fresh:
-        shard.sources[source] = Applied(batch.log, fresh[-1].offset, fresh[-1].index)
-    return fresh
+    if applied is None or applied.log != batch.log:
+        applied = Applied(batch.log, -1, -1)
+    place = applied.offset, applied.index
+    touches = batch.touches()
+    if touches is not None:
+        first, last = _places(touches)
+        if last > place:
+            await shard.learn_touches(touches if first > place else touches.after(*place))
+            shard.sources[source] = Applied(batch.log, *last)
+    posts = [post for post in batch.posts if (post.offset, post.index) > place]
+    if posts:
+        await shard.learn_posts(posts)
+        shard.sources[source] = Applied(batch.log, posts[-1].offset, posts[-1].index)
+
+
+def _places(touches: Touches) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Of the first and of the last event."""
+    first, last = zip(touches.offset[[0, -1]].tolist(), touches.entry[[0, -1]].tolist(), strict=True)
+    return first, last

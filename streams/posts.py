@@ -4,18 +4,22 @@ Its only state is a mark, so that a rebuild goes on where the record ends; stage
 place of the row in the log.
 """
 
-from schemas import keys
+from collections.abc import Iterator
+
+from schemas import keys, signals, topics
 from schemas.errors import ContractError
 from schemas.posts import Post, decode_posts
-from schemas.signals import PostChanged
-from schemas.topics import POSTS
+from schemas.signals import PostChanged, SignalBatch
+from schemas.topics import POSTS, post_owner
 
 from .partition_agent import PartitionAgent
 from .producing import Outgoing, dead_letter, send_in_order
 from .record import Record
 from .rows_shard import RowsShard
 from .services import LearnServices
-from .signal_writer import SignalWriter
+
+MOST_BYTES = 500_000
+"""Of rows in a message. Brokers take 1 MB by default."""
 
 
 class PostsAgent(PartitionAgent[RowsShard, LearnServices]):
@@ -27,7 +31,7 @@ class PostsAgent(PartitionAgent[RowsShard, LearnServices]):
 
     async def _apply(self, shard: RowsShard, records: list[Record]) -> None:
         services = self._services
-        writer = SignalWriter(shard.generation, shard.log_id, POSTS, shard.partition, services.partitions)
+        told: dict[int, list[PostChanged]] = {}
         refused: list[Outgoing] = []
         for record in records:
             for index, row in enumerate(read_rows(record)):
@@ -35,10 +39,29 @@ class PostsAgent(PartitionAgent[RowsShard, LearnServices]):
                     services.progress.counters["dead_letters"] += 1
                     refused.append(dead_letter(record, index, row))
                 else:
-                    post_id, post = row
-                    writer.add_post(PostChanged(record.offset, index, post_id, post), record.at)
-        await send_in_order(services.producer, [*refused, *writer.finish()])
+                    target = post_owner(row[0], services.partitions)
+                    told.setdefault(target, []).append(PostChanged(record.offset, index, *row))
+        source = shard.generation, shard.log_id, POSTS, shard.partition
+        messages = [
+            Outgoing(topics.ITEM_SIGNALS, target, None, signals.encode(SignalBatch(*source, [], posts)), records[0].at)
+            for target, changed in told.items()
+            for posts in _messages(changed)
+        ]
+        await send_in_order(services.producer, [*refused, *messages])
         await shard.commit(services.committer, records[-1].offset, [])
+
+
+def _messages(changed: list[PostChanged]) -> Iterator[list[PostChanged]]:
+    """Parts of at most MOST_BYTES, or of one row."""
+    part: list[PostChanged] = []
+    size = 0
+    for each in changed:
+        size += len(each.post.item) if each.post else 0
+        if part and size > MOST_BYTES:
+            yield part
+            part, size = [], len(each.post.item) if each.post else 0
+        part.append(each)
+    yield part
 
 
 def read_rows(record: Record) -> list[tuple[int, Post | None] | ContractError]:

@@ -16,7 +16,7 @@ from schemas import keys, marks
 from schemas.events import TYPE_CODES
 from schemas.marks import ItemsMark
 from schemas.settings import Settings
-from schemas.signals import PostChanged, Signal, Touch
+from schemas.signals import PostChanged
 from schemas.topics import owner, post_owner
 from schemas.user_state import UserState
 from schemas.users import decode_user
@@ -24,8 +24,8 @@ from schemas.users import decode_user
 from .commit import Command, Committer
 from .item_shard import ItemShard
 from .record_snapshot import RecordSnapshot
-from .signal_writer import split
 from .state_keys import Fence
+from .touch_writer import TouchWriter
 from .user_record import history_event
 from .users import profile_command
 
@@ -55,11 +55,11 @@ class Relearning:
     async def posts_and_users(self, snapshot: RecordSnapshot) -> None:
         """The catalogue and the profiles."""
         async for posts in snapshot.posts():
-            told: dict[int, list[Signal]] = {}
+            told: dict[int, list[PostChanged]] = {}
             for post in posts:
-                target = post_owner(post.id, self._partitions)
-                told.setdefault(target, []).append(PostChanged(0, 0, post.id, post))
-            await self._tell(told)
+                told.setdefault(post_owner(post.id, self._partitions), []).append(PostChanged(0, 0, post.id, post))
+            for target, changed in told.items():
+                await self._shards[target].learn_posts(changed)
             await self._commit_posts()
         async for rows in snapshot.users():
             commands: dict[int, list[Command]] = {}
@@ -74,18 +74,18 @@ class Relearning:
         """Learns the events of a partition of users; yields how many at a time."""
         username, state, last = "", UserState(), self._now
         writes: list[Command] = []
-        chunks = 0
+        touches, chunks = TouchWriter(self._partitions), 0
         async for rows in snapshot.events(partition):
-            told: dict[int, list[Signal]] = {}
             for number, row in enumerate(rows):
                 if row["username"] != username:
                     writes += self._user(partition, username, state, last)
                     username, state = row["username"], UserState()
                 last = row["recorded_at"]
-                self._learn(state, row, told)
+                self._learn(state, row, touches)
                 if number % SLICE == 0:
                     await asyncio.sleep(0)
-            await self._tell(told)
+            for target, told in touches.split():
+                await self._shards[target].learn_touches(told)
             chunks += 1
             if chunks % CHUNKS_A_COMMIT == 0:
                 await self._commit_posts()
@@ -97,12 +97,10 @@ class Relearning:
         await self._write(keys.interactions_mark(partition), writes)
         await self._commit_posts()
 
-    def _learn(self, state: UserState, row: Any, told: dict[int, list[Signal]]) -> None:
+    def _learn(self, state: UserState, row: Any, touches: TouchWriter) -> None:
         effect = user_history.learn_one(state, history_event(row), self._settings.interaction_weights)
         if effect.delta:
-            touch = Touch(0, 0, row["post_id"], row["at"], TYPE_CODES[row["interaction_type"]], *effect)
-            for target, signals in split(touch, self._partitions).items():
-                told.setdefault(target, []).extend(signals)
+            touches.add(0, 0, row["post_id"], row["at"], TYPE_CODES[row["interaction_type"]], effect)
 
     def _user(self, partition: int, username: str, state: UserState, last: datetime) -> list[Command]:
         """Writes a user's state with what is left of its time; nothing when that is over."""
@@ -111,10 +109,6 @@ class Relearning:
             self.left_out |= bool(username)
             return []
         return [("SET", keys.user_state(partition, username), state.encode(), "EX", left)]
-
-    async def _tell(self, told: dict[int, list[Signal]]) -> None:
-        for target, signals in told.items():
-            await self._shards[target].learn(signals)
 
     async def _commit_posts(self) -> None:
         for shard in self._shards:

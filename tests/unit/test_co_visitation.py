@@ -5,8 +5,18 @@ import random
 import numpy as np
 import pytest
 
-from online_models.co_visitation import KEEP, LANDMARK, SLACK, CoVisitation, score_posts, similarity
+from online_models.co_visitation import (
+    KEEP,
+    LANDMARK,
+    RANK_WEIGHTS,
+    SLACK,
+    CoVisitation,
+    score_posts,
+    similarity,
+)  # fmt: skip
+from online_models.user_history import Effect
 from schemas.item_state import Neighbours
+from streams.touch_writer import TouchWriter
 
 
 def slots(model: CoVisitation, history: list[int], posts: int):
@@ -49,18 +59,24 @@ def test_scores_in_slots_rank_as_the_estimator_does():
     assert [int(post) for post in np.argsort(-scores, kind="stable") if scores[post] > 0][:20] == ranked[:20]
 
 
-def test_two_halves_learnt_apart_are_the_whole():
-    """Stage 2 holds the row of the post and the rows of its context in different partitions."""
-    whole, left, right = CoVisitation(), CoVisitation(), CoVisitation()
-    for post_id, context in [(1, []), (2, [1]), (3, [2, 1])]:
+def test_parts_learnt_apart_are_the_whole():
+    """Stage 2 holds the rows of a post and of its context in different partitions, and learns batches."""
+    whole, parts = CoVisitation(), [CoVisitation(), CoVisitation()]
+    writer = TouchWriter(2)
+    for offset, (post_id, context) in enumerate([(1, []), (2, [1]), (3, [2, 1]), (2, [3, 1]), (5, [2, 3, 1])]):
         whole.learn_one(post_id, context, gain=2.0, at=LANDMARK)
-        left.learn_touch(post_id, context, gain=2.0, at=LANDMARK)
-        right.learn_follow(post_id, context, range(len(context)), gain=2.0, at=LANDMARK)
-    merged = {post: {**left.rows.get(post, {})} for post in whole.rows}
-    for post, row in right.rows.items():
-        for other, weight in row.items():
-            merged[post][other] = merged[post].get(other, 0.0) + weight
-    assert merged == whole.rows
+        writer.add(offset, 0, post_id, LANDMARK, 1, Effect(1, 2.0, 2.0, context))
+    for number, touches in writer.split():
+        parts[number].learn_pairs(*touches.pairs(), touches.gain[touches.event] * RANK_WEIGHTS[touches.rank])
+    assert {**parts[0].rows, **parts[1].rows} == whole.rows
+    assert not parts[0].rows.keys() & parts[1].rows.keys()
+
+
+@pytest.mark.parametrize("weights", [[1.0] * 200, list(range(200)), [5.0] * 100 + [1.0] * 100])
+def test_a_row_is_cut_to_the_strongest(weights: list[float]):
+    model = CoVisitation(keep=100)
+    model.learn_pairs(np.ones(200, np.int64), np.arange(200), np.array(weights, np.float64))
+    assert sorted(model.rows[1].values()) == sorted(weights)[100:]
 
 
 def test_the_order_of_arrival_does_not_matter():

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import faust
 import pytest
 
+from online_models.user_history import Effect
 from schemas import generation, keys, marks, signals, topics
 from schemas.settings import Settings
-from schemas.signals import Follow, Touch
 from schemas.topics import owner
 from schemas.user_state import UserState
 from streams.batches import Conflict, apply_batches
@@ -18,7 +18,7 @@ from streams.interactions import InteractionsAgent
 from streams.posts import PostsAgent
 from streams.progress import Progress
 from streams.record import Record
-from streams.signal_writer import MOST_SIGNALS, SignalWriter
+from streams.touch_writer import MOST_EVENTS, TouchWriter, touch_messages
 
 
 class Recording:
@@ -138,9 +138,10 @@ async def test_signals_are_acknowledged_before_the_transaction():
     await InteractionsAgent(services).apply(HOME, [record(0, {"post_id": 1}), record(1, {"post_id": 2})])
     assert services.steps[-1] == "committed"
     assert "sent" in services.steps[:-1]
-    told = [signal for _, _, value, _ in services.sent for signal in signals.decode(value).signals]
-    assert {type(signal) for signal in told} == {Touch, Follow}
-    assert [signal.rows for signal in told if isinstance(signal, Follow)] == [[1]]
+    told = [signals.decode(value).touches() for _, _, value, _ in services.sent]
+    assert sorted(post for touches in told for post in touches.post_id[touches.touched].tolist()) == [1, 2]
+    pairs = [zip(*(column.tolist() for column in touches.pairs()), strict=True) for touches in told]
+    assert sorted(pair for each in pairs for pair in each) == [(1, 2), (2, 1)]
 
 
 async def test_a_redelivered_message_changes_nothing_and_tells_nothing():
@@ -250,15 +251,31 @@ async def test_a_zombie_writes_nothing():
     assert dict(services.redis) == before
 
 
-def test_all_that_one_event_tells_a_partition_travels_in_one_message():
-    writer = SignalWriter(GENERATION, "log", "interactions", 0, 4)
-    for offset in range(2 * MOST_SIGNALS):
-        writer.add_touch(Touch(offset, 0, offset + 1, 0.0, 1, 1, 1.0, 1.0, list(range(1, 21))), 1.0)
-    carried: dict[tuple[int, int], int] = {}
-    for number, message in enumerate(writer.finish()):
-        for signal in signals.decode(message.value).signals:
-            assert carried.setdefault((message.partition, signal.offset), number) == number
-        assert len(message.value) < 1_000_000
+def test_signals_past_a_place_are_those_of_later_events():
+    writer = TouchWriter(1)
+    for number in range(6):
+        effect = Effect(1, 1.0, 1.0, list(range(100, 100 + number)))
+        writer.add(number // 2, number % 2, number + 1, 0.0, 1, effect)
+    ((_, touches),) = writer.split()
+    later = touches.after(1, 0)
+    assert later.post_id.tolist() == [4, 5, 6]
+    assert later.post_id[later.touched].tolist() == [4, 5, 6]
+    assert sorted(later.post_id[later.event].tolist()) == [4] * 6 + [5] * 8 + [6] * 10
+    (message,) = touch_messages(_filled(3), ("g", "l", "t", 0), 1.0)
+    assert touches.after(2, 1).post_id.tolist() == []
+    assert signals.decode(message.value).touches().post_id.tolist() == [1, 2, 3]
+
+
+def _filled(events: int) -> TouchWriter:
+    writer = TouchWriter(1)
+    for offset in range(events):
+        writer.add(offset, 0, offset + 1, 0.0, 1, Effect(1, 1.0, 1.0, list(range(2**40, 2**40 + 15))))
+    return writer
+
+
+def test_a_full_message_fits_a_broker():
+    (message,) = touch_messages(_filled(MOST_EVENTS), ("g" * 32, "l" * 32, "interactions", 0), 1.0)
+    assert len(message.value) < 1_000_000
 
 
 async def test_posts_are_told_to_their_owners_and_a_null_deletes():
@@ -270,7 +287,7 @@ async def test_posts_are_told_to_their_owners_and_a_null_deletes():
     ]
     await PostsAgent(services).apply(0, batch)
     told = [
-        (partition, signals.decode(value).signals)
+        (partition, signals.decode(value).posts)
         for topic, partition, value, _ in services.sent
         if topic == topics.ITEM_SIGNALS
     ]
