@@ -24,7 +24,11 @@ async def current(redis: Redis) -> Generation:
 
 async def current_mark(redis: Redis, key: str, kind: type[M]) -> tuple[bytes, M]:
     """A mark as stored and decoded. Raises NoState when it belongs to no generation that is ready."""
-    found = await current(redis)
+    return await mark_of(redis, await current(redis), key, kind)
+
+
+async def mark_of(redis: Redis, found: Generation, key: str, kind: type[M]) -> tuple[bytes, M]:
+    """A mark of that generation as stored and decoded. Raises NoState when there is none."""
     stored: Any = await redis.get(key) or b""
     mark = marks.decode(stored, kind)
     if mark.generation != found.id:

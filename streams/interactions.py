@@ -30,8 +30,7 @@ class InteractionsAgent(PartitionAgent[UserShard, LearnServices]):
 
     async def _load(self, partition: int) -> UserShard:
         services = self._services
-        record = await services.user_record()
-        return await UserShard.load(services.redis, partition, services.log_ids[INTERACTIONS], record)
+        return await UserShard.load(services.redis, partition, services.log_ids[INTERACTIONS], services.user_record)
 
     async def _apply(self, shard: UserShard, records: list[Record]) -> None:
         part: list[tuple[Record, ReadEvent]] = []

@@ -1,7 +1,5 @@
 """What the agents of a worker share: settings, Redis, the log ids and the progress; and what each role has besides."""
 
-import time
-
 import asyncpg
 from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
@@ -10,7 +8,6 @@ from schemas import topics
 from schemas.settings import Settings
 
 from .commit import Committer
-from .generations import current
 from .log_ids import fetch_log_ids
 from .log_reader import LogReader
 from .producing import create_producer
@@ -50,7 +47,7 @@ class LearnServices(Services):
     committer: Committer
     producer: AIOKafkaProducer
     pool: asyncpg.Pool | None = None
-    _record: UserRecord | None = None
+    user_record: UserRecord | None = None
 
     async def start(self) -> None:
         await super().start()
@@ -59,20 +56,13 @@ class LearnServices(Services):
         await self.producer.start()
         if self.settings.database_url is not None:
             self.pool = await create_pool(self.settings.database_url)
-            self._record = UserRecord(self.pool, self.settings.interaction_weights)
+            self.user_record = UserRecord(self.pool, self.settings)
 
     async def stop(self) -> None:
         if self.pool is not None:
             self.pool.terminate()
         await self.producer.stop()
         await super().stop()
-
-    async def user_record(self) -> UserRecord | None:
-        """Where to ask for users that Redis doesn't have; None as long as nobody's state can have left it."""
-        generation = await current(self.redis)
-        if generation.complete and time.time() < generation.started_at + self.settings.user_ttl:
-            return None
-        return self._record
 
 
 class RecordServices(Services):

@@ -11,8 +11,10 @@ from typing import Any
 import asyncpg
 
 from online_models import user_history
-from schemas.events import TYPE_CODES, InteractionType
+from schemas.events import TYPE_CODES
+from schemas.generation import Generation
 from schemas.marks import InteractionsMark
+from schemas.settings import Settings
 from schemas.topics import INTERACTIONS
 from schemas.user_state import HistoryEvent, UserState
 
@@ -36,10 +38,15 @@ class RecordAway(Exception):
 class UserRecord:
     """Learns states from the record as of a mark of stage 1."""
 
-    def __init__(self, pool: asyncpg.Pool, weights: Mapping[InteractionType, float]) -> None:
+    def __init__(self, pool: asyncpg.Pool, settings: Settings) -> None:
         self._pool = pool
-        self._weights = weights
+        self._weights = settings.interaction_weights
+        self._ttl = settings.user_ttl
         self._away_until = 0.0
+
+    def may_hold_more_than(self, generation: Generation) -> bool:
+        """Whether a user that Redis doesn't have can be in the record: no state lives shorter than USER_IDLE_DAYS."""
+        return not generation.complete or time.time() >= generation.started_at + self._ttl
 
     async def states(
         self, partition: int, usernames: Collection[str], mark: InteractionsMark, *, whole: bool

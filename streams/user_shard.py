@@ -7,11 +7,12 @@ from redis.asyncio import Redis
 
 from online_models.event_ids import SeenEventIds, stored_blocks
 from schemas import keys, marks
+from schemas.generation import Generation
 from schemas.marks import InteractionsMark
 from schemas.user_state import UserState
 
 from .commit import Command, Committer
-from .generations import current_mark
+from .generations import current, mark_of
 from .user_record import RecordAway, UserRecord
 
 MOST_USERS = 5_000
@@ -21,14 +22,15 @@ MOST_USERS = 5_000
 class UserShard:
     """Loaded when the partition's first batch comes, dropped when anything fails or the partition goes.
 
-    record: where the states of users that Redis doesn't have are looked for; None when nobody's can be missing.
+    record: where users are looked for that Redis doesn't have; None where there is no record.
     """
 
     def __init__(
-        self, redis: Redis, partition: int, log_id: str, stored_mark: bytes, mark: InteractionsMark,
-        ids: SeenEventIds, incomplete: set[str], record: UserRecord | None,
+        self, redis: Redis, partition: int, log_id: str, generation: Generation, stored_mark: bytes,
+        mark: InteractionsMark, ids: SeenEventIds, incomplete: set[str], record: UserRecord | None,
     ) -> None:  # fmt: skip
         self._redis = redis
+        self._generation = generation
         self._stored_mark = stored_mark
         self._mark = mark
         self._record = record
@@ -41,11 +43,13 @@ class UserShard:
 
     @classmethod
     async def load(cls, redis: Redis, partition: int, log_id: str, record: UserRecord | None) -> "UserShard":
-        stored, mark = await current_mark(redis, keys.interactions_mark(partition), InteractionsMark)
+        generation = await current(redis)
+        stored, mark = await mark_of(redis, generation, keys.interactions_mark(partition), InteractionsMark)
         blocks: Any = await redis.mget([keys.event_ids(partition, number) for number in stored_blocks(mark.block)])
         names: Any = await redis.smembers(keys.incomplete_users(partition))
         incomplete = {name.decode() for name in names}
-        return cls(redis, partition, log_id, stored, mark, SeenEventIds(mark.block, blocks), incomplete, record)
+        ids = SeenEventIds(mark.block, blocks)
+        return cls(redis, partition, log_id, generation, stored, mark, ids, incomplete, record)
 
     @property
     def applied(self) -> int:
@@ -58,7 +62,7 @@ class UserShard:
 
     @property
     def generation(self) -> str:
-        return self._mark.generation
+        return self._generation.id
 
     async def load_users(self, usernames: Collection[str]) -> None:
         """Makes sure that `users` has them; a user nobody has met gets an empty state."""
@@ -66,7 +70,7 @@ class UserShard:
         if missing:
             stored: Any = await self._redis.mget([keys.user_state(self.partition, name) for name in missing])
             self.users |= {name: UserState.decode(payload) for name, payload in zip(missing, stored, strict=True)}
-            if self._record is not None:
+            if self._record is not None and self._record.may_hold_more_than(self._generation):
                 unknown = [name for name, payload in zip(missing, stored, strict=True) if payload is None]
                 await self._ask_record(self._record, unknown, whole=False)
         if self._record is not None and (unfinished := self._incomplete.intersection(usernames)):

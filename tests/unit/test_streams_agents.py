@@ -82,14 +82,12 @@ class FakeServices:
         self.redis[keys.GENERATION] = generation.encode(
             generation.Generation(id=GENERATION, reason="test", started_at=0.0, ended_at=1.0)
         )
+        self.user_record = None
         self.log: dict[int, Record] = {}
         self.log_reader = self
         self.steps: list[str] = []
         self.sent: list[tuple] = []
         self.producer = self.committer = self
-
-    async def user_record(self):
-        return None
 
     async def gap(self, applied, first):
         missing = [self.log[offset] for offset in range(applied + 1, first.offset) if offset in self.log]
