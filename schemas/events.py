@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 
 import msgspec
 
-from .decoding import decode, one_or_many
+from .decoding import DECODER_ERRORS, MOST_NESTING, count_containers, decode, one_or_many
 from .errors import ContractError
 
 InteractionType = Literal[
@@ -27,6 +27,12 @@ DEFAULT_WEIGHTS: Mapping[InteractionType, float] = {
 Username = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern="^[^\x00]*$")]
 PostId = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]  # what JSON numbers carry exactly in every client
 ShortText = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern="^[^\x00]*$")]
+
+
+MOST_SECONDS_AHEAD = 86_400.0
+"""A clock may be wrong by a day; an event from further ahead would outlive everything else in decayed sums."""
+LATEST = 4_102_444_800.0
+"""2100-01-01. Sums that decay forward are powers of two of the time: from 2104 on they overflow a double."""
 
 
 class Interaction(msgspec.Struct, kw_only=True):
@@ -76,6 +82,26 @@ class Interaction(msgspec.Struct, kw_only=True):
         return self.interaction_value == 0 and self.interaction_type not in ("view", "rating")
 
 
+def event_time(event: Interaction, produced_at: float) -> float:
+    """When the event happened, in seconds since 1970; without a time of its own, when its message was produced.
+
+    produced_at: seconds; 0 or less when unknown. Raises ContractError for a time that lies too far ahead. Nothing here
+    looks at the clock, so that reading a log again gives the same.
+    """
+    at = event.occurred_at.timestamp() if event.occurred_at else max(produced_at, 0.0)
+    if produced_at > 0 and at > produced_at + MOST_SECONDS_AHEAD:
+        raise ContractError("occurred_at: lies more than a day ahead of the message", "occurred_at")
+    if at >= LATEST:
+        raise ContractError("occurred_at: lies after 2099, or the message does and gives no other time", "occurred_at")
+    return at
+
+
+def event_id_at(topic: str, partition: int, offset: int, index: int | None) -> str:
+    """The id of an event that came without one: its place in the log. index: in an array of several, else None."""
+    place = f"{topic}-{partition}-{offset}"
+    return place if index is None else f"{place}-{index}"
+
+
 def strength(interaction_type: str, value: float, weights: Mapping[InteractionType, float]) -> float:
     """How much an interaction says, in units of one full view; negative for dislike.
 
@@ -107,10 +133,11 @@ def decode_message(payload: bytes) -> list[Interaction | ContractError]:
     """Decodes the value of one Kafka message: an event, or an array of events.
 
     A bad entry costs nothing but itself: it comes back as the ContractError that says why, in its place.
-    Raises ContractError when the message as a whole can't be read.
+    Raises ContractError when the message as a whole can't be read, or most of it is bad.
     """
     if payload.lstrip()[:1] == b"[":
-        with suppress(ContractError):  # an array without a bad entry, which most are, in one go
-            events = decode(_interactions, payload)
-            return [*events]
+        with suppress(*DECODER_ERRORS):  # an array without a bad entry, which most are, in one go
+            events = _interactions.decode(payload)
+            if count_containers(payload) <= len(events) + MOST_NESTING:
+                return [*events]
     return one_or_many(payload, decode_interaction)

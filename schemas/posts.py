@@ -1,7 +1,7 @@
 """Posts: rows as publishers and the external API send them, and the form in which we keep them."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -16,11 +16,17 @@ _OWNER_FIELDS = (
 
 
 _YEAR_10000_MS = 253_402_300_800_000
+MOST_ROW_BYTES = 256 * 1024
+"""Of a row as it is kept. It travels in an item signal with its texts twice, and brokers take 1 MB a message."""
+
+Whole = Annotated[int, msgspec.Meta(ge=-(2**53) + 1, le=2**53 - 1)]
+CategoryName = Annotated[str, msgspec.Meta(max_length=128)]
+"""Bounded, as it is part of Redis keys and the key of messages on topic `trending`."""
 
 
 class _Category(msgspec.Struct):
-    id: int | None = None
-    name: str | None = None
+    id: Whole | None = None
+    name: CategoryName | None = None
 
 
 class _Topic(msgspec.Struct):
@@ -33,13 +39,13 @@ class _Row(msgspec.Struct):
 
     id: PostId
     title: str | None = None
-    category: str | _Category | None = None
+    category: CategoryName | _Category | None = None
     topic: str | _Topic | list[Any] | None = None
     tags: list[str] | None = None
     username: str | None = None
     owner: dict[str, Any] | None = None
-    created_at: str | int | float | None = None
-    duration_ms: int | float | None = None
+    created_at: str | Whole | float | None = None
+    duration_ms: Whole | float | None = None
     mood: str | None = None
     is_available_in_public_feed: bool | None = None
     is_locked: bool | None = None
@@ -74,8 +80,8 @@ _object = msgspec.json.Decoder(dict[str, Any])
 
 def decode_post(payload: bytes | msgspec.Raw) -> Post:
     """Decodes one row; only `id` is required. Raises ContractError naming the field and what is allowed."""
-    refuse_nul(payload)
     row, whole = read(_row, payload), read(_object, payload)
+    refuse_nul(payload)
     created_at = _epoch_seconds(row.created_at)
     category, topic = row.category, row.topic
     if isinstance(category, str):
@@ -84,9 +90,12 @@ def decode_post(payload: bytes | msgspec.Raw) -> Post:
         topic = _Topic(name=topic)
     owner = {**{key: whole.pop(key) for key in _OWNER_FIELDS if key in whole}, **(row.owner or {})}
     if "name" not in owner:
-        owner["name"] = f"{owner.get('first_name') or ''} {owner.get('last_name') or ''}".strip()
+        owner["name"] = f"{_text(owner, 'first_name')} {_text(owner, 'last_name')}".strip()
     whole.pop("post_summary", None)
     whole["owner"] = owner
+    item = msgspec.json.encode(whole)
+    if len(item) > MOST_ROW_BYTES:
+        raise ContractError(f"the row takes {len(item)} bytes; allowed are {MOST_ROW_BYTES}, post_summary aside")
     return Post(
         id=row.id,
         title=row.title or "",
@@ -95,18 +104,24 @@ def decode_post(payload: bytes | msgspec.Raw) -> Post:
         topic=topic.name or "" if isinstance(topic, _Topic) else "",
         project_code=topic.project_code or "" if isinstance(topic, _Topic) else "",
         tags=row.tags or [],
-        author=str(owner.get("username") or ""),
+        author=_text(owner, "username"),
         created_at=created_at,
         duration_ms=float(row.duration_ms or 0),
         mood=row.mood or "",
         servable=row.is_available_in_public_feed is not False and row.is_locked is not True,
-        item=msgspec.json.encode(whole),
+        item=item,
     )
 
 
 def decode_posts(payload: bytes) -> list[Post | ContractError]:
     """Decodes one row or an array of rows; a bad row comes back as the ContractError that says why, in its place."""
     return one_or_many(payload, decode_post)
+
+
+def _text(owner: dict[str, Any], name: str) -> str:
+    """A field of the author, which nothing promises to be text."""
+    value = owner.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def _epoch_seconds(value: str | int | float | None) -> float:
@@ -118,7 +133,7 @@ def _epoch_seconds(value: str | int | float | None) -> float:
             moment = datetime.fromisoformat(value)
         except ValueError:
             raise ContractError(
-                f"created_at: {value!r} is neither ISO 8601 nor epoch milliseconds", "created_at"
+                f"created_at: {value[:40]!r} is neither ISO 8601 nor epoch milliseconds", "created_at"
             ) from None
         value = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000
     if not 0 <= value < _YEAR_10000_MS:

@@ -32,8 +32,8 @@ _row = msgspec.json.Decoder(User)
 
 def decode_user(payload: bytes | msgspec.Raw) -> User:
     """Decodes one row. Raises ContractError naming the field and what is allowed."""
-    refuse_nul(payload)
     user = decode(_row, payload)
+    refuse_nul(payload)
     user.attributes = {key: value for key, value in user.attributes.items() if key not in _NOT_KEPT}
     return user
 

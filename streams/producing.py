@@ -69,13 +69,17 @@ async def _send_queue(producer: AIOKafkaProducer, queue: list[Outgoing]) -> None
 
 def dead_letter(record: Record, index: int, error: ContractError) -> Outgoing:
     """The dead letter of a message, or of entry `index` of its array."""
+    deletion = record.value is None
     letter = DeadLetter.of(
-        error.payload or record.value or b"",
+        error.payload or ((record.key if deletion else record.value) or b""),
         topic=record.topic,
         partition=record.partition,
         offset=record.offset,
         index=index,
         reason=str(error),
         field=error.field,
+        of_array=error.payload != b"",
+        deletion=deletion,
+        produced_at=max(record.at, 0.0),
     )
     return Outgoing(topics.DEAD_LETTERS, None, record.topic.encode(), dead_letters.encode(letter))

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from schemas import decoding
+from schemas.decoding import MOST_REFUSED, too_many_refused
 from schemas.errors import ContractError
-from schemas.events import TYPE_CODES, Interaction, decode_message
+from schemas.events import TYPE_CODES, Interaction, decode_message, event_id_at, event_time
 from schemas.user_state import HistoryEvent
 
 from .record import Record
-
-MOST_SECONDS_AHEAD = 86_400.0
 
 
 class ReadEvent(NamedTuple):
@@ -38,24 +38,42 @@ class ReadEvent(NamedTuple):
 def read_events(record: Record) -> Iterator[ReadEvent | tuple[int, ContractError]]:
     """Each event of a message, or its index and why it is refused.
 
-    An event without an id is named after its place in the log; one without a time happened when it was produced. One
-    from more than a day after it was produced is refused: it would outlive everything else in decayed sums. Nothing
-    here looks at the clock, so that reading a log again gives the same.
+    An event without an id is named after its place in the log; one without a time happened when it was produced.
     """
     try:
-        entries = decode_message(record.value or b"")
+        if record.value is None:
+            raise ContractError("an interaction has a value: a null value deletes posts and users only")
+        entries = _timed(decode_message(record.value), record)
     except ContractError as error:
         yield 0, error
         return
     single = len(entries) == 1
-    for index, entry in enumerate(entries):
+    for index, (entry, at) in enumerate(entries):
         if isinstance(entry, ContractError):
             yield index, entry
+        else:
+            place = record.topic, record.partition, record.offset
+            event_id = entry.event_id or event_id_at(*place, None if single else index)
+            yield ReadEvent(record.offset, index, event_id, at, entry)
+
+
+def _timed(
+    entries: list[Interaction | ContractError], record: Record
+) -> list[tuple[Interaction | ContractError, float]]:
+    """Each entry with its event time; one whose time is refused becomes a ContractError. Raises ContractError."""
+    timed: list[tuple[Interaction | ContractError, float]] = []
+    refused = 0
+    for index, entry in enumerate(entries):
+        if isinstance(entry, ContractError):
+            timed.append((entry, 0.0))
             continue
-        at = entry.occurred_at.timestamp() if entry.occurred_at else record.at
-        if record.at > 0 and at > record.at + MOST_SECONDS_AHEAD:
-            yield index, ContractError("occurred_at: lies more than a day ahead of the message", "occurred_at")
-            continue
-        place = f"{record.topic}-{record.partition}-{record.offset}"
-        event_id = entry.event_id or (place if single else f"{place}-{index}")
-        yield ReadEvent(record.offset, index, event_id, at, entry)
+        try:
+            timed.append((entry, event_time(entry, record.at)))
+        except ContractError as error:
+            refused += 1
+            if refused > MOST_REFUSED:
+                raise too_many_refused(error) from None
+            if len(entries) > 1:
+                error.payload = bytes(decoding.entries(record.value or b"")[index])
+            timed.append((error, 0.0))
+    return timed

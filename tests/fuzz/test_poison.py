@@ -1,0 +1,38 @@
+"""No message stops the stream: some hundreds of bad ones a topic here, 100,000 and more with `make fuzz`."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from poison import each_field_spoilt, produced_at, values
+from survival import survive
+
+from schemas.topics import INTERACTIONS, POSTS, USERS
+
+FEW = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.mark.parametrize("topic", [INTERACTIONS, POSTS, USERS])
+def test_every_nasty_value_in_every_field_survives_or_becomes_a_dead_letter(topic: str):
+    survived = refused = 0
+    for value in each_field_spoilt(topic):
+        counts = survive(topic, value)
+        survived, refused = survived + counts[0], refused + counts[1]
+    assert survived > 500
+    assert refused > 1000
+
+
+@FEW
+@given(values(INTERACTIONS), produced_at)
+def test_any_interaction_survives_everything_downstream_or_becomes_a_dead_letter(value: bytes, at: float):
+    survive(INTERACTIONS, value, at)
+
+
+@FEW
+@given(values(POSTS))
+def test_any_post_survives_everything_downstream_or_becomes_a_dead_letter(value: bytes):
+    survive(POSTS, value)
+
+
+@FEW
+@given(values(USERS))
+def test_any_user_survives_everything_downstream_or_becomes_a_dead_letter(value: bytes):
+    survive(USERS, value)
