@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PORT ?= 8000
 
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test check bench fuzz clean
 
 help:
 	@echo "make setup   the virtual environment with everything in it"
@@ -15,6 +15,7 @@ help:
 	@echo "make test    the whole test suite, after whatever it needs"
 	@echo "make check   lint, types, layers"
 	@echo "make bench   the benchmarks; each prints its ratios as JSON"
+	@echo "make fuzz    a quarter of a million bad messages, then PostgreSQL with what survived"
 
 setup: $(STAMP)
 
@@ -44,6 +45,11 @@ check: setup
 bench: setup
 	$(BIN)/python benchmarks/freshness.py
 	$(BIN)/python benchmarks/ingest.py
+
+fuzz: setup
+	$(BIN)/python tests/fuzz/with_hypothesis.py
+	$(BIN)/python tests/fuzz/with_atheris.py
+	$(BIN)/pytest -q tests/integration/test_dead_letters.py
 
 clean:
 	rm -rf $(VENV) dist

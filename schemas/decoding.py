@@ -83,7 +83,9 @@ def decode_each(found: list[msgspec.Raw], decode_one: Callable[[msgspec.Raw], T]
 
 def too_many_refused(error: ContractError) -> ContractError:
     """Why an array is refused as a whole; `error` is that of one of its entries."""
-    return ContractError(f"more than {MOST_REFUSED} entries of the array are refused, one of them: {error}", error.field)
+    return ContractError(
+        f"more than {MOST_REFUSED} entries of the array are refused, one of them: {error}", error.field
+    )
 
 
 def one_or_many(payload: bytes, decode_one: Callable[[bytes | msgspec.Raw], T]) -> list[T | ContractError]:

@@ -140,14 +140,16 @@ _post = _row(
     {"id": _ids},
     {
         "title": _names, "tags": array(_names), "category": _names | _row({}, {"id": _ids, "name": _names}),
-        "topic": _names | array(scalars) | _row({}, {"name": _names, "project_code": _names}), "created_at": _whens | _ids,
+        "topic": _names | array(scalars) | _row({}, {"name": _names, "project_code": _names}),
+        "created_at": _whens | _ids,
         "duration_ms": _ids, "mood": _names, "username": _names, "first_name": _names, "is_locked": scalars,
         "owner": _row({}, {"username": _names, "first_name": _names, "name": _names}), "post_summary": anything,
     },
 )  # fmt: skip
 _user = _row(
     {"username": _names},
-    {"id": _ids, "role": _names, "bio": _names, "first_name": _names, "email": _names, "attributes": _object(_any_name, anything)},
+    {"id": _ids, "role": _names, "bio": _names, "first_name": _names, "email": _names,
+     "attributes": _object(_any_name, anything)},
 )  # fmt: skip
 _rows = {INTERACTIONS: _event, POSTS: _post, USERS: _user}
 
@@ -171,5 +173,4 @@ def values(topic: str) -> Json:
     return st.sampled_from(kinds).flatmap(lambda chosen: chosen)
 
 
-keys = st.none() | st.sampled_from([b"", b"1", b"ada", b"\xff", b"a\x00b", b"-5", b" 12 ", b"1_000", b"9" * 4000, b"9" * 5000])
 produced_at = st.sampled_from([*PRODUCED_AT, *[1_795_381_200.0] * 8]) | st.floats(0, 2e9)

@@ -19,7 +19,7 @@ from schemas.errors import ContractError
 from schemas.events import DEFAULT_WEIGHTS, decode_interaction
 from schemas.posts import Post
 from schemas.signals import PostChanged, SignalBatch, Touch
-from schemas.topics import INTERACTIONS, POSTS, USERS, owner, post_owner
+from schemas.topics import INTERACTIONS, POSTS, owner, post_owner
 from schemas.user_state import UserState
 from schemas.users import User
 from streams.batches import Record
@@ -32,40 +32,33 @@ MOST_MESSAGE_BYTES = 1_000_000
 """A broker takes 1,048,588 with its header, unless told otherwise."""
 
 
-def survive(topic: str, value: bytes | None, at: float = 1_795_381_200.0, key: bytes | None = None) -> tuple[int, int]:
+def survive(topic: str, value: bytes, at: float = 1_795_381_200.0) -> tuple[int, int]:
     """Reads one message; returns how many rows survived and how many were refused.
 
     at: when it was produced, in seconds. Raises whatever a worker would have raised.
     """
-    record = Record(topic, 2, 1041, at, key, value)
+    record = Record(topic, 2, 1041, at, None, value)
+    read: list[object]
     if topic == INTERACTIONS:
-        events = list(read_events(record))
-        for event in events:
-            if isinstance(event, ReadEvent):
-                _event_survives(event)
-        return _count(record, [None if isinstance(event, ReadEvent) else event for event in events])
-    rows: list[tuple[int, Post | None] | tuple[str, User | None] | ContractError]
-    rows = [*(read_posts(record) if topic == POSTS else read_users(record))]
-    for index, row in enumerate(rows):
-        if isinstance(row, ContractError):
-            continue
-        row_id, kept = row
-        if isinstance(kept, Post):
-            _post_survives(PostChanged(1041, index, kept.id, kept))
-        elif isinstance(kept, User):
-            _user_survives(kept)
-        elif topic == POSTS:
-            signals.encode(SignalBatch("log", topic, 2, [PostChanged(1041, index, int(row_id), None)]))
-        else:
-            _text_survives([str(row_id)])
-    return _count(record, [(index, row) if isinstance(row, ContractError) else None for index, row in enumerate(rows)])
-
-
-def _count(record: Record, refusals: list[tuple[int, ContractError] | None]) -> tuple[int, int]:
-    refused = [refusal for refusal in refusals if refusal is not None]
-    for index, error in refused:
-        _letter_can_be_sent(record, dead_letter(record, index, error))
-    return len(refusals) - len(refused), len(refused)
+        read = [*read_events(record)]
+    else:
+        rows = read_posts(record) if topic == POSTS else read_users(record)
+        read = [(index, row) if isinstance(row, ContractError) else row[1] for index, row in enumerate(rows)]
+    refused = 0
+    for index, row in enumerate(read):
+        match row:
+            case ReadEvent():
+                _event_survives(row)
+            case Post():
+                _post_survives(PostChanged(1041, index, row.id, row))
+            case User():
+                _user_survives(row)
+            case (int(place), ContractError() as error):
+                refused += 1
+                _letter_can_be_sent(record, dead_letter(record, place, error))
+            case _:
+                raise AssertionError(f"neither a row nor a refusal: {row!r}")
+    return len(read) - refused, refused
 
 
 def _event_survives(event: ReadEvent) -> None:
@@ -149,6 +142,5 @@ def _letter_can_be_sent(record: Record, letter: Outgoing) -> None:
     assert told.reason
     assert (told.reason + told.field).isprintable()
     assert len(told.reason) <= 500
-    whole = (record.key if record.value is None else record.value) or b""
-    assert told.source in whole
+    assert told.source in (record.value or b"")
     assert told.cut or told.size == len(told.source)

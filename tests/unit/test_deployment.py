@@ -259,7 +259,7 @@ def test_the_makefile_names_files_and_extras_that_exist() -> None:
 
 def test_every_dependency_has_its_tested_version_in_the_constraints() -> None:
     def canonical(name: str) -> str:
-        return re.sub(r"[-_.]+", "-", name).lower()
+        return re.sub(r"[-_.]+", "-", name.partition(";")[0]).lower()
 
     constraints = re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(), flags=re.MULTILINE)
     extras = PROJECT["project"]["optional-dependencies"].values()

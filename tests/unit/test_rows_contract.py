@@ -64,7 +64,8 @@ def test_locked_and_non_public_posts_are_not_servable(hidden):
 @pytest.mark.parametrize(
     ("changes", "field"),
     [({"id": 0}, "id"), ({"id": "x"}, "id"), ({"created_at": "soon"}, "created_at"),
-     ({"created_at": 1e300}, "created_at"), ({"title": 5}, "title"), ({"title": "a\x00b"}, "title"), ({"duration_ms": 10**400}, "duration_ms"),
+     ({"created_at": 1e300}, "created_at"), ({"title": 5}, "title"), ({"title": "a\x00b"}, "title"),
+     ({"duration_ms": 10**400}, "duration_ms"),
      ({"category": {"id": 2**64}}, "category.id"), ({"category": "c" * 129}, "category"),
      ({"unknown": {"deep": "\ud83d"}}, "unknown"), ({"unknown": float("nan")}, "unknown")],
 )  # fmt: skip

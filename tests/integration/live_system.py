@@ -1,0 +1,122 @@
+"""A system of workers on a broker of the session, a publisher, and eyes on what Redis and PostgreSQL hold."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+
+import asyncpg
+from aiokafka import AIOKafkaProducer
+from redis.asyncio import Redis
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from schemas import keys, topics
+from schemas.item_state import ItemState, Neighbours
+from schemas.migrate import migrate
+from schemas.topics import owner
+from schemas.user_state import UserState
+
+PARTITIONS = 4
+
+
+@dataclass
+class System:
+    """A broker, a Redis database and a PostgreSQL database of this module, with a worker of each role."""
+
+    environment: dict[str, str]
+    workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def start(self, role: str) -> None:
+        command = [sys.executable, "-m", "reelstream", "worker", "--role", role]
+        self.workers[role] = subprocess.Popen(command, env={**os.environ, **self.environment})
+
+    def kill(self, role: str) -> None:
+        self.workers[role].kill()
+        self.workers.pop(role).wait()
+
+
+@contextmanager
+def running_system(brokers: str, valkey: str, postgres: str, database: int, **extra: str) -> Iterator[System]:
+    name = f"streams{database}"
+    asyncio.run(_create_database(postgres, name))
+    system = System(
+        {
+            "KAFKA_BOOTSTRAP_SERVERS": brokers,
+            "REDIS_URL": f"{valkey.rsplit('/', 1)[0]}/{database}",
+            "DATABASE_URL": f"{postgres.rsplit('/', 1)[0]}/{name}",
+            **extra,
+        }
+    )
+    asyncio.run(migrate(system.environment["DATABASE_URL"]))
+    try:
+        system.start("learn")
+        system.start("record")
+        yield system
+    finally:
+        for worker in system.workers.values():
+            worker.terminate()
+        for worker in system.workers.values():
+            worker.wait(20)
+
+
+async def _create_database(url: str, name: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(f"CREATE DATABASE {name}")
+    await connection.close()
+
+
+class Client:
+    """A publisher, and eyes on Redis and PostgreSQL."""
+
+    def __init__(self, producer: AIOKafkaProducer, redis: Redis, record: asyncpg.Connection) -> None:
+        self.producer, self.redis, self.record = producer, redis, record
+
+    async def send(self, value: object, key: str | None = None, partition: int | None = None) -> tuple[int, int]:
+        payload = value if isinstance(value, bytes) else json.dumps(value).encode()
+        sent = await self.producer.send_and_wait(
+            topics.INTERACTIONS, payload, key=key.encode() if key else None, partition=partition
+        )
+        return sent.partition, sent.offset
+
+    async def user(self, username: str) -> UserState:
+        return UserState.decode(await self.redis.get(keys.user_state(owner(username, PARTITIONS), username)))
+
+    async def item(self, post_id: int) -> ItemState:
+        return ItemState.decode(await self.redis.get(keys.item_state(owner(str(post_id), PARTITIONS), post_id)))
+
+    async def neighbours(self, post_id: int) -> dict[int, float]:
+        key = keys.neighbours(owner(str(post_id), PARTITIONS), post_id)
+        return Neighbours.decode(await self.redis.get(key)).weights
+
+
+@asynccontextmanager
+async def client(system: System) -> AsyncIterator[Client]:
+    producer = AIOKafkaProducer(bootstrap_servers=system.environment["KAFKA_BOOTSTRAP_SERVERS"])
+    await producer.start()
+    redis = Redis.from_url(system.environment["REDIS_URL"])
+    record = await asyncpg.connect(system.environment["DATABASE_URL"])
+    try:
+        yield Client(producer, redis, record)
+    finally:
+        await producer.stop()
+        await redis.aclose()
+        await record.close()
+
+
+def eventually() -> AsyncRetrying:
+    """Tries an assertion again until it holds, for at most a minute."""
+    return AsyncRetrying(
+        retry=retry_if_exception_type(AssertionError), wait=wait_fixed(0.05), stop=stop_after_delay(60), reraise=True
+    )
+
+
+def event(username: str, post_id: int, kind: str = "like", value: float = 1.0, **more: object) -> dict[str, object]:
+    return {
+        "event_id": str(uuid.uuid4()), "username": username, "post_id": post_id, "interaction_type": kind,
+        "interaction_value": value, **more,
+    }  # fmt: skip
