@@ -53,7 +53,8 @@ GOOD: dict[str, dict[str, bytes]] = {
     POSTS: {
         "id": b"7", "title": b'"t"', "category": b'{"id":13,"name":"Flic"}', "topic": b'{"name":"n"}', "tags": b'["a"]',
         "username": b'"u"', "first_name": b'"f"', "owner": b'{"name":"o"}', "created_at": b"1740249695000",
-        "duration_ms": b"1.5", "mood": b'"calm"', "is_locked": b"false", "post_summary": b"{}", "unknown": b"1",
+        "duration_ms": b"1.5", "mood": b'"calm"', "is_locked": b"false",
+        "is_available_in_public_feed": b"true", "post_summary": b"{}", "unknown": b"1",
     },
     USERS: {
         "username": b'"ada"', "id": b"114", "role": b'"U"', "first_name": b'"f"', "last_name": b'"l"', "bio": b'"b"',

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
 from collections import Counter
@@ -40,6 +41,7 @@ def main() -> None:
         if sum(seen[name] for name in TOPICS) == inputs:
             counts = ", ".join(f"{name} {seen[name]}" for name in TOPICS)
             print(f"atheris: {inputs} inputs ({counts}), {seen['survived']} rows survived, {seen['refused']} refused")
+            shutil.rmtree(folder)  # nothing comes back from libFuzzer, which ends the process itself
 
     atheris.Setup(
         [sys.argv[0], f"-runs={inputs}", "-max_len=8192", "-verbosity=0", f"-artifact_prefix={folder}/",

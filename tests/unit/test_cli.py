@@ -50,6 +50,19 @@ def test_every_command_has_help(command: str, tmp_path: Path) -> None:
     assert "Usage:" in result.stdout
 
 
+@pytest.mark.parametrize("command", ["list", "show", "resend"])
+def test_dead_letters_are_chosen_by_the_same_options_everywhere(command: str, tmp_path: Path) -> None:
+    help_text = reelstream("dead-letters", command, "--help", folder=tmp_path).stdout
+    for option in ("--topic", "--reason", "--field", "--since", "--until", "--limit"):
+        assert f" {option} " in help_text
+
+
+def test_a_time_that_is_none_is_refused_with_an_example(tmp_path: Path) -> None:
+    result = reelstream("dead-letters", "list", "--since", "yesterday", folder=tmp_path)
+    assert result.returncode == 2
+    assert "2026-11-22T20:54:00" in result.stderr
+
+
 def test_help_needs_nothing_heavy(tmp_path: Path) -> None:
     code = (
         "import sys, reelstream.cli; "
@@ -81,6 +94,8 @@ def test_a_state_directory_that_is_a_file_is_a_sentence(tmp_path: Path) -> None:
         (["topics"], "KAFKA_BOOTSTRAP_SERVERS"),
         (["trending"], "KAFKA_BOOTSTRAP_SERVERS"),
         (["dead-letters", "list"], "KAFKA_BOOTSTRAP_SERVERS"),
+        (["dead-letters", "show", "interactions-2-1041-0"], "KAFKA_BOOTSTRAP_SERVERS"),
+        (["dead-letters", "resend", "--topic", "posts"], "KAFKA_BOOTSTRAP_SERVERS"),
     ],
 )
 def test_a_missing_address_is_named(command: list[str], variable: str, tmp_path: Path) -> None:
