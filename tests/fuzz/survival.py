@@ -22,10 +22,10 @@ from schemas.signals import PostChanged, SignalBatch, Touch
 from schemas.topics import INTERACTIONS, POSTS, owner, post_owner
 from schemas.user_state import UserState
 from schemas.users import User
-from streams.batches import Record
 from streams.posts import read_rows as read_posts
 from streams.producing import Outgoing, dead_letter
 from streams.reading import ReadEvent, read_events
+from streams.record import Record
 from streams.users import read_rows as read_users
 
 MOST_MESSAGE_BYTES = 1_000_000

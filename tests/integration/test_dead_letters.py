@@ -21,10 +21,10 @@ from schemas import dead_letters, keys, topics
 from schemas.dead_letters import DeadLetter
 from schemas.migrate import migrate
 from schemas.topics import INTERACTIONS, POSTS, USERS, owner
-from streams.batches import Record
 from streams.catalogue_log import CatalogueLogAgent
 from streams.event_log import EventLogAgent
 from streams.progress import Progress
+from streams.record import Record
 
 BASE = 9_500_000
 """Posts of this module: the brokers are shared with other tests."""

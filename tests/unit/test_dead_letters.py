@@ -14,9 +14,9 @@ from schemas.dead_letters import MOST_BYTES, DeadLetter
 from schemas.decoding import MOST_REFUSED
 from schemas.errors import ContractError
 from schemas.events import decode_message
-from streams.batches import Record
 from streams.producing import dead_letter
 from streams.reading import ReadEvent, read_events
+from streams.record import Record
 
 PRODUCED_AT = 1_795_161_600.0
 AT = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
