@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.item_state import ItemState, Neighbours
+from schemas.item_state import ItemState
 from schemas.posts import Post
 
 NEIGHBOURS = 64
@@ -68,15 +68,18 @@ class Catalogue:
         self.at[slot] = state.at
         self.strength[slot] = state.strength
 
-    def set_neighbours(self, post_id: int, neighbours: Neighbours) -> None:
-        """Neighbours that are not known yet get a slot of their own, and resolve when their rows arrive."""
-        slot, weights = self.slot(post_id), neighbours.weights
-        strongest = sorted(weights, key=weights.__getitem__, reverse=True)[:NEIGHBOURS]
-        padding = NEIGHBOURS - len(strongest)
+    def set_neighbours(self, post_id: int, ids: NDArray[np.int64], weights: NDArray[np.float64]) -> None:
+        """At most NEIGHBOURS posts and their weights, strongest first (schemas.item_state.Neighbours.strongest).
+
+        Those that are not known yet get a slot of their own, and resolve when their rows arrive.
+        """
+        slot, count = self.slot(post_id), len(ids)
         # Slots first: taking a new one may replace the arrays.
-        slots = [known if (known := self.slots.get(near)) is not None else self.slot(near) for near in strongest]
-        self.neighbour_slots[slot] = slots + [-1] * padding
-        self.neighbour_weights[slot] = [weights[near] for near in strongest] + [0.0] * padding
+        slots = [known if (known := self.slots.get(near)) is not None else self.slot(near) for near in ids.tolist()]
+        self.neighbour_slots[slot, :count] = slots
+        self.neighbour_slots[slot, count:] = -1
+        self.neighbour_weights[slot, :count] = weights
+        self.neighbour_weights[slot, count:] = 0.0
 
     def known_slots(self, post_ids: Iterable[int]) -> NDArray[np.int64]:
         """Slots of those posts that have one, in their order."""

@@ -1,5 +1,6 @@
 """Posts as answers show them."""
 
+from collections.abc import Container
 from typing import Any
 
 import msgspec
@@ -7,7 +8,7 @@ from starlette.requests import Request
 
 from schemas.events import TYPE_CODES
 from schemas.posts import Post
-from schemas.user_state import UserState, reaction_key
+from schemas.user_state import reaction_key
 
 from . import requests
 from .catalogue import Catalogue
@@ -16,11 +17,14 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _REACTIONS = {"upvoted": TYPE_CODES["like"], "bookmarked": TYPE_CODES["bookmark"], "following": TYPE_CODES["follow"]}
 
 
-def item(post: Post, viewer: UserState) -> dict[str, Any]:
-    """The post's JSON object. `upvoted`, `bookmarked`, `following` are the viewer's, whatever the row said."""
+def item(post: Post, reactions: Container[int] = ()) -> dict[str, Any]:
+    """The post's JSON object. `upvoted`, `bookmarked`, `following` are the viewer's, whatever the row said.
+
+    reactions: reaction_key of each reaction of the viewer that stands (UserState.reactions).
+    """
     shown = _decode(post.item)
     for name, code in _REACTIONS.items():
-        shown[name] = reaction_key(post.id, code) in viewer.reactions
+        shown[name] = reaction_key(post.id, code) in reactions
     return shown
 
 

@@ -15,7 +15,7 @@ from schemas.errors import ReelstreamError
 from schemas.generation import Generation
 from schemas.item_state import ItemState, Neighbours
 
-from .catalogue import Catalogue
+from .catalogue import NEIGHBOURS, Catalogue
 from .metrics import Metrics
 from .redis import RedisBytes, Streams
 
@@ -229,4 +229,4 @@ def _set(catalogue: Catalogue, kind: int, post_id: int, value: bytes | None) -> 
     elif kind == 1:
         catalogue.set_state(post_id, ItemState.decode(value))
     else:
-        catalogue.set_neighbours(post_id, Neighbours.decode(value))
+        catalogue.set_neighbours(post_id, *Neighbours.strongest(value, NEIGHBOURS))

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from river import base
 
-LANDMARK = 1_577_836_800.0
-"""2020-01-01. With a half-life of 30 days a double lasts until 2104."""
+LANDMARK = 1_893_456_000.0
+"""2030-01-01. With a half-life of 30 days a double lasts from 1946 to 2114, and the single precision in which Redis
+holds neighbours from 2023 to 2039 without scaling (schemas.item_state)."""
 HALF_LIFE = 30 * 86_400.0
 DECAY = 0.8
 BACKWARD = 0.5

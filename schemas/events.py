@@ -17,6 +17,8 @@ INTERACTION_TYPES: tuple[str, ...] = get_args(InteractionType)
 TYPE_CODES: dict[str, int] = {name: code for code, name in enumerate(INTERACTION_TYPES)}
 NEGATIVE_TYPES = frozenset({"exit", "not_interested", "report"})
 """Feedback that suppresses a post for that user at once."""
+MEASURED_TYPES = frozenset({"view", "rating"})
+"""Types whose value is a measurement; the value of all others is 1, or 0 to take the earlier one back."""
 
 DEFAULT_WEIGHTS: Mapping[InteractionType, float] = {
     "view": 1.0, "like": 3.0, "inspire": 4.0, "rating": 3.0, "share": 5.0, "bookmark": 4.0, "comment": 4.0,
@@ -79,7 +81,7 @@ class Interaction(msgspec.Struct, kw_only=True):
     @property
     def takes_back(self) -> bool:
         """True for an unlike and its kin: value 0 where 0 is not a measurement."""
-        return self.interaction_value == 0 and self.interaction_type not in ("view", "rating")
+        return self.interaction_value == 0 and self.interaction_type not in MEASURED_TYPES
 
 
 def event_time(event: Interaction, produced_at: float) -> float:

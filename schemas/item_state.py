@@ -1,11 +1,19 @@
 """What stage 2 keeps of a post, as two Redis values: its counters and its neighbours."""
 
+import math
+import struct
+from array import array
+from functools import cache
+
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from .errors import ReelstreamError
 from .events import INTERACTION_TYPES
 
-FORMAT = 1
+FORMAT = 2
+NEIGHBOURS_FORMAT = 2
 
 
 class ItemState(msgspec.Struct):
@@ -37,8 +45,9 @@ class ItemState(msgspec.Struct):
         """None is a post nobody has touched. Raises ReelstreamError for a format of another version."""
         if payload is None:
             return cls()
-        version, counts, decayed, at, strength, category, known = _state_decoder.decode(payload)
-        _check(version, "item state")
+        version, counts, decayed, at, strength, category, known = _decoder.decode(payload)
+        if version != FORMAT:
+            raise ReelstreamError(f"item state is of format {version}, not {FORMAT}: run `reelstream rebuild`")
         return cls(counts, decayed, at, strength, category, known)
 
 
@@ -48,24 +57,70 @@ class Neighbours(msgspec.Struct):
     weights: dict[int, float] = msgspec.field(default_factory=dict)
 
     def encode(self) -> bytes:
-        """12 to 18 bytes a neighbour: id and weight, in double precision as forward decay spans many powers of two."""
-        return _encoder.encode((FORMAT, self.weights))
+        """8 bytes a neighbour: the id, and the weight in single precision, over a power of two that the row shares.
+
+        The power is 0 as long as single precision holds the weights as they are, which it does from 2023 to 2039 with
+        the landmark of 2030: 3 µs a row of 100. Other rows are scaled, 10 µs. Ids above 2^32 take 8 bytes each.
+        """
+        weights = self.weights
+        count, power, wide = len(weights), 0, False
+        try:
+            packed = _row(count, "I").pack(*weights, *weights.values())
+        except struct.error:
+            packed, wide = b"", True
+        except OverflowError:
+            packed = b""
+        if not packed[4 * count + 3 :: 4].strip(_TINY):
+            power = math.frexp(max(weights.values(), default=0.0))[1]
+            scaled = (np.array([*weights.values()]) * 2.0**-power).astype("<f4")
+            packed = array("Q" if wide else "I", [*weights]).tobytes() + scaled.tobytes()
+        return _HEADER.pack(NEIGHBOURS_FORMAT, wide, power, count) + packed
 
     @classmethod
     def decode(cls, payload: bytes | None) -> "Neighbours":
-        """None is a post without neighbours. Raises ReelstreamError for a format of another version."""
+        """None is a post without neighbours. Raises ReelstreamError for another format, or half a row."""
         if payload is None:
             return cls()
-        version, weights = _neighbours_decoder.decode(payload)
-        _check(version, "neighbours")
-        return cls(weights)
+        ids, power, count = _read_header(payload)
+        numbers = _row(count, ids).unpack_from(payload, _HEADER.size)
+        weights = numbers[count:] if power == 0 else np.ldexp(numbers[count:], power).tolist()
+        return cls(dict(zip(numbers, weights, strict=False)))
+
+    @staticmethod
+    def strongest(payload: bytes | None, most: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Ids and weights of the `most` strongest in an encoded row, strongest first, without a dict of all.
+
+        Raises ReelstreamError as decode does.
+        """
+        if payload is None:
+            return np.empty(0, np.int64), np.empty(0)
+        ids, power, count = _read_header(payload)
+        posts = np.frombuffer(payload, f"<u{8 if ids == 'Q' else 4}", count, _HEADER.size)
+        weights = np.frombuffer(payload, "<f4", count, _HEADER.size + posts.nbytes)
+        order = (-weights).argsort(kind="stable")[:most]
+        return posts[order].astype(np.int64), np.ldexp(weights[order].astype(np.float64), power)
 
 
-def _check(version: int, what: str) -> None:
-    if version != FORMAT:
-        raise ReelstreamError(f"{what} has format {version}, this version reads {FORMAT}: run a rebuild")
+@cache
+def _row(count: int, ids: str) -> struct.Struct:
+    return struct.Struct(f"<{count}{ids}{count}f")
 
+
+def _read_header(payload: bytes) -> tuple[str, int, int]:
+    """Type of the ids, power, and number of neighbours."""
+    if payload[:1] != _FORMAT_BYTE:
+        raise ReelstreamError(f"neighbours are not of format {NEIGHBOURS_FORMAT}: run `reelstream rebuild`")
+    if len(payload) >= _HEADER.size:
+        _, wide, power, count = _HEADER.unpack_from(payload)
+        if len(payload) == _HEADER.size + count * (12 if wide else 8):
+            return "Q" if wide else "I", power, count
+    raise ReelstreamError("neighbours are cut short: run `reelstream rebuild`")
+
+
+_HEADER = struct.Struct("<B?hH")
+_FORMAT_BYTE = bytes([NEIGHBOURS_FORMAT])
+_TINY = bytes(range(18))
+"""Highest bytes of single-precision numbers below 2^-91: a row of nothing larger might lose some of it."""
 
 _encoder = msgspec.msgpack.Encoder()
-_state_decoder = msgspec.msgpack.Decoder(tuple[int, dict[int, int], list[float], float, float, str, bool])
-_neighbours_decoder = msgspec.msgpack.Decoder(tuple[int, dict[int, float]])
+_decoder = msgspec.msgpack.Decoder(tuple[int, dict[int, int], list[float], float, float, str, bool])

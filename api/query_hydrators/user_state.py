@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from online_models.user_history import recent_posts
+from online_models.user_history import recent_posts, strength_of
 from schemas import keys
-from schemas.events import strength
 from schemas.settings import Settings
 from schemas.topics import owner
 from schemas.user_state import HISTORY_LENGTH, UserState
@@ -27,10 +26,11 @@ class UserStateHydrator:
         partition = owner(query.username, self._partitions)
         payload = await self._redis.get(keys.user_state(partition, query.username))
         state = query.state = UserState.decode(payload)
+        strengths = {kind: strength_of(kind, self._weights) for kind in set(state.history.kinds)}
         strongest: dict[int, float] = {}
-        for event in state.history:
-            now = strength(event.interaction_type, event.value, self._weights)
-            strongest[event.post_id] = max(now, strongest.get(event.post_id, now))
+        for post_id, kind in zip(state.history.posts, state.history.kinds, strict=True):
+            now = strengths[kind]
+            strongest[post_id] = max(now, strongest.get(post_id, now))
         known = [post for post in recent_posts(state, HISTORY_LENGTH) if post in query.catalogue.slots]
         query.history = query.catalogue.known_slots(known)
         query.strengths = np.array([strongest[post] for post in known])

@@ -54,11 +54,11 @@ async def feed(request: Request) -> Response:
 
 
 def _items(query: Query, slate: Slate, explain: bool) -> list[dict[str, Any]]:
-    items = []
+    items, reactions = [], query.state.reactions
     for slot, score, sources in zip(slate.slots.tolist(), slate.scores.tolist(), slate.sources, strict=True):
         # The pipeline keeps servable posts only, and those have a row.
         if (post := query.catalogue.posts[slot]) is not None:
-            shown = item(post, query.state)
+            shown = item(post, reactions)
             if explain:
                 shown["explain"] = {"sources": sources, "score": score}
             items.append(shown)

@@ -10,7 +10,6 @@ from schemas.errors import ServiceUnavailable
 from schemas.item_state import ItemState
 from schemas.messages import Accepted
 from schemas.posts import decode_post
-from schemas.user_state import UserState
 
 from .. import batches, requests
 from ..items import item
@@ -30,7 +29,7 @@ async def get_post(request: Request) -> Response:
         raise ServiceUnavailable("Redis does not answer; try again in a moment.") from error
     if row is None:
         raise ApiError(404, f"There is no post {post_id}.", field="post_id")
-    shown = item(posts.decode(row), UserState())
+    shown = item(posts.decode(row))
     return json_response({**shown, "counts": ItemState.decode(state).counts_by_type()})
 
 

@@ -9,7 +9,6 @@ from starlette.responses import Response
 
 from online_models.co_visitation import similarity
 from schemas.messages import Page
-from schemas.user_state import UserState
 
 from .. import requests
 from ..catalogue import Catalogue
@@ -42,7 +41,7 @@ async def similar(request: Request) -> Response:
     posts = []
     for near, score, source in found[:page_size]:
         if (post := catalogue.posts[near]) is not None:
-            posts.append({**item(post, UserState()), "similar": {"score": score, "source": source}})
+            posts.append({**item(post), "similar": {"score": score, "source": source}})
     return json_response(
         Page(
             post=posts,

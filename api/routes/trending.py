@@ -9,7 +9,6 @@ from starlette.responses import Response
 from online_models.decayed_counters import decay_to
 from schemas.messages import Page
 from schemas.trending import DEFAULT_WINDOW, WINDOWS
-from schemas.user_state import UserState
 
 from .. import requests
 from ..items import category_of, item
@@ -34,7 +33,7 @@ async def trending(request: Request) -> Response:
     posts = []
     for rank, slot in enumerate(top.tolist(), start=1):
         if (post := catalogue.posts[slot]) is not None:
-            posts.append({**item(post, UserState()), "trending": {"rank": rank, "score": float(scores[slot])}})
+            posts.append({**item(post), "trending": {"rank": rank, "score": float(scores[slot])}})
     return json_response(
         Page(
             post=posts,

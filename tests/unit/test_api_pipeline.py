@@ -1,6 +1,7 @@
 """The pipeline as a whole: what it promises whatever its parts do."""
 
 import asyncio
+from array import array
 
 import msgspec
 import numpy as np
@@ -46,7 +47,7 @@ class User:
     name = "user_state"
 
     async def hydrate(self, query: Query) -> None:
-        query.state = UserState(events=3, seen={POSTS: None, POSTS - 1: None})
+        query.state = UserState(events=3, older_seen=array("I", [POSTS, POSTS - 1]))
 
 
 class Recorder:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from array import array
 from pathlib import Path
 
 import msgspec
@@ -22,7 +23,7 @@ from api.sources.popular import Popular
 from api.sources.svd import Svd
 from api.sources.trending import Trending
 from api.stages import ABSENT, Candidates, Query, Retrieved
-from schemas.item_state import ItemState, Neighbours
+from schemas.item_state import ItemState
 from schemas.models import ModelVersion
 from schemas.posts import decode_post
 from schemas.settings import Settings
@@ -59,7 +60,7 @@ def test_a_catalogue_keeps_everything_while_it_grows() -> None:
 
 def test_a_neighbour_without_a_row_resolves_once_the_row_comes() -> None:
     catalogue = catalogue_of(1)
-    catalogue.set_neighbours(1, Neighbours({7: 5.0, 8: 9.0}))
+    catalogue.set_neighbours(1, np.array([8, 7]), np.array([9.0, 5.0]))
     slots = catalogue.neighbour_slots[0]
     assert catalogue.ids[slots[:2]].tolist() == [8, 7]
     assert slots[2:].tolist() == [-1] * (NEIGHBOURS - 2)
@@ -77,7 +78,7 @@ def test_a_deleted_post_is_not_servable_and_its_slot_stays() -> None:
 
 async def test_co_visitation_finds_neighbours_of_the_history() -> None:
     catalogue = catalogue_of(1, 2, 3, 4)
-    catalogue.set_neighbours(1, Neighbours({3: 8e6, 4: 4e6}))
+    catalogue.set_neighbours(1, np.array([3, 4]), np.array([8e6, 4e6]))
     query = query_on(catalogue, history=np.array([catalogue.slots[1]]))
     found = ids_and_scores(query, await CoVisitation().retrieve(query))
     assert set(found) == {3, 4}
@@ -144,7 +145,7 @@ def test_unavailable_drops_locked_hidden_deleted_and_unknown_posts() -> None:
 
 
 def test_seen_and_excluded_drop_what_the_user_met_and_turned_down() -> None:
-    state = UserState(seen={2: None, 99: None}, excluded={3: None})
+    state = UserState(older_seen=array("I", [2, 99]), older_excluded=array("I", [3]))
     query = query_on(catalogue_of(1, 2, 3), state=state)
     assert Seen().keep(query, np.arange(3)).tolist() == [True, False, True]
     assert Excluded().keep(query, np.arange(3)).tolist() == [True, True, False]

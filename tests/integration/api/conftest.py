@@ -17,12 +17,14 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis import Redis
 
+from online_models.user_history import learn_one
 from schemas import heartbeat, keys, topics
+from schemas.events import DEFAULT_WEIGHTS, TYPE_CODES
 from schemas.heartbeat import Heartbeat
 from schemas.item_state import ItemState, Neighbours
 from schemas.models import ModelVersion, encode_version, pack_vectors
 from schemas.posts import decode_post, encode
-from schemas.user_state import HistoryEvent, UserState, reaction_key
+from schemas.user_state import HistoryEvent, UserState
 
 PARTITIONS = 4
 POSTS = range(1, 61)
@@ -63,13 +65,10 @@ class Worker:
         self.redis.xadd(keys.item_changes(partition), {kind: np.array([post_id], "<i8").tobytes()}, maxlen=1000)
 
     def user(self, username: str, liked: list[int], excluded: list[int] | None = None) -> None:
-        state = UserState(
-            history=[HistoryEvent(int(NOW * 1000) + k, post, 1, 1000) for k, post in enumerate(liked)],
-            seen=dict.fromkeys(liked),
-            excluded=dict.fromkeys(excluded or []),
-            reactions={reaction_key(post, 1): 1 for post in liked},
-            events=len(liked) + len(excluded or []),
-        )
+        kinds = [(post, "like") for post in liked] + [(post, "not_interested") for post in excluded or []]
+        state = UserState()
+        for number, (post, kind) in enumerate(kinds):
+            learn_one(state, HistoryEvent(int(NOW * 1000) + number, post, TYPE_CODES[kind], 1000), DEFAULT_WEIGHTS)
         self.redis.set(keys.user_state(topics.owner(username, PARTITIONS), username), state.encode())
 
     def model(self, version: str, ids: list[int], vectors: list[list[float]]) -> None:
