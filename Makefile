@@ -6,13 +6,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PORT ?= 8000
+SEED ?= 1
+FAULTS ?= 100
 
-.PHONY: help setup demo test check bench fuzz clean
+.PHONY: help setup demo test faults fuzz check bench clean
 
 help:
 	@echo "make setup   the virtual environment with everything in it"
 	@echo "make demo    everything on this machine, on real data: a feed that moves"
 	@echo "make test    the whole test suite, after whatever it needs"
+	@echo "make faults  SEED=1 FAULTS=100 random faults under load, then everything against the log"
 	@echo "make check   lint, types, layers"
 	@echo "make bench   the benchmarks; each prints its ratios as JSON"
 	@echo "make fuzz    a quarter of a million bad messages, then PostgreSQL with what survived"
@@ -35,6 +38,9 @@ demo: setup
 test: setup
 	@tests/browser.sh
 	$(BIN)/pytest -q
+
+faults: setup
+	$(BIN)/python -m tests.faults.run $(SEED) $(FAULTS)
 
 check: setup
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ from schemas import dead_letters, keys, posts, signals, topics, users
 from schemas.errors import ContractError
 from schemas.events import DEFAULT_WEIGHTS, decode_interaction
 from schemas.posts import Post
-from schemas.signals import PostChanged, SignalBatch, Touch
+from schemas.signals import PostChanged, SignalBatch
 from schemas.topics import INTERACTIONS, POSTS, owner, post_owner
 from schemas.user_state import UserState
 from schemas.users import User
@@ -26,6 +26,7 @@ from streams.posts import read_rows as read_posts
 from streams.producing import Outgoing, dead_letter
 from streams.reading import ReadEvent, read_events
 from streams.record import Record
+from streams.touch_writer import TouchWriter, touch_messages
 from streams.users import read_rows as read_users
 
 MOST_MESSAGE_BYTES = 1_000_000
@@ -70,7 +71,7 @@ def _event_survives(event: ReadEvent) -> None:
                      interaction.source, keys.user_state(owner(interaction.username, 4), interaction.username))
         if text is not None
     )  # fmt: skip
-    event_hash(event.event_id)
+    event_hash(interaction.username, event.event_id)
     datetime.fromtimestamp(event.at, UTC)
     forwarded = msgspec.json.encode(msgspec.structs.replace(interaction, event_id=event.event_id))
     assert decode_interaction(forwarded) == msgspec.structs.replace(interaction, event_id=event.event_id)
@@ -78,9 +79,13 @@ def _event_survives(event: ReadEvent) -> None:
     user_history.learn_one(state, past._replace(post_id=7), DEFAULT_WEIGHTS)
     effect = user_history.learn_one(state, past, DEFAULT_WEIGHTS)
     assert UserState.decode(state.encode()) == state
-    touch = Touch(event.offset, event.entry, past.post_id, event.at, past.type_code, *effect)
-    batch = SignalBatch("log", INTERACTIONS, 2, [touch])
-    assert signals.decode(signals.encode(batch)) == batch
+    writer = TouchWriter(4)
+    writer.add(event.offset, event.entry, past.post_id, event.at, past.type_code, effect)
+    for message in touch_messages(writer, ("generation", "log", INTERACTIONS, 2), event.at):
+        touches = signals.decode(message.value or b"").touches()
+        assert touches is not None
+        assert touches.post_id.tolist() == [past.post_id]
+        assert touches.at.tolist() == [event.at]
     counters, co_visitation = DecayedCounters(), CoVisitation()
     for at in (1.7e9, event.at, 1.9e9):
         counters.learn_one(past.post_id, past.type_code, effect.delta, effect.weight, at)
@@ -97,9 +102,9 @@ def _post_survives(changed: PostChanged) -> None:
     """The signal, the row in Redis, trending, the API's mirror and its answer, and the row of the record."""
     post = changed.post
     assert post is not None
-    encoded = signals.encode(SignalBatch("log", POSTS, 2, [changed]))
+    encoded = signals.encode(SignalBatch("generation", "log", POSTS, 2, [], [changed]))
     assert len(encoded) < MOST_MESSAGE_BYTES
-    assert signals.decode(encoded).signals == [changed]
+    assert signals.decode(encoded).posts == [changed]
     assert posts.decode(posts.encode(post)) == post
     _text_survives([post.title, post.category, post.author, post.mood, keys.trending(0, "24h", post.category)])
     assert len(post.category) <= 128
