@@ -44,7 +44,8 @@ def main() -> None:
             shutil.rmtree(folder)  # nothing comes back from libFuzzer, which ends the process itself
 
     atheris.Setup(
-        [sys.argv[0], f"-runs={inputs}", "-max_len=8192", "-verbosity=0", f"-artifact_prefix={folder}/",
+        [sys.argv[0], f"-runs={inputs}", "-reload=0", "-report_slow_units=60", "-max_len=8192",
+         "-verbosity=0", f"-artifact_prefix={folder}/",
          f"-dict={dictionary}", str(folder / "corpus")],
         run,
     )  # fmt: skip
