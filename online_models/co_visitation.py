@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from river import base
 
+from schemas.signals import MOST_RANKS
+
 LANDMARK = 1_893_456_000.0
 """2030-01-01. With a half-life of 30 days a double lasts from 1946 to 2114, and the single precision in which Redis
 holds neighbours from 2023 to 2039 without scaling (schemas.item_state)."""
@@ -29,15 +31,19 @@ KEEP = 100
 SLACK = 28
 """A row grows to KEEP + SLACK before its weakest are cut: one sort for 28 insertions."""
 
-MOST_RANKS = 64
 _RANKS = DECAY ** np.arange(MOST_RANKS)
 RANK_WEIGHTS = np.concatenate([_RANKS, BACKWARD * _RANKS[::-1]])
 """By rank as schemas.signals.Touches has it: q for the row of the post before, −1 − q for that of the post after."""
 
 
-def growth(at: NDArray[np.float64] | float) -> NDArray[np.float64]:
+def growth(at: float) -> float:
     """2^((at − landmark) / half-life): what a weight of 1 at `at` (seconds since 1970) is stored as."""
-    return np.asarray(np.exp2((np.asarray(at) - LANDMARK) / HALF_LIFE), dtype=np.float64)
+    return float(2.0 ** ((at - LANDMARK) / HALF_LIFE))
+
+
+def growths(at: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same for many times, (n,)."""
+    return np.asarray(np.exp2((at - LANDMARK) / HALF_LIFE), dtype=np.float64)
 
 
 class CoVisitation(base.Base):  # type: ignore[misc]
@@ -65,7 +71,7 @@ class CoVisitation(base.Base):  # type: ignore[misc]
 
     def learn_one(self, post_id: int, context: Sequence[int], gain: float, at: float) -> None:
         """A user came to `post_id` after `context` (newest first), at event time `at` in seconds."""
-        gain *= float(growth(at))
+        gain *= growth(at)
         self.strengths[post_id] = self.strengths.get(post_id, 0.0) + gain
         before, after = np.array(context, np.int64), np.full(len(context), post_id)
         ranks = gain * _RANKS[: len(context)]
@@ -96,7 +102,7 @@ class CoVisitation(base.Base):  # type: ignore[misc]
     def rank(self, history: Sequence[int], at: float) -> list[int]:
         """All posts with any evidence, best first, for a user whose last posts are `history`, newest first."""
         scores: dict[int, float] = {}
-        scale = 1.0 / float(growth(at))
+        scale = 1.0 / growth(at)
         for rank, before in zip(_RANKS.tolist(), history, strict=False):
             norm = (self.strengths.get(before, 0.0) * scale + SHRINK) ** 0.5
             for post_id, weight in self.rows.get(before, {}).items():
@@ -127,7 +133,7 @@ def score_posts(
     neighbour_slots (q, K), padded with -1, and neighbour_weights (q, K): rows of the user's last posts, newest first.
     row_strength (q,): strengths of those posts; strength (N,): of all.
     """
-    scale = 1.0 / float(growth(now))
+    scale = 1.0 / growth(now)
     recency = _RANKS[: len(row_strength)] * scale / np.sqrt(row_strength * scale + SHRINK)
     weights = np.where(neighbour_slots >= 0, neighbour_weights * recency[:, None], 0.0)
     scores = np.bincount(np.maximum(neighbour_slots, 0).ravel(), weights.ravel(), minlength=len(strength))
@@ -142,7 +148,7 @@ def similarity(
     now: float,
 ) -> NDArray[np.float64]:
     """Similarity of a post's neighbours to it, (K,), from 0 to 1; 0 for padding."""
-    scale = 1.0 / float(growth(now))
+    scale = 1.0 / growth(now)
     known = neighbour_slots >= 0
     norms = np.sqrt((row_strength * scale + SHRINK) * (strength[np.maximum(neighbour_slots, 0)] * scale + SHRINK))
     return np.where(known, np.clip(neighbour_weights * scale / norms, 0.0, 1.0), 0.0)

@@ -27,12 +27,16 @@ DEFAULT_WEIGHTS: Mapping[InteractionType, float] = {
 
 # PostgreSQL stores every character but NUL.
 Username = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern="^[^\x00]*$")]
-PostId = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]  # what JSON numbers carry exactly in every client
+MOST_ID = 2**53 - 1
+"""What JSON numbers carry exactly in every client."""
+PostId = Annotated[int, msgspec.Meta(ge=1, le=MOST_ID)]
 ShortText = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern="^[^\x00]*$")]
 
 
 MOST_SECONDS_AHEAD = 86_400.0
 """A clock may be wrong by a day; an event from further ahead would outlive everything else in decayed sums."""
+MOST_WEIGHT = 1e6
+"""Of an interaction type, in either direction: sums of more would lose the small ones."""
 LATEST = 4_102_444_800.0
 """2100-01-01. Sums that decay forward are powers of two of the time: from 2104 on they overflow a double."""
 

@@ -1,5 +1,6 @@
 """Posts: rows as publishers and the external API send them, and the form in which we keep them."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -8,7 +9,7 @@ import msgspec
 from .decoding import decode as read
 from .decoding import one_or_many, refuse_nul
 from .errors import ContractError
-from .events import PostId
+from .events import MOST_ID, PostId
 
 _OWNER_FIELDS = (
     "first_name", "last_name", "username", "picture_url", "user_type", "has_evm_wallet", "has_solana_wallet",
@@ -75,6 +76,7 @@ class Post(msgspec.Struct):
 
 
 _row = msgspec.json.Decoder(_Row)
+_id = re.compile(rb"[1-9][0-9]{0,15}")
 _object = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -116,6 +118,13 @@ def decode_post(payload: bytes | msgspec.Raw) -> Post:
 def decode_posts(payload: bytes) -> list[Post | ContractError]:
     """Decodes one row or an array of rows; a bad row comes back as the ContractError that says why, in its place."""
     return one_or_many(payload, decode_post)
+
+
+def deleted_post(key: bytes | None) -> int:
+    """The post that a null value under this key deletes. Raises ContractError."""
+    if key is None or not _id.fullmatch(key) or int(key) > MOST_ID:
+        raise ContractError("the key of a deletion is the id of the post", "key")
+    return int(key)
 
 
 def _text(owner: dict[str, Any], name: str) -> str:

@@ -7,9 +7,10 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .errors import SettingsError
-from .events import DEFAULT_WEIGHTS, InteractionType
+from .events import DEFAULT_WEIGHTS, MOST_WEIGHT, InteractionType
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(gt=-MOST_WEIGHT, lt=MOST_WEIGHT, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -30,7 +31,7 @@ class Settings(BaseSettings):
     user_idle_days: Annotated[float, Field(gt=0, le=3650)] = Field(
         90.0, description="after so many days without an event the state of a user leaves Redis; the record keeps it"
     )
-    interaction_weights: dict[InteractionType, float] = Field(
+    interaction_weights: dict[InteractionType, Weight] = Field(
         default_factory=lambda: dict(DEFAULT_WEIGHTS), description="weight of each interaction type, JSON"
     )
     model_path: Path = Field(Path("./models"), description="where trained models are kept")

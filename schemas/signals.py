@@ -11,7 +11,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import ContractError
+from .events import INTERACTION_TYPES, LATEST, MOST_WEIGHT
 from .posts import Post
+
+MOST_RANKS = 64
+"""Posts of a user's past that an event can be related to."""
 
 
 class Touches(NamedTuple):
@@ -57,9 +62,6 @@ class Touches(NamedTuple):
         )  # fmt: skip
 
 
-_TYPES = ("<i8", "<i4", "<i8", "<f8", "<f8", "<i4", "<i1", "<i1", "<f8", "<i4", "<i8", "<i1")
-
-
 class PostChanged(msgspec.Struct, array_like=True):
     """A new row of the post; None deletes it. offset, index: its place in the source."""
 
@@ -69,12 +71,22 @@ class PostChanged(msgspec.Struct, array_like=True):
     post: Post | None
 
 
-class SignalBatch(msgspec.Struct, array_like=True):
-    """The value of one message. log, topic, partition: where the source events were read (schemas.marks).
+class SignalBatch(NamedTuple):
+    """One message. log, topic, partition: where the source events were read (schemas.marks).
 
     generation: of the state that stage 1 built on; stage 2 drops what was told on the ground of another.
-    columns: those of Touches, little-endian; empty when there are none.
     """
+
+    generation: str
+    log: str
+    topic: str
+    partition: int
+    touches: Touches | None
+    posts: list[PostChanged]
+
+
+class _Message(msgspec.Struct, array_like=True):
+    """columns: those of Touches, little-endian; empty when there are none."""
 
     generation: str
     log: str
@@ -83,16 +95,43 @@ class SignalBatch(msgspec.Struct, array_like=True):
     columns: list[bytes]
     posts: list[PostChanged]
 
-    def touches(self) -> Touches | None:
-        if not self.columns:
-            return None
-        return Touches(*(np.frombuffer(column, kind) for column, kind in zip(self.columns, _TYPES, strict=True)))
+
+_TYPES = ("<i8", "<i4", "<i8", "<f8", "<f8", "<i4", "<i1", "<i1", "<f8", "<i4", "<i8", "<i1")
+_encode = msgspec.msgpack.Encoder().encode
+_message = msgspec.msgpack.Decoder(_Message)
 
 
-def pack(touches: Touches) -> list[bytes]:
-    """The columns as SignalBatch has them."""
-    return [np.asarray(column, kind).tobytes() for column, kind in zip(touches, _TYPES, strict=True)]
+def encode(batch: SignalBatch) -> bytes:
+    *source, touches, posts = batch
+    columns = zip(touches or (), _TYPES, strict=touches is not None)
+    return _encode((*source, [np.asarray(column, kind).tobytes() for column, kind in columns], posts))
 
 
-encode = msgspec.msgpack.Encoder().encode
-decode = msgspec.msgpack.Decoder(SignalBatch).decode
+def decode(payload: bytes) -> SignalBatch:
+    """Raises ContractError for what stage 1 would not have written: the topic is open to whoever can reach Kafka."""
+    try:
+        message = _message.decode(payload)
+        columns = [np.frombuffer(*each) for each in zip(message.columns, _TYPES, strict=bool(message.columns))]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise ContractError(f"not an item signal: {error}") from None
+    touches = Touches(*columns) if columns else None
+    if touches is not None and not _is_sound(touches):
+        raise ContractError("not an item signal: its columns do not fit together")
+    return SignalBatch(message.generation, message.log, message.topic, message.partition, touches, message.posts)
+
+
+def _is_sound(touches: Touches) -> bool:
+    lengths = [len(column) for column in touches]
+    events = lengths[0]
+    whole = lengths == [events] * 5 + [lengths[5]] * 4 + [lengths[9]] * 3 and events > 0
+    return whole and bool(
+        (touches.post_id >= 1).all()
+        and (touches.other >= 1).all()
+        and ((touches.at >= 0) & (touches.at < LATEST)).all()
+        and ((touches.gain >= 0) & (touches.gain < MOST_WEIGHT)).all()
+        and (np.abs(touches.weight) < MOST_WEIGHT).all()
+        and ((touches.touched >= 0) & (touches.touched < events)).all()
+        and ((touches.event >= 0) & (touches.event < events)).all()
+        and ((touches.type_code >= 0) & (touches.type_code < len(INTERACTION_TYPES))).all()
+        and ((touches.rank >= -MOST_RANKS) & (touches.rank < MOST_RANKS)).all()
+    )

@@ -38,6 +38,17 @@ def decode_user(payload: bytes | msgspec.Raw) -> User:
     return user
 
 
+def deleted_user(key: bytes | None) -> str:
+    """The user that a null value under this key deletes. Raises ContractError."""
+    try:
+        username = (key or b"").decode()
+    except UnicodeDecodeError:
+        username = ""
+    if not 1 <= len(username) <= 128 or "\0" in username:
+        raise ContractError("the key of a deletion is a username in UTF-8, 1 to 128 characters without NUL", "key")
+    return username
+
+
 def decode_users(payload: bytes) -> list[User | ContractError]:
     """Decodes one row or an array of rows; a bad row comes back as the ContractError that says why, in its place."""
     return one_or_many(payload, decode_user)

@@ -8,7 +8,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from online_models.co_visitation import RANK_WEIGHTS, CoVisitation, growth
+from online_models.co_visitation import RANK_WEIGHTS, CoVisitation, growths
 from online_models.decayed_counters import DecayedCounters, trending_score
 from schemas import keys, marks, posts
 from schemas.item_state import ItemState, Neighbours
@@ -77,7 +77,7 @@ class ItemShard:
         rows, neighbours = touches.pairs()
         touched, followed = set(touches.post_id[touches.touched].tolist()), set(rows.tolist())
         await self._load_items(touched | followed)
-        gains = touches.gain * growth(touches.at)
+        gains = touches.gain * growths(touches.at)
         self.co_visitation.learn_pairs(rows, neighbours, gains[touches.event] * RANK_WEIGHTS[touches.rank])
         strengths = self.co_visitation.strengths
         learn_one = self.counters.learn_one
@@ -188,7 +188,7 @@ class ItemShard:
         return commands
 
     def _ranked_in(self, category: str) -> tuple[str, ...]:
-        if not category or (category not in self._categories and len(self._categories) >= MOST_CATEGORIES):
+        if category in ("", ALL) or (category not in self._categories and len(self._categories) >= MOST_CATEGORIES):
             return (ALL,)
         self._categories.add(category)
         return ALL, category

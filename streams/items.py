@@ -4,8 +4,6 @@ A signal carries the place of its event in the log it was read from. The highest
 partition, in the transaction that applied it, so that what stage 1 sends again after a crash changes nothing.
 """
 
-import msgspec
-
 from schemas import signals
 from schemas.errors import ContractError
 from schemas.marks import Applied
@@ -31,10 +29,9 @@ class ItemsAgent(PartitionAgent[ItemShard, LearnServices]):
         for record in records:
             try:
                 batch = signals.decode(record.value or b"")
-            except msgspec.MsgspecError as error:
+            except ContractError as error:
                 services.progress.counters["dead_letters"] += 1
-                letter = dead_letter(record, 0, ContractError(f"not an item signal: {error}"))
-                await send_in_order(services.producer, [letter])
+                await send_in_order(services.producer, [dead_letter(record, 0, error)])
                 continue
             if batch.generation == shard.generation:  # another is of a state that is no more, and is told again
                 await _learn(shard, batch)
@@ -48,11 +45,10 @@ async def _learn(shard: ItemShard, batch: SignalBatch) -> None:
     if applied is None or applied.log != batch.log:
         applied = Applied(batch.log, -1, -1)
     place = applied.offset, applied.index
-    touches = batch.touches()
-    if touches is not None:
-        first, last = _places(touches)
+    if batch.touches is not None:
+        first, last = _places(batch.touches)
         if last > place:
-            await shard.learn_touches(touches if first > place else touches.after(*place))
+            await shard.learn_touches(batch.touches if first > place else batch.touches.after(*place))
             shard.sources[source] = Applied(batch.log, *last)
     posts = [post for post in batch.posts if (post.offset, post.index) > place]
     if posts:

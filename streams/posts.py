@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from schemas import keys, signals, topics
 from schemas.errors import ContractError
-from schemas.posts import Post, decode_posts
+from schemas.posts import Post, decode_posts, deleted_post
 from schemas.signals import PostChanged, SignalBatch
 from schemas.topics import POSTS, post_owner
 
@@ -43,9 +43,9 @@ class PostsAgent(PartitionAgent[RowsShard, LearnServices]):
                     told.setdefault(target, []).append(PostChanged(record.offset, index, *row))
         source = shard.generation, shard.log_id, POSTS, shard.partition
         messages = [
-            Outgoing(topics.ITEM_SIGNALS, target, None, signals.encode(SignalBatch(*source, [], posts)), records[0].at)
+            Outgoing(topics.ITEM_SIGNALS, target, None, signals.encode(SignalBatch(*source, None, part)), records[0].at)
             for target, changed in told.items()
-            for posts in _messages(changed)
+            for part in _messages(changed)
         ]
         await send_in_order(services.producer, [*refused, *messages])
         await shard.commit(services.committer, records[-1].offset, [])
@@ -68,9 +68,7 @@ def read_rows(record: Record) -> list[tuple[int, Post | None] | ContractError]:
     """Id and post of each row of a message of `posts`; None for the post that a null value deletes."""
     try:
         if record.value is None:
-            return [(int((record.key or b"").decode()), None)]
+            return [(deleted_post(record.key), None)]
         return [row if isinstance(row, ContractError) else (row.id, row) for row in decode_posts(record.value)]
     except ContractError as error:
         return [error]
-    except ValueError:
-        return [ContractError("the key of a deletion is the id of the post", "key")]

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaProducer
 from schemas import dead_letters, topics
 from schemas.dead_letters import DeadLetter
 from schemas.errors import ContractError
+from schemas.events import LATEST
 from schemas.settings import Settings
 
 from .record import Record
@@ -46,12 +47,14 @@ def create_producer(settings: Settings) -> AIOKafkaProducer:
 async def send_in_order(producer: AIOKafkaProducer, messages: Iterable[Outgoing]) -> None:
     """Sends all, keeping the order within a destination partition, and returns when all are acknowledged.
 
-    A message is sent only after the one before it to the same partition was acknowledged: were a later one to arrive
-    where an earlier one failed, stage 2 would take the earlier one's repetition for applied.
+    Those without a partition are dead letters: they have no order, and come by the thousand. Any other message is sent
+    only after the one before it to the same partition was acknowledged: were a later one to arrive where an earlier one
+    failed, stage 2 would take the earlier one's repetition for applied.
     """
-    queues: dict[tuple[str, int | None], list[Outgoing]] = {}
-    for message in messages:
-        queues.setdefault((message.topic, message.partition), []).append(message)
+    queues: dict[object, list[Outgoing]] = {}
+    for number, message in enumerate(messages):
+        together = number if message.partition is None else (message.topic, message.partition)
+        queues.setdefault(together, []).append(message)
     await asyncio.gather(*(_send_queue(producer, queue) for queue in queues.values()))
 
 
@@ -62,7 +65,8 @@ async def _send_queue(producer: AIOKafkaProducer, queue: list[Outgoing]) -> None
             message.value,
             key=message.key,
             partition=message.partition,
-            timestamp_ms=int(message.at * 1000) if message.at > 0 else None,
+            # A stranger's message may carry any 64 bits as its time; the largest doesn't survive being a float.
+            timestamp_ms=int(message.at * 1000) if 0 < message.at < LATEST else None,
             headers=list(message.headers),
         )
 

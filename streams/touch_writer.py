@@ -69,5 +69,5 @@ class TouchWriter:
 def touch_messages(writer: TouchWriter, source: tuple[str, str, str, int], at: float) -> Iterator[Outgoing]:
     """The messages for all that was collected. source: generation, log, topic and partition; at: of the oldest."""
     for target, touches in writer.split():
-        value = signals.encode(SignalBatch(*source, signals.pack(touches), []))
+        value = signals.encode(SignalBatch(*source, touches, []))
         yield Outgoing(topics.ITEM_SIGNALS, target, None, value, at=at)

@@ -3,7 +3,7 @@
 from schemas import keys, topics, users
 from schemas.errors import ContractError
 from schemas.topics import USERS, owner
-from schemas.users import User, decode_users
+from schemas.users import User, decode_users, deleted_user
 
 from .commit import Command
 from .partition_agent import PartitionAgent
@@ -60,9 +60,7 @@ def read_rows(record: Record) -> list[tuple[str, User | None] | ContractError]:
     """Name and user of each row of a message of `users`; None for the user that a null value deletes."""
     try:
         if record.value is None:
-            return [((record.key or b"").decode(), None)]
+            return [(deleted_user(record.key), None)]
         return [row if isinstance(row, ContractError) else (row.username, row) for row in decode_users(record.value)]
     except ContractError as error:
         return [error]
-    except UnicodeDecodeError:
-        return [ContractError("the key of a deletion is a username in UTF-8", "key")]

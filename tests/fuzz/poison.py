@@ -174,4 +174,8 @@ def values(topic: str) -> Json:
     return st.sampled_from(kinds).flatmap(lambda chosen: chosen)
 
 
+KEYS = [
+    None, b"", b"1", b"ada", b"\xff", b"a\x00b", b"-5", b"0", b" 12 ", b"1_000", "١٢".encode(), b"9" * 16, b"9" * 4000,
+    b"9" * 5000, b"x" * 129,
+]  # fmt: skip
 produced_at = st.sampled_from([*PRODUCED_AT, *[1_795_381_200.0] * 8]) | st.floats(0, 2e9)

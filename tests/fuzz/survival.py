@@ -16,7 +16,7 @@ from online_models.decayed_counters import DecayedCounters, trending_score
 from online_models.event_ids import event_hash
 from schemas import dead_letters, keys, posts, signals, topics, users
 from schemas.errors import ContractError
-from schemas.events import DEFAULT_WEIGHTS, decode_interaction
+from schemas.events import DEFAULT_WEIGHTS, MOST_ID, decode_interaction
 from schemas.posts import Post
 from schemas.signals import PostChanged, SignalBatch
 from schemas.topics import INTERACTIONS, POSTS, owner, post_owner
@@ -33,18 +33,18 @@ MOST_MESSAGE_BYTES = 1_000_000
 """A broker takes 1,048,588 with its header, unless told otherwise."""
 
 
-def survive(topic: str, value: bytes, at: float = 1_795_381_200.0) -> tuple[int, int]:
+def survive(topic: str, value: bytes | None, at: float = 1_795_381_200.0, key: bytes | None = None) -> tuple[int, int]:
     """Reads one message; returns how many rows survived and how many were refused.
 
     at: when it was produced, in seconds. Raises whatever a worker would have raised.
     """
-    record = Record(topic, 2, 1041, at, None, value)
+    record = Record(topic, 2, 1041, at, key, value)
     read: list[object]
     if topic == INTERACTIONS:
         read = [*read_events(record)]
     else:
         rows = read_posts(record) if topic == POSTS else read_users(record)
-        read = [(index, row) if isinstance(row, ContractError) else row[1] for index, row in enumerate(rows)]
+        read = [(index, row) if isinstance(row, ContractError) else row[1] or row[0] for index, row in enumerate(rows)]
     refused = 0
     for index, row in enumerate(read):
         match row:
@@ -57,6 +57,11 @@ def survive(topic: str, value: bytes, at: float = 1_795_381_200.0) -> tuple[int,
             case (int(place), ContractError() as error):
                 refused += 1
                 _letter_can_be_sent(record, dead_letter(record, place, error))
+            case int():
+                assert 1 <= row <= MOST_ID
+                signals.encode(SignalBatch("generation", "log", POSTS, 2, None, [PostChanged(1041, index, row, None)]))
+            case str():
+                _text_survives([row])
             case _:
                 raise AssertionError(f"neither a row nor a refusal: {row!r}")
     return len(read) - refused, refused
@@ -82,7 +87,7 @@ def _event_survives(event: ReadEvent) -> None:
     writer = TouchWriter(4)
     writer.add(event.offset, event.entry, past.post_id, event.at, past.type_code, effect)
     for message in touch_messages(writer, ("generation", "log", INTERACTIONS, 2), event.at):
-        touches = signals.decode(message.value or b"").touches()
+        touches = signals.decode(message.value or b"").touches
         assert touches is not None
         assert touches.post_id.tolist() == [past.post_id]
         assert touches.at.tolist() == [event.at]
@@ -102,7 +107,7 @@ def _post_survives(changed: PostChanged) -> None:
     """The signal, the row in Redis, trending, the API's mirror and its answer, and the row of the record."""
     post = changed.post
     assert post is not None
-    encoded = signals.encode(SignalBatch("generation", "log", POSTS, 2, [], [changed]))
+    encoded = signals.encode(SignalBatch("generation", "log", POSTS, 2, None, [changed]))
     assert len(encoded) < MOST_MESSAGE_BYTES
     assert signals.decode(encoded).posts == [changed]
     assert posts.decode(posts.encode(post)) == post
@@ -147,5 +152,5 @@ def _letter_can_be_sent(record: Record, letter: Outgoing) -> None:
     assert told.reason
     assert (told.reason + told.field).isprintable()
     assert len(told.reason) <= 500
-    assert told.source in (record.value or b"")
+    assert told.source in ((record.key if record.value is None else record.value) or b"")
     assert told.cut or told.size == len(told.source)

@@ -2,7 +2,7 @@
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from poison import GOOD, each_field_spoilt, produced_at, values
+from poison import GOOD, KEYS, each_field_spoilt, produced_at, values
 from survival import survive
 
 from schemas.events import Interaction
@@ -45,3 +45,12 @@ def test_any_post_survives_everything_downstream_or_becomes_a_dead_letter(value:
 @given(values(USERS))
 def test_any_user_survives_everything_downstream_or_becomes_a_dead_letter(value: bytes):
     survive(USERS, value)
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("topic", [INTERACTIONS, POSTS, USERS])
+def test_a_null_value_deletes_what_its_key_names_or_becomes_a_dead_letter(topic: str, key: bytes | None):
+    survived, refused = survive(topic, None, key=key)
+    assert survived + refused == 1
+    sound = {POSTS: [b"1"], USERS: [b"1", b"ada", b"-5", b"0", b" 12 ", b"1_000", "١٢".encode(), b"9" * 16]}
+    assert survived == (key in sound.get(topic, []))

@@ -40,6 +40,8 @@ POISON = [
     b'{"username":"","id":9223372036854775808,"x":' + b"[" * 5000 + b"]" * 5000 + b"}",
 ]  # fmt: skip
 
+BAD_KEYS = [b"a\0b", b"\xff", b"9" * 4000, b""]
+
 
 @pytest.fixture(scope="module", params=["kafka", "tansu"])
 def system(request: pytest.FixtureRequest, valkey: str, postgres: str) -> Iterator[System]:
@@ -83,6 +85,9 @@ async def test_no_poison_stops_the_stream(system: System):
                 home = owner(key, PARTITIONS)
                 sent = await here.producer.send_and_wait(topic, poison, key=key.encode(), partition=home)
                 places.append(f"{topic}-{sent.partition}-{sent.offset}-0")
+                if topic != INTERACTIONS:
+                    sent = await here.producer.send_and_wait(topic, None, key=BAD_KEYS[number % 4], partition=home)
+                    places.append(f"{topic}-{sent.partition}-{sent.offset}-0")
                 await here.producer.send_and_wait(topic, json.dumps(good).encode(), key=key.encode(), partition=home)
         for number in range(len(POISON)):
             await is_applied(here, f"sound-{number}", BASE + number)

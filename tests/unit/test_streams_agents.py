@@ -5,10 +5,12 @@ import json
 from types import SimpleNamespace
 
 import faust
+import numpy as np
 import pytest
 
 from online_models.user_history import Effect
 from schemas import generation, keys, marks, signals, topics
+from schemas.errors import ContractError
 from schemas.settings import Settings
 from schemas.topics import owner
 from schemas.user_state import UserState
@@ -136,7 +138,7 @@ async def test_signals_are_acknowledged_before_the_transaction():
     await InteractionsAgent(services).apply(HOME, [record(0, {"post_id": 1}), record(1, {"post_id": 2})])
     assert services.steps[-1] == "committed"
     assert "sent" in services.steps[:-1]
-    told = [signals.decode(value).touches() for _, _, value, _ in services.sent]
+    told = [signals.decode(value).touches for _, _, value, _ in services.sent]
     assert sorted(post for touches in told for post in touches.post_id[touches.touched].tolist()) == [1, 2]
     pairs = [zip(*(column.tolist() for column in touches.pairs()), strict=True) for touches in told]
     assert sorted(pair for each in pairs for pair in each) == [(1, 2), (2, 1)]
@@ -261,7 +263,7 @@ def test_signals_past_a_place_are_those_of_later_events():
     assert sorted(later.post_id[later.event].tolist()) == [4] * 6 + [5] * 8 + [6] * 10
     (message,) = touch_messages(_filled(3), ("g", "l", "t", 0), 1.0)
     assert touches.after(2, 1).post_id.tolist() == []
-    assert signals.decode(message.value).touches().post_id.tolist() == [1, 2, 3]
+    assert signals.decode(message.value).touches.post_id.tolist() == [1, 2, 3]
 
 
 def _filled(events: int) -> TouchWriter:
@@ -301,3 +303,20 @@ def test_freshness_is_told_in_quantiles():
     progress.done([SimpleNamespace(topic="t", partition=0, offset=7, at=1.0)])
     assert set(progress.freshness()) == {"0.5", "0.99"}
     assert progress.applied == {("t", 0): 8}
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [{"at": [1e12]}, {"rank": [99]}, {"post_id": [0]}, {"event": [7]}, {"gain": [float("nan")]}, {"other": [1, 2, 3]}],
+)
+def test_signals_that_stage_1_would_not_write_are_refused(spoilt: dict[str, list[float]]):
+    writer = TouchWriter(1)
+    writer.add(0, 0, 1, 1.7e9, 1, Effect(1, 1.0, 1.0, [5]))
+    ((_, touches),) = writer.split()
+    sound = signals.SignalBatch("g", "l", "interactions", 0, touches, [])
+    assert signals.decode(signals.encode(sound)).touches is not None
+    columns = {name: np.array(values) for name, values in spoilt.items()}
+    bad = signals.encode(sound._replace(touches=touches._replace(**columns)))
+    for payload in (bad, bad[:-1], b"", b"\x94\xa1\xff\xa1a\x00\x90", b"\x91" * 100_000):
+        with pytest.raises(ContractError, match="not an item signal"):
+            signals.decode(payload)
