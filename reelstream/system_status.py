@@ -11,8 +11,9 @@ from api.models import MODELS
 from schemas import keys, models
 from schemas.settings import Settings
 
-from . import parts
+from . import parts, redis_memory
 from .embedded import broker, postgres, valkey
+from .redis_memory import RedisMemory
 
 
 class Worker(msgspec.Struct):
@@ -26,12 +27,13 @@ class Worker(msgspec.Struct):
 
 
 class Status(msgspec.Struct):
-    """parts: name → `up`, or `down: why`. posts: known posts; None when Redis is down."""
+    """parts: name → `up`, or `down: why`. posts: known posts. memory: of Redis. Both None when Redis is down."""
 
     parts: dict[str, str]
     workers: list[Worker]
     models: dict[str, str]
     posts: int | None
+    memory: RedisMemory | None = None
 
 
 async def look(settings: Settings, api_url: str) -> Status:
@@ -71,6 +73,7 @@ async def _read_redis(url: str, partitions: int, status: Status) -> None:
             if payload := await client.get(keys.model_current(model)):
                 status.models[model] = models.decode_version(payload).version
         status.posts = sum([await client.scard(keys.post_ids(partition)) for partition in range(partitions)])
+        status.memory = await redis_memory.measure(client, partitions)
     except RedisError as error:
         status.parts["redis"] = f"down: {error}"
     finally:

@@ -10,10 +10,15 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
     data: Annotated[Path, typer.Option(help="State directory of a running `reelstream up`.")] = Path(".reelstream"),
 ) -> None:
-    """Shows every part: up or not, lag and freshness of the workers, versions of the models, number of posts."""
+    """Shows every part: up or not, lag and freshness of the workers, versions of the models, number of posts, memory.
+
+    Memory: keys and bytes of each kind of state in Redis. Kinds with few keys are asked for by name; of the others at
+    most 100,000 keys are looked at and 1,000 of a kind weighed, so of a bigger Redis it tells "about".
+    """
     import asyncio
 
     import msgspec
+    from rich import filesize
 
     from ..addresses import load_settings
     from ..state import read_running
@@ -36,3 +41,8 @@ def status(
     for model, version in found.models.items():
         typer.echo(f"model      {model} {version}")
     typer.echo(f"posts      {'-' if found.posts is None else found.posts}")
+    if memory := found.memory:
+        typer.echo(f"memory     {filesize.decimal(memory.used)} used by Redis, {memory.keys:,} keys, of these:")
+        for kind, weight in memory.kinds.items():
+            about = "" if memory.exact else "about "
+            typer.echo(f"           {kind:<15}{about}{weight.keys:,} keys, {filesize.decimal(weight.bytes)}")
