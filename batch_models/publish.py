@@ -7,6 +7,8 @@ from schemas import keys, topics
 from schemas.models import ModelVersion, decode_version, encode_version
 from schemas.settings import Settings
 
+from . import registry
+
 SUPERSEDED_TTL_SECONDS = 3_600
 """A reader that still holds the version before may read its chunks for an hour after it was replaced."""
 
@@ -24,6 +26,21 @@ async def publish(settings: Settings, version: ModelVersion, chunks: list[bytes]
         if before is not None:
             await _expire(redis, decode_version(before))
     await _announce(settings, version)
+
+
+async def restore(settings: Settings, model: str) -> bool:
+    """Publishes the newest saved version again when Redis has none, as after it was emptied; True when it did.
+
+    Raises ReelstreamError for a damaged version, and what Redis and Kafka clients raise.
+    """
+    async with Redis.from_url(settings.require("REDIS_URL"), socket_timeout=10, socket_connect_timeout=5) as redis:
+        if await redis.exists(keys.model_current(model)):
+            return False
+    saved = registry.newest(settings.model_path, model)
+    if saved is None:
+        return False
+    await publish(settings, *saved)
+    return True
 
 
 async def _expire(redis: Redis, superseded: ModelVersion) -> None:

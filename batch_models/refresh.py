@@ -31,6 +31,8 @@ log = structlog.get_logger()
 MODELS: dict[str, ModuleType] = {"svd": svd}
 """Every batch model. A module has `choose` and `fit`, as in svd.py."""
 
+LOOK_SECONDS = 10.0
+"""In the pause between two trainings: whether Redis still has what was published."""
 BEFORE = 0.9
 """Share of the interactions, oldest first, that is trained on for the evaluation; the rest is the later slice."""
 ENOUGH_EVENTS = 500
@@ -87,7 +89,19 @@ def run(settings: Settings, models: list[str], every_minutes: float | None) -> N
                 asyncio.run(_refresh_once(settings, name))
             except ReelstreamError as error:
                 log.warning("refresh failed, the next one comes", model=name, minutes=every_minutes, reason=str(error))
-        time.sleep(every_minutes * 60)
+        until = time.monotonic() + every_minutes * 60
+        while (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, LOOK_SECONDS))
+            for name in names:
+                asyncio.run(_restore(settings, name))
+
+
+async def _restore(settings: Settings, name: str) -> None:
+    try:
+        if await publish.restore(settings, name):
+            log.warning("Redis had lost the model: the newest saved version is published again", model=name)
+    except (ReelstreamError, OSError, RedisError, KafkaError) as error:
+        log.warning("model not looked after", model=name, error=repr(error))
 
 
 async def _refresh_once(settings: Settings, name: str) -> None:

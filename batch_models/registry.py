@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.models import ModelVersion
+from schemas.errors import ReelstreamError
+from schemas.models import ModelVersion, pack_vectors
 
 KEEP = 3
 _UNFINISHED = ".unfinished-"
@@ -44,6 +45,23 @@ def pack(ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> tuple[bytes, s
     np.savez(buffer, allow_pickle=False, ids=ids, vectors=vectors)
     content = buffer.getvalue()
     return content, hashlib.sha256(content).hexdigest()
+
+
+def newest(model_path: Path, model: str) -> tuple[ModelVersion, list[bytes]] | None:
+    """The newest saved version with its chunks for Redis; None when there is none.
+
+    Raises ReelstreamError when vectors.npz is not what the card says.
+    """
+    folders = sorted(path for path in (model_path / model).glob("*") if not path.name.startswith(_UNFINISHED))
+    if not folders:
+        return None
+    folder = folders[-1]
+    card = msgspec.json.decode((folder / "card.json").read_bytes(), type=Card)
+    content = (folder / "vectors.npz").read_bytes()
+    if hashlib.sha256(content).hexdigest() != card.digest:
+        raise ReelstreamError(f"{folder / 'vectors.npz'} is damaged: it is not what its card.json says; train again")
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return card.version, pack_vectors(arrays["ids"], arrays["vectors"])
 
 
 def version_id(made: datetime, digest: str) -> str:

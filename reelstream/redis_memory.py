@@ -14,8 +14,9 @@ import msgspec
 import redis.asyncio
 
 from api.models import MODELS
-from online_models.event_ids import BLOCKS
+from online_models.event_ids import stored_blocks
 from schemas import keys, marks, models
+from schemas.marks import InteractionsMark
 from schemas.trending import ALL, WINDOWS
 
 MOST_SCANNED = 100_000
@@ -25,7 +26,10 @@ MOST_ASKED = 1_000
 
 _SAMPLED = {"user": "users", "profile": "profiles", "item": "item states", "neighbours": "neighbours",
             "post": "post rows"}  # fmt: skip
-_NAMED = frozenset({"mark", "ids", "posts", "changes", "trending", "categories", "workers", "worker", "current", "v"})
+_NAMED = frozenset({
+    "mark", "posts-mark", "users-mark", "generation", "rebuild", "incomplete", "ids", "posts", "changes", "trending",
+    "categories", "workers", "worker", "current", "v",
+})  # fmt: skip
 
 
 class Kind(msgspec.Struct):
@@ -92,16 +96,16 @@ async def _named(client: redis.asyncio.Redis, partitions: int) -> dict[str, list
     names: dict[str, list[str]] = defaultdict(list)
     for partition in range(partitions):
         stored: Any = await client.get(keys.interactions_mark(partition))
-        mark = marks.decode_interactions_mark(stored)
-        blocks = range(max(mark.block - BLOCKS + 1, 0), mark.block + 1)
-        names["event ids"] += [keys.event_ids(partition, block) for block in blocks]
-        names["marks"] += [keys.interactions_mark(partition), keys.items_mark(partition)]
+        mark = marks.decode(stored, InteractionsMark)
+        names["event ids"] += [keys.event_ids(partition, block) for block in stored_blocks(mark.block)]
+        names["incomplete users"].append(keys.incomplete_users(partition))
         names["change streams"].append(keys.item_changes(partition))
         names["post ids"].append(keys.post_ids(partition))
         categories: Any = await client.smembers(keys.categories(partition))
         ranked = [ALL, *(category.decode() for category in categories)]
         names["trending"].append(keys.categories(partition))
         names["trending"] += [keys.trending(partition, window, name) for window in WINDOWS for name in ranked]
+    names["marks"] = [keys.GENERATION, *marks.all_keys(partitions)]
     for model in MODELS:
         if payload := await client.get(keys.model_current(model)):
             version = models.decode_version(payload)

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable
+from typing import Any
 
 import msgspec
 import redis.asyncio
 from redis.exceptions import RedisError
 
 from api.models import MODELS
-from schemas import keys, models
+from schemas import generation, keys, models
+from schemas.generation import Generation
 from schemas.settings import Settings
 
 from . import parts, redis_memory
@@ -27,13 +29,15 @@ class Worker(msgspec.Struct):
 
 
 class Status(msgspec.Struct):
-    """parts: name → `up`, or `down: why`. posts: known posts. memory: of Redis. Both None when Redis is down."""
+    """parts: name → `up`, or `down: why`. posts: known posts. memory: of Redis. state: which building of it that is
+    (schemas.generation). All three None when Redis is down; state also when there is none."""
 
     parts: dict[str, str]
     workers: list[Worker]
     models: dict[str, str]
     posts: int | None
     memory: RedisMemory | None = None
+    state: Generation | None = None
 
 
 async def look(settings: Settings, api_url: str) -> Status:
@@ -73,6 +77,8 @@ async def _read_redis(url: str, partitions: int, status: Status) -> None:
             if payload := await client.get(keys.model_current(model)):
                 status.models[model] = models.decode_version(payload).version
         status.posts = sum([await client.scard(keys.post_ids(partition)) for partition in range(partitions)])
+        stored: Any = await client.get(keys.GENERATION)
+        status.state = generation.decode(stored)
         status.memory = await redis_memory.measure(client, partitions)
     except RedisError as error:
         status.parts["redis"] = f"down: {error}"

@@ -22,6 +22,8 @@ from .model import Expected, ExpectedPost
 from .system import PARTITIONS
 
 TOLERANCE = 1e-6
+SINGLE = 1e-5
+"""Neighbours are kept in single precision, and rounded each time a row is read and written again."""
 TOP = 20
 OVERLAP = 0.99
 """Of the weight of the top neighbours: rows are pruned in the order in which partitions were read, which the log does
@@ -54,9 +56,10 @@ async def _users(redis: Redis, expected: Expected) -> AsyncIterator[str]:
     for key, name in names.items():
         state, user = UserState.decode(await redis.get(key)), expected.users[name]
         pairs = (
-            ("events", state.events, user.events), ("history", state.history, user.history),
-            ("seen", list(state.seen), list(user.seen)), ("excluded", list(state.excluded), list(user.excluded)),
-            ("reactions", state.reactions, user.standing),
+            ("events", state.events, user.events), ("history", list(state.history), user.history),
+            ("seen", sorted(state.seen), sorted(user.seen)),
+            ("excluded", sorted(state.excluded), sorted(user.excluded)),
+            ("reactions", dict(state.reactions), user.standing),
         )  # fmt: skip
         for what, is_, should in pairs:
             if is_ != should:
@@ -129,11 +132,11 @@ async def _neighbours(redis: Redis, expected: Expected) -> list[str]:
     same, total, found = 0.0, 0.0, []
     for post_id, evidence in expected.unpruned.rows.items():
         stored = Neighbours.decode(await redis.get(keys.neighbours(_owner(post_id), post_id))).weights
-        above = [other for other, weight in stored.items() if weight > evidence.get(other, 0.0) * (1 + TOLERANCE)]
+        above = [other for other, weight in stored.items() if weight > evidence.get(other, 0.0) * (1 + SINGLE)]
         if above:
             found.append(f"post {post_id}: neighbours {above[:5]} have more weight than the log gives them")
         whole = len(evidence) <= KEEP + SLACK
-        below = [other for other, weight in evidence.items() if stored.get(other, 0.0) < weight * (1 - TOLERANCE)]
+        below = [other for other, weight in evidence.items() if stored.get(other, 0.0) < weight * (1 - SINGLE)]
         if whole and below:
             found.append(f"post {post_id}: neighbours {below[:5]} have less weight than the log gives them")
         row = expected.co_visitation.rows[post_id]

@@ -17,8 +17,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.asyncio import Redis
 
-from batch_models import refresh
+from batch_models import publish, refresh
 from schemas import keys, topics
+from schemas.errors import ReelstreamError
 from schemas.migrate import migrate
 from schemas.models import ModelVersion, decode_version, unpack_vectors
 from schemas.settings import Settings
@@ -204,3 +205,22 @@ def test_a_database_without_tables_says_what_to_run(postgres: str, settings: Set
     bare = environment(settings, DATABASE_URL=f"{postgres.rsplit('/', 1)[0]}/template1")
     once = subprocess.run([sys.executable, "-c", PROGRAM], env=bare, capture_output=True, text=True)
     assert "Run `reelstream migrate` first" in once.stderr
+
+
+async def test_a_redis_that_was_emptied_gets_the_saved_version_back(settings: Settings, database: str):
+    await record(database, tastes=True)
+    version = await refresh.refresh(settings, "svd")
+    async with Redis.from_url(settings.require("REDIS_URL")) as redis:
+        before = await redis.get(keys.model_chunk("svd", version.version, 0))
+        assert not await publish.restore(settings, "svd")
+        await redis.delete(keys.model_current("svd"), keys.model_chunk("svd", version.version, 0))
+        assert await publish.restore(settings, "svd")
+        assert decode_version(await redis.get(keys.model_current("svd"))) == version
+        assert await redis.get(keys.model_chunk("svd", version.version, 0)) == before
+        await redis.delete(keys.model_current("svd"))
+    saved = settings.model_path / "svd" / version.version / "vectors.npz"
+    flipped = bytearray(saved.read_bytes())
+    flipped[100] ^= 1
+    saved.write_bytes(flipped)
+    with pytest.raises(ReelstreamError, match="is damaged"):
+        await publish.restore(settings, "svd")
