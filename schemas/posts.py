@@ -1,6 +1,7 @@
 """Posts: rows as publishers and the external API send them, and the form in which we keep them."""
 
 import re
+import zlib
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -8,8 +9,9 @@ import msgspec
 
 from .decoding import decode as read
 from .decoding import one_or_many, refuse_nul
-from .errors import ContractError
+from .errors import ContractError, ReelstreamError
 from .events import MOST_ID, PostId
+from .row_compression import compress, decompress
 
 _OWNER_FIELDS = (
     "first_name", "last_name", "username", "picture_url", "user_type", "has_evm_wallet", "has_solana_wallet",
@@ -52,7 +54,7 @@ class _Row(msgspec.Struct):
     is_locked: bool | None = None
 
 
-class Post(msgspec.Struct):
+class Post(msgspec.Struct, array_like=True):
     """A post as Redis, the item signals and the API's mirror hold it (msgpack).
 
     created_at: seconds since 1970, 0 when unknown. duration_ms: 0 when unknown.
@@ -150,5 +152,20 @@ def _epoch_seconds(value: str | int | float | None) -> float:
     return value / 1000
 
 
-encode = msgspec.msgpack.Encoder().encode
-decode = msgspec.msgpack.Decoder(Post).decode
+def encode(post: Post) -> bytes:
+    """The post as Redis keeps it: its JSON compressed."""
+    return _encoder.encode(msgspec.structs.replace(post, item=compress(post.item)))
+
+
+def decode(payload: bytes) -> Post:
+    """The inverse of encode. Raises ReelstreamError for another format."""
+    try:
+        post = _decoder.decode(payload)
+        post.item = decompress(post.item)
+    except (msgspec.MsgspecError, zlib.error) as error:
+        raise ReelstreamError(f"a post's row can't be read ({error}): run `reelstream rebuild`") from None
+    return post
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Post)

@@ -43,7 +43,9 @@ async def redis(valkey: str) -> AsyncIterator[Redis]:
 
 async def add_the_few(redis: Redis) -> None:
     for partition in range(PARTITIONS):
-        await redis.set(keys.interactions_mark(partition), marks.encode(marks.InteractionsMark("generation", "log", 9, 20)))
+        await redis.set(
+            keys.interactions_mark(partition), marks.encode(marks.InteractionsMark("generation", "log", 9, 20))
+        )
         for block in range(20 - BLOCKS + 1, 21):
             await redis.append(keys.event_ids(partition, block), b"12345678" * (BLOCK_IDS // 64))
         await redis.sadd(keys.post_ids(partition), *range(500))

@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from schemas.errors import ContractError
+from schemas.errors import ContractError, ReelstreamError
 from schemas.posts import decode, decode_post, decode_posts, encode
 from schemas.users import decode_user
 
@@ -37,6 +37,16 @@ def test_the_upstream_post_is_taken_as_it_is():
     assert item["video_link"] == "v.mp4"
     assert "post_summary" not in item
     assert decode(encode(row)) == row
+
+
+def test_a_row_in_redis_takes_half_of_its_json():
+    assert len(encode(post())) < len(post().item) / 2 + 100
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x80", msgspec.msgpack.encode({"id": 1}), encode(post())[:-1]])
+def test_a_row_of_another_format_is_refused_and_the_remedy_named(payload):
+    with pytest.raises(ReelstreamError, match="reelstream rebuild"):
+        decode(payload)
 
 
 def test_only_the_id_is_required():

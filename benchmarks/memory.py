@@ -1,0 +1,258 @@
+"""Bytes of Redis that users and posts take, against the goal: 0.8 GiB for 1 M users × 50 events and 100 K posts.
+
+    python benchmarks/memory.py [--users 1000000] [--events 50] [--posts 100000]
+
+Without Kafka: nothing of it stays in Redis, and 50 M events through it would take hours to end in the same values. What
+decides the values is the real code: every event of every user goes through user_history.learn_one and the state's
+encoding, and is counted for its post; rows go through decode_post; event ids through SeenEventIds; keys are the real
+ones. A sample is: 30 events a post for CoVisitation, at least SAMPLE_ENTRIES batches. The least popular post gets ten
+of those on average, four fill a row, so rows have the lengths that all events would give them. The sample also fills
+the change streams, one entry for STREAM_EVENTS events as a backlog is applied; they are as long as they get.
+
+Users watch short videos: a dozen at a time 20 to 60 seconds apart, then days apart; seven in ten are views with a
+measured fraction. The tenth of the posts touched most gets 46 % of the events. Rows have the shape of the external API.
+Profiles and model vectors are not in it.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import tempfile
+import time
+from array import array
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+import redis.asyncio
+from redis import Redis
+from system import last_line, running
+
+from online_models.co_visitation import CoVisitation
+from online_models.decayed_counters import DecayedCounters, trending_score
+from online_models.event_ids import BLOCK_IDS, BLOCKS, SeenEventIds
+from online_models.user_history import Effect, learn_one
+from reelstream import redis_memory
+from reelstream.child import free_port
+from reelstream.embedded import valkey
+from schemas import keys, marks, posts
+from schemas.events import DEFAULT_WEIGHTS, INTERACTION_TYPES, TYPE_CODES
+from schemas.item_state import Neighbours
+from schemas.topics import owner, post_owner
+from schemas.trending import ALL, WINDOWS
+from schemas.user_state import HistoryEvent, UserState
+from streams.interactions import MOST_EVENTS as STREAM_EVENTS
+from streams.item_shard import MOST_CHANGES, TOP
+
+GOAL = 0.8 * 2**30
+GOAL_EVENTS = 50_000_000
+PARTITIONS = 4
+CHUNK = 2_000
+"""Users generated at once."""
+NEWEST_MS = 1_795_000_000_000
+TYPES = ("view",) * 14 + ("like", "like", "share", "bookmark", "comment", "exit")
+CATEGORIES = ("Vible", "Super Feed", "Bloom Scroll", "E/ACC", "InstaRama", "Flic", "SolTok", "Pumptok", "OvaDrive",
+              "The Igloo", "Gratitube")  # fmt: skip
+
+
+def histories(first: int, events: int, count: int) -> Iterator[tuple[str, Iterator[tuple[int, ...]]]]:
+    """Users `first` to `first` + CHUNK, each with its events as (at_ms, post_id, type_code, value_milli)."""
+    rng, shape = np.random.default_rng(first), (CHUNK, events)
+    gaps = rng.integers(20_000, 60_000, shape)
+    pause = np.arange(events) % 12 == 0
+    gaps[:, pause] = rng.integers(3_600_000, 10 * 86_400_000, (CHUNK, int(pause.sum())))
+    ats = NEWEST_MS - rng.integers(0, 30 * 86_400_000, (CHUNK, 1)) - np.cumsum(gaps[:, ::-1], axis=1)[:, ::-1]
+    post_ids = (count * rng.random(shape) ** 3).astype(np.int64) + 1
+    codes = np.array([TYPE_CODES[name] for name in TYPES])[rng.integers(0, len(TYPES), shape)]
+    values = np.where(codes == TYPE_CODES["view"], rng.integers(30, 1_400, shape), 1_000)
+    for number, columns in enumerate(zip(ats, post_ids, codes, values, strict=True), first):
+        yield f"user{number:07d}", zip(*(column.tolist() for column in columns), strict=True)
+
+
+def learnt(first: int, events: int, count: int) -> Iterator[tuple[str, UserState, list[tuple[HistoryEvent, Effect]]]]:
+    for username, happened in histories(first, events, count):
+        state = UserState()
+        effects = []
+        for fields in happened:
+            event = HistoryEvent(*fields)
+            effects.append((event, learn_one(state, event, DEFAULT_WEIGHTS)))
+        yield username, state, effects
+
+
+def write_users(port: int, first: int, last: int, events: int, count: int) -> np.ndarray:
+    """Learns, encodes and writes users; returns how often each post was touched, by type: (types, count + 1)."""
+    client, touched = Redis(port=port), np.zeros((len(INTERACTION_TYPES), count + 1), np.int64)
+    for start in range(first, last, CHUNK):
+        pipeline = client.pipeline(transaction=False)
+        flat: list[int] = []
+        for username, state, effects in learnt(start, events, count):
+            key = keys.user_state(owner(username, PARTITIONS), username)
+            pipeline.set(key, state.encode(), ex=keys.USER_TTL_SECONDS)
+            flat += [event.type_code * (count + 1) + event.post_id for event, _ in effects]
+        touched += np.bincount(flat, minlength=touched.size).reshape(touched.shape)
+        pipeline.execute()
+    return touched
+
+
+def write_posts(port: int, partition: int, users: int, events: int, count: int, touched: np.ndarray) -> None:
+    """Rows, counters, neighbours, trending and changes of one partition of the posts."""
+    client, co_visitation, counters = Redis(port=port), CoVisitation(), DecayedCounters()
+    ours = [post_id for post_id in range(1, count + 1) if post_owner(post_id, PARTITIONS) == partition]
+    sampled = 0
+    enough = min(max(30 * count, MOST_CHANGES * STREAM_EVENTS), users * events)
+    changed: tuple[set[int], set[int]] = set(), set()
+    pipeline = client.pipeline(transaction=False)
+    for start in range(0, users, CHUNK):
+        for _, _, effects in learnt(start, events, count):
+            for event, effect in effects:
+                at = event.at_ms / 1000
+                follows = [
+                    rank for rank, post in enumerate(effect.context) if post_owner(post, PARTITIONS) == partition
+                ]
+                if post_owner(event.post_id, PARTITIONS) == partition:
+                    changed[0].add(event.post_id)
+                    if effect.gain > 0:
+                        changed[1].add(event.post_id)
+                        co_visitation.learn_touch(event.post_id, effect.context, effect.gain, at)
+                rows = [effect.context[rank] for rank in follows]
+                changed[1].update(rows)
+                co_visitation.learn_follow(event.post_id, rows, follows, effect.gain, at)
+                sampled += 1
+                if sampled % STREAM_EVENTS == 0:
+                    fields = {"states": changed[0], "neighbours": changed[1]}
+                    packed = {name: array("q", ids).tobytes() for name, ids in fields.items() if ids}
+                    pipeline.xadd(keys.item_changes(partition), packed, maxlen=MOST_CHANGES, approximate=True)
+                    changed = set(), set()
+        pipeline.execute()
+        if sampled >= enough:
+            break
+    for start in range(0, len(ours), CHUNK):
+        for post_id in ours[start : start + CHUNK]:
+            row = posts.decode_post(json.dumps(upstream_row(post_id)).encode())
+            for code in np.flatnonzero(touched[:, post_id]).tolist():
+                counters.learn_one(post_id, code, int(touched[code, post_id]), 3.0, NEWEST_MS / 1000)
+            if post_id in counters.items:
+                item = counters.items[post_id]
+                item.strength = co_visitation.strengths.get(post_id, 0.0)
+                item.known, item.category = True, row.category
+                pipeline.set(keys.item_state(partition, post_id), item.encode())
+                for number, window in enumerate(WINDOWS):
+                    for category in (ALL, row.category):
+                        score = trending_score(item, number)
+                        pipeline.zadd(keys.trending(partition, window, category), {str(post_id): score})
+            if near := co_visitation.rows.get(post_id):
+                pipeline.set(keys.neighbours(partition, post_id), Neighbours(near).encode())
+            pipeline.set(keys.post_row(partition, post_id), posts.encode(row))
+            pipeline.sadd(keys.post_ids(partition), post_id)
+            pipeline.sadd(keys.categories(partition), row.category)
+        for window in WINDOWS:
+            for category in (ALL, *CATEGORIES):
+                pipeline.zremrangebyrank(keys.trending(partition, window, category), 0, -TOP - 1)
+        pipeline.execute()
+    pipeline.set(keys.items_mark(partition), marks.encode(marks.ItemsMark("log", 1)))
+    pipeline.execute()
+
+
+def write_event_ids(port: int, partition: int, events: int) -> None:
+    """The window as the agents fill it, STREAM_EVENTS ids at once."""
+    client, ids, rng = Redis(port=port), SeenEventIds(0, []), random.Random(partition)
+    pipeline = client.pipeline(transaction=False)
+    for _ in range(min(events // PARTITIONS, BLOCKS * BLOCK_IDS) // STREAM_EVENTS):
+        hashes = [rng.getrandbits(63) for _ in range(STREAM_EVENTS)]
+        for block, packed in ids.add(hashes).items():
+            pipeline.append(keys.event_ids(partition, block), packed)
+    pipeline.set(keys.interactions_mark(partition), marks.encode(marks.InteractionsMark("log", events, ids.block)))
+    pipeline.execute()
+
+
+def upstream_row(post_id: int) -> dict[str, object]:
+    """A row as the external API has them: most have no topic and no tags, and a caption for a title."""
+    rng = random.Random(post_id)
+    media = f"https://video-cdn.socialverseapp.com/author{post_id % 900}_{rng.getrandbits(64):016x}"
+    return {
+        "id": post_id, "category": {"id": 13, "name": rng.choice(CATEGORIES), "count": 127, "description": "Short",
+        "image_url": "https://socialverse-assets.s3.us-east-1.amazonaws.com/categories/flic.png"}, "topic": [],
+        "slug": f"{rng.getrandbits(160):040x}", "title": "a walk in the rain #mood #rain"[: rng.randrange(31)],
+        "identifier": f"{rng.getrandbits(40):010x}", "comment_count": 0, "upvote_count": 9, "view_count": 245,
+        "exit_count": 133, "rating_count": 0, "average_rating": 98, "share_count": 4, "bookmark_count": 1,
+        "video_link": f"{media}.mp4", "thumbnail_url": f"{media}.jpg", "gif_thumbnail_url": f"{media}.gif",
+        "contract_address": "", "chain_id": "", "chart_url": "", "baseToken": {"address": "", "name": "", "symbol": "",
+        "image_url": ""}, "is_locked": False, "is_available_in_public_feed": True, "created_at": NEWEST_MS - post_id,
+        "first_name": "Ada", "last_name": "Lovelace", "username": f"author{post_id % 900}", "user_type": "hirer",
+        "has_evm_wallet": False, "has_solana_wallet": False, "upvoted": False, "bookmarked": False, "following": False,
+        "picture_url": f"https://assets.socialverseapp.com/profile/author{post_id % 900}.jpg", "post_summary": [],
+        "tags": [], "source_matrix": [],
+    }  # fmt: skip
+
+
+def fill(port: int, users: int, events: int, count: int) -> None:
+    """Writes everything, in as many processes as there are cores."""
+    shares = [*range(0, users, max(users // 20 // CHUNK, 1) * CHUNK), users]
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        parts = pool.map(write_users, repeat(port), shares, shares[1:], repeat(events), repeat(count))
+        touched = np.zeros((len(INTERACTION_TYPES), count + 1), np.int64)
+        for number, part in enumerate(parts, 1):
+            touched += part
+            print(f"\r{number} of {len(shares) - 1} shares of users", end="", flush=True)
+        print()
+        partitions = range(PARTITIONS)
+        pages = [pool.submit(write_posts, port, each, users, events, count, touched) for each in partitions]
+        pages += [pool.submit(write_event_ids, port, each, users * events) for each in partitions]
+        for page in pages:
+            page.result()
+
+
+async def measure(port: int, count: int) -> tuple[redis_memory.RedisMemory, list[int]]:
+    """What Redis holds, and the lengths of two thousand rows of neighbours."""
+    client = redis.asyncio.Redis(port=port)
+    found = await redis_memory.measure(client, PARTITIONS)
+    lengths = []
+    for post_id in range(1, count + 1, max(count // 2_000, 1)):
+        stored = await client.get(keys.neighbours(post_owner(post_id, PARTITIONS), post_id))
+        lengths.append(len(Neighbours.decode(stored).weights))
+    await client.aclose()
+    return found, sorted(lengths)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--users", type=int, default=1_000_000, help=f"in steps of {CHUNK:,}")
+    parser.add_argument("--events", type=int, default=50, help="of each user")
+    parser.add_argument("--posts", type=int, default=100_000)
+    arguments = parser.parse_args()
+    users = max(arguments.users // CHUNK, 1) * CHUNK
+    port, started = free_port(), time.perf_counter()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        child = valkey.child(Path(folder), port)
+        # The last of an option holds. The disk is not what is measured here.
+        child = replace(child, command=[*child.command, "--appendonly", "no"])
+        with running(child, Path(folder) / "log"):
+            empty = Redis(port=port).info("memory")["used_memory"]
+            fill(port, users, arguments.events, arguments.posts)
+            found, lengths = asyncio.run(measure(port, arguments.posts))
+    used = found.used - empty
+    for kind, weight in found.kinds.items():
+        print(
+            f"{kind:<15}{weight.keys:>12,} keys{weight.bytes / 2**20:>10.1f} MiB",
+            f"{weight.bytes / weight.keys:>10.0f} bytes each",
+        )
+    print(f"used_memory    {found.keys:>12,} keys{used / 2**20:>10.1f} MiB")
+    goal = GOAL * users * arguments.events / GOAL_EVENTS
+    last_line(
+        {
+            "users": users, "events_each": arguments.events, "posts": arguments.posts,
+            "used_bytes": used, "goal_bytes": round(goal), "ratio_to_goal": round(used / goal, 3),
+            "neighbours_a_row_p1_p50": [lengths[len(lengths) // 100], lengths[len(lengths) // 2]],
+            "kinds": {kind: {"keys": weight.keys, "bytes": weight.bytes} for kind, weight in found.kinds.items()},
+            "seconds": round(time.perf_counter() - started),
+        }
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
