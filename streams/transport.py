@@ -1,6 +1,6 @@
-"""Faust's Kafka transport with the fetch wait as a setting: the driver has 1,500 ms built in.
+"""Faust's Kafka transport: the fetch wait as a setting (the driver has 1,500 ms built in), and a goodbye when stopped.
 
-It matters for brokers that don't wake a waiting fetch when a message arrives: there the wait is the latency.
+The wait matters for brokers that don't wake a waiting fetch when a message arrives: there the wait is the latency.
 """
 
 import aiokafka
@@ -14,6 +14,17 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = self.fetch_max_wait_ms
         return consumer
+
+    async def on_thread_stop(self) -> None:
+        """A worker that is told to stop leaves its group, so that the others share its partitions at once.
+
+        A static member would not: its partitions would idle until its session is over, 6 s, which is right for one that
+        was killed and comes back in its slot. aiokafka sends LeaveGroup for members without an instance id only; a
+        broker takes it by the member id just as well.
+        """
+        if self._consumer is not None:
+            self._consumer._coordinator._group_instance_id = None
+        await super().on_thread_stop()
 
 
 def transport_class(fetch_max_wait_ms: int) -> type[driver.Transport]:
