@@ -3,8 +3,15 @@
 The wait matters for brokers that don't wake a waiting fetch when a message arrives: there the wait is the latency.
 """
 
+import asyncio
+import types
+from collections.abc import Coroutine, Generator
+from functools import partial
+from typing import Any
+
 import aiokafka
 from faust.transport.drivers import aiokafka as driver
+from mode.services import WaitResults
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -27,6 +34,45 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         await super().on_thread_stop()
 
 
+class _Consumer(driver.Consumer):
+    async def wait_first(self, *waited: Any, timeout: float | None = None) -> WaitResults:
+        """Faust hands over each message through this, which makes four tasks: 15 µs of the 48 that a message takes.
+
+        Nearly always there is room for the message, and handing it over is done in one step. Only otherwise Faust's way
+        is taken, on from there.
+        """
+        first, *others = waited
+        if asyncio.iscoroutine(first) and not self.should_stop and not self.suspend_flow.is_set():
+            try:
+                future = first.send(None)
+            except StopIteration as done:
+                for other in others:
+                    other.close()
+                return WaitResults([first], [done.value], False)
+            first = _resumed(first, future)
+        return await super().wait_first(first, *others, timeout=timeout)
+
+
+async def _resumed(started: Coroutine[Any, Any, Any], future: Any) -> Any:
+    """The rest of a coroutine that waits for `future`."""
+    return await _rest_of(started, future)
+
+
+@types.coroutine
+def _rest_of(started: Coroutine[Any, Any, Any], waits_for: Any) -> Generator[Any, Any, Any]:
+    while True:
+        try:
+            sent = yield waits_for
+        except BaseException as error:
+            step = partial(started.throw, error)
+        else:
+            step = partial(started.send, sent)
+        try:
+            waits_for = step()
+        except StopIteration as done:
+            return done.value
+
+
 def transport_class(fetch_max_wait_ms: int) -> type[driver.Transport]:
     """A transport whose consumers let the broker hold an empty fetch for that long."""
     wait = fetch_max_wait_ms
@@ -34,7 +80,7 @@ def transport_class(fetch_max_wait_ms: int) -> type[driver.Transport]:
     class ConsumerThread(_ConsumerThread):
         fetch_max_wait_ms = wait
 
-    class Consumer(driver.Consumer):
+    class Consumer(_Consumer):
         def _new_consumer_thread(self) -> ConsumerThread:
             return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
