@@ -57,9 +57,8 @@ async def _users(redis: Redis, expected: Expected) -> AsyncIterator[str]:
         state, user = UserState.decode(await redis.get(key)), expected.users[name]
         pairs = (
             ("events", state.events, user.events), ("history", list(state.history), user.history),
-            ("seen", sorted(state.seen), sorted(user.seen)),
+            ("seen", sorted(state.seen), sorted(user.seen)), ("reactions", state.reactions, user.standing),
             ("excluded", sorted(state.excluded), sorted(user.excluded)),
-            ("reactions", dict(state.reactions), user.standing),
         )  # fmt: skip
         for what, is_, should in pairs:
             if is_ != should:

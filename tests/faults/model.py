@@ -27,45 +27,51 @@ MEASURED_CODES = frozenset(code for code, name in enumerate(INTERACTION_TYPES) i
 
 @dataclass
 class ExpectedUser:
-    """standing: reaction key → how many of it stand, those that were given last at the end."""
+    """left: reaction keys of what left the history because it was full, oldest first; they stand all the same."""
 
     events: int = 0
     history: list[HistoryEvent] = field(default_factory=list)
-    seen: dict[int, None] = field(default_factory=dict)
-    excluded: dict[int, None] = field(default_factory=dict)
-    standing: dict[int, int] = field(default_factory=dict)
+    seen: set[int] = field(default_factory=set)
+    excluded: set[int] = field(default_factory=set)
+    left: list[int] = field(default_factory=list)
+
+    @property
+    def standing(self) -> Counter[int]:
+        """reaction key → how many of it stand."""
+        kept = [reaction_key(past.post_id, past.type_code) for past in self.history if _is_reaction(past)]
+        return Counter(kept + self.left)
 
     def take(self, event: HistoryEvent) -> int:
         """Applies an event. Returns 1, -1 for a take-back of what stands, 0 for one of what doesn't."""
         self.events += 1
-        key, measured = reaction_key(event.post_id, event.type_code), event.type_code in MEASURED_CODES
-        if not measured and event.value_milli == 0:
-            return self._take_back(event, key)
-        if not measured:
-            self.standing[key] = self.standing.pop(key, 0) + 1
-            if len(self.standing) > REACTIONS_LENGTH:
-                self.standing.pop(next(iter(self.standing)))
+        if _is_reaction(event) and event.value_milli == 0:
+            return self._take_back(event)
         insort_right(self.history, event)
-        self.history = self.history[-HISTORY_LENGTH:]
-        target = self.excluded if event.type_code in NEGATIVE_CODES else self.seen
-        target.pop(event.post_id, None)
-        target[event.post_id] = None
+        (self.excluded if event.type_code in NEGATIVE_CODES else self.seen).add(event.post_id)
+        if len(self.history) > HISTORY_LENGTH:
+            oldest = self.history.pop(0)
+            if _is_reaction(oldest):
+                self.left = [*self.left, reaction_key(oldest.post_id, oldest.type_code)][-REACTIONS_LENGTH:]
         return 1
 
-    def _take_back(self, event: HistoryEvent, key: int) -> int:
-        if key not in self.standing:
-            return 0
-        self.standing[key] -= 1
-        if not self.standing[key]:
-            del self.standing[key]
+    def _take_back(self, event: HistoryEvent) -> int:
+        key = reaction_key(event.post_id, event.type_code)
         same = [place for place, past in enumerate(self.history) if past[1:3] == event[1:3]]
         if same:
             del self.history[same[-1]]
-        if event.type_code in NEGATIVE_CODES and not any(
-            reaction_key(event.post_id, code) in self.standing for code in NEGATIVE_CODES
-        ):
-            self.excluded.pop(event.post_id, None)
+        elif key in self.left:
+            del self.left[len(self.left) - 1 - self.left[::-1].index(key)]
+        else:
+            return 0
+        negative = {reaction_key(event.post_id, code) for code in NEGATIVE_CODES}
+        if key in negative and not negative & self.standing.keys():
+            self.excluded.discard(event.post_id)
         return -1
+
+
+def _is_reaction(event: HistoryEvent) -> bool:
+    """Whether it can be taken back, or takes back."""
+    return event.type_code not in MEASURED_CODES
 
 
 @dataclass
