@@ -102,7 +102,8 @@ def write_users(port: int, first: int, last: int, events: int, count: int) -> np
 def write_posts(port: int, partition: int, users: int, events: int, count: int, touched: np.ndarray) -> None:
     """Rows, counters, neighbours, trending and changes of one partition of the posts."""
     client, co_visitation, counters = Redis(port=port), CoVisitation(), DecayedCounters()
-    ours = [post_id for post_id in range(1, count + 1) if post_owner(post_id, PARTITIONS) == partition]
+    home = [post_owner(post_id, PARTITIONS) == partition for post_id in range(count + 1)]
+    ours = [post_id for post_id in range(1, count + 1) if home[post_id]]
     sampled = 0
     enough = min(max(30 * count, MOST_CHANGES * STREAM_EVENTS), users * events)
     changed: tuple[set[int], set[int]] = set(), set()
@@ -111,10 +112,8 @@ def write_posts(port: int, partition: int, users: int, events: int, count: int, 
         for _, _, effects in learnt(start, events, count):
             for event, effect in effects:
                 at = event.at_ms / 1000
-                follows = [
-                    rank for rank, post in enumerate(effect.context) if post_owner(post, PARTITIONS) == partition
-                ]
-                if post_owner(event.post_id, PARTITIONS) == partition:
+                follows = [rank for rank, post in enumerate(effect.context) if home[post]]
+                if home[event.post_id]:
                     changed[0].add(event.post_id)
                     if effect.gain > 0:
                         changed[1].add(event.post_id)
