@@ -51,6 +51,7 @@ check: setup
 bench: setup
 	$(BIN)/python benchmarks/freshness.py
 	$(BIN)/python benchmarks/ingest.py
+	$(BIN)/python benchmarks/memory.py --users 100000 --posts 10000
 
 fuzz: setup
 	$(BIN)/python tests/fuzz/with_hypothesis.py

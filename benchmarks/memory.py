@@ -5,9 +5,9 @@
 Without Kafka: nothing of it stays in Redis, and 50 M events through it would take hours to end in the same values. What
 decides the values is the real code: every event of every user goes through user_history.learn_one and the state's
 encoding, and is counted for its post; rows go through decode_post; event ids through SeenEventIds; keys are the real
-ones. A sample is: 30 events a post for CoVisitation, at least SAMPLE_ENTRIES batches. The least popular post gets ten
-of those on average, four fill a row, so rows have the lengths that all events would give them. The sample also fills
-the change streams, one entry for STREAM_EVENTS events as a backlog is applied; they are as long as they get.
+ones. A sample is: 30 events a post for CoVisitation, at least as many as fill the change streams. The least popular
+post gets ten of those on average, four fill a row, so rows have the lengths that all events would give them. The sample
+also fills the change streams to their full length, an entry for STREAM_EVENTS events, as when a backlog is applied.
 
 Users watch short videos: a dozen at a time 20 to 60 seconds apart, then days apart; seven in ten are views with a
 measured fraction. The tenth of the posts touched most gets 46 % of the events. Rows have the shape of the external API.
@@ -21,7 +21,6 @@ import os
 import random
 import tempfile
 import time
-from array import array
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -33,7 +32,7 @@ import redis.asyncio
 from redis import Redis
 from system import last_line, running
 
-from online_models.co_visitation import CoVisitation
+from online_models.co_visitation import BACKWARD, DECAY, CoVisitation, growths
 from online_models.decayed_counters import DecayedCounters, trending_score
 from online_models.event_ids import BLOCK_IDS, BLOCKS, SeenEventIds
 from online_models.user_history import Effect, learn_one
@@ -55,6 +54,7 @@ PARTITIONS = 4
 CHUNK = 2_000
 """Users generated at once."""
 NEWEST_MS = 1_795_000_000_000
+USER_TTL_SECONDS = 90 * 86_400
 TYPES = ("view",) * 14 + ("like", "like", "share", "bookmark", "comment", "exit")
 CATEGORIES = ("Vible", "Super Feed", "Bloom Scroll", "E/ACC", "InstaRama", "Flic", "SolTok", "Pumptok", "OvaDrive",
               "The Igloo", "Gratitube")  # fmt: skip
@@ -92,7 +92,7 @@ def write_users(port: int, first: int, last: int, events: int, count: int) -> np
         flat: list[int] = []
         for username, state, effects in learnt(start, events, count):
             key = keys.user_state(owner(username, PARTITIONS), username)
-            pipeline.set(key, state.encode(), ex=keys.USER_TTL_SECONDS)
+            pipeline.set(key, state.encode(), ex=USER_TTL_SECONDS)
             flat += [event.type_code * (count + 1) + event.post_id for event, _ in effects]
         touched += np.bincount(flat, minlength=touched.size).reshape(touched.shape)
         pipeline.execute()
@@ -102,36 +102,27 @@ def write_users(port: int, first: int, last: int, events: int, count: int) -> np
 def write_posts(port: int, partition: int, users: int, events: int, count: int, touched: np.ndarray) -> None:
     """Rows, counters, neighbours, trending and changes of one partition of the posts."""
     client, co_visitation, counters = Redis(port=port), CoVisitation(), DecayedCounters()
-    home = [post_owner(post_id, PARTITIONS) == partition for post_id in range(count + 1)]
-    ours = [post_id for post_id in range(1, count + 1) if home[post_id]]
-    sampled = 0
-    enough = min(max(30 * count, MOST_CHANGES * STREAM_EVENTS), users * events)
-    changed: tuple[set[int], set[int]] = set(), set()
+    home = np.array([post_owner(post_id, PARTITIONS) == partition for post_id in range(count + 1)])
+    ours = np.flatnonzero(home[1:]) + 1
     pipeline = client.pipeline(transaction=False)
+    sampled = 0
     for start in range(0, users, CHUNK):
-        for _, _, effects in learnt(start, events, count):
-            for event, effect in effects:
-                at = event.at_ms / 1000
-                follows = [rank for rank, post in enumerate(effect.context) if home[post]]
-                if home[event.post_id]:
-                    changed[0].add(event.post_id)
-                    if effect.gain > 0:
-                        changed[1].add(event.post_id)
-                        co_visitation.learn_touch(event.post_id, effect.context, effect.gain, at)
-                rows = [effect.context[rank] for rank in follows]
-                changed[1].update(rows)
-                co_visitation.learn_follow(event.post_id, rows, follows, effect.gain, at)
-                sampled += 1
-                if sampled % STREAM_EVENTS == 0:
-                    fields = {"states": changed[0], "neighbours": changed[1]}
-                    packed = {name: array("q", ids).tobytes() for name, ids in fields.items() if ids}
-                    pipeline.xadd(keys.item_changes(partition), packed, maxlen=MOST_CHANGES, approximate=True)
-                    changed = set(), set()
+        happened = [pair for _, _, effects in learnt(start, events, count) for pair in effects]
+        for first in range(0, len(happened), STREAM_EVENTS):
+            batch = happened[first : first + STREAM_EVENTS]
+            touched_now = np.unique([event.post_id for event, _ in batch])
+            changed = {
+                "states": touched_now[home[touched_now]],
+                "neighbours": learn_neighbours(co_visitation, batch, home),
+            }
+            packed = {name: ids.astype("<i8").tobytes() for name, ids in changed.items() if len(ids)}
+            pipeline.xadd(keys.item_changes(partition), packed, maxlen=MOST_CHANGES, approximate=True)
         pipeline.execute()
-        if sampled >= enough:
+        sampled += len(happened)
+        if sampled >= max(30 * count, MOST_CHANGES * STREAM_EVENTS):
             break
     for start in range(0, len(ours), CHUNK):
-        for post_id in ours[start : start + CHUNK]:
+        for post_id in ours[start : start + CHUNK].tolist():
             row = posts.decode_post(json.dumps(upstream_row(post_id)).encode())
             for code in np.flatnonzero(touched[:, post_id]).tolist():
                 counters.learn_one(post_id, code, int(touched[code, post_id]), 3.0, NEWEST_MS / 1000)
@@ -153,8 +144,24 @@ def write_posts(port: int, partition: int, users: int, events: int, count: int, 
             for category in (ALL, *CATEGORIES):
                 pipeline.zremrangebyrank(keys.trending(partition, window, category), 0, -TOP - 1)
         pipeline.execute()
-    pipeline.set(keys.items_mark(partition), marks.encode(marks.ItemsMark("log", 1)))
+    pipeline.set(keys.items_mark(partition), marks.encode(marks.ItemsMark(log="log", offset=1)))
     pipeline.execute()
+
+
+def learn_neighbours(model: CoVisitation, batch: list[tuple[HistoryEvent, Effect]], home: np.ndarray) -> np.ndarray:
+    """Teaches the pairs of posts that a batch tells this partition, as stage 2 does; returns the rows that changed."""
+    told = [(event, effect) for event, effect in batch if effect.context]
+    lengths = [len(effect.context) for _, effect in told]
+    before = np.array([post for _, effect in told for post in effect.context])
+    after = np.repeat([event.post_id for event, _ in told], lengths)
+    gains = np.array([effect.gain for _, effect in told]) * growths(np.array([event.at_ms / 1000 for event, _ in told]))
+    weights = np.repeat(gains, lengths) * DECAY ** np.concatenate([np.arange(length) for length in lengths])
+    rows, near = np.concatenate([before, after]), np.concatenate([after, before])
+    mine = home[rows]
+    model.learn_pairs(rows[mine], near[mine], np.concatenate([weights, BACKWARD * weights])[mine])
+    for post_id, gain in zip((event.post_id for event, _ in told), gains.tolist(), strict=True):
+        model.strengths[post_id] = model.strengths.get(post_id, 0.0) + gain
+    return np.unique(rows[mine])
 
 
 def write_event_ids(port: int, partition: int, events: int) -> None:
@@ -165,7 +172,10 @@ def write_event_ids(port: int, partition: int, events: int) -> None:
         hashes = [rng.getrandbits(63) for _ in range(STREAM_EVENTS)]
         for block, packed in ids.add(hashes).items():
             pipeline.append(keys.event_ids(partition, block), packed)
-    pipeline.set(keys.interactions_mark(partition), marks.encode(marks.InteractionsMark("log", events, ids.block)))
+    pipeline.set(
+        keys.interactions_mark(partition),
+        marks.encode(marks.InteractionsMark(log="log", offset=events, block=ids.block)),
+    )
     pipeline.execute()
 
 
