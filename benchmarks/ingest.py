@@ -24,7 +24,7 @@ from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
 from system import embedded_services, last_line
 
-from schemas import keys, marks, topics
+from schemas import heartbeat, keys, marks, topics
 from schemas.item_state import ItemState
 from schemas.settings import Settings
 from schemas.topics import owner
@@ -85,34 +85,51 @@ def run_noop(environment: dict[str, str], expected: int, arrays: bool) -> dict[s
             child.terminate()
 
 
-async def run_worker(settings: Settings, environment: dict[str, str], last: list[int], count: int) -> dict[str, float]:
-    """Starts one learn worker on an empty Redis and waits until both stages have applied the whole log.
+async def run_workers(
+    settings: Settings, environment: dict[str, str], last: list[int], count: int, workers: int = 1
+) -> dict[str, float]:
+    """Starts learn workers on an empty Redis and waits until both stages have applied the whole log.
 
-    last: the last offset of each partition of interactions. Ends are not asked of the broker: the embedded one tells
-    wrong ones.
+    Counted from the moment when every worker has its share of the partitions. last: the last offset of each partition
+    of interactions. Ends are not asked of the broker: the embedded one tells wrong ones.
     """
     redis = Redis.from_url(settings.redis_url)
     await redis.flushdb()
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "reelstream", "worker", "--role", "learn"], env={**os.environ, **environment}
-    )
-    process = psutil.Process(worker.pid)
-    start = start_cpu = None
+    command = [sys.executable, "-m", "reelstream", "worker", "--role", "learn", "--slot"]
+    children = [subprocess.Popen([*command, str(slot)], env={**os.environ, **environment}) for slot in range(workers)]
+    processes = [psutil.Process(child.pid) for child in children]
+
+    def cpu() -> float:
+        return sum(sum(process.cpu_times()[:2]) for process in processes)
+
     names = [keys.interactions_mark(partition) for partition in range(settings.kafka_partitions)]
+    start: tuple[float, float, int] | None = None
     try:
         while True:
             await asyncio.sleep(0.01)
-            stored = await redis.mget(names)
-            if start is None and any(stored):
-                start, start_cpu = time.perf_counter(), sum(process.cpu_times()[:2])
-            if [marks.decode(mark, marks.InteractionsMark).offset for mark in stored] == last and (
-                await counted(redis, settings) == count
-            ):
-                return {"seconds": time.perf_counter() - start, "cpu": sum(process.cpu_times()[:2]) - start_cpu}
+            applied = [marks.decode(mark, marks.InteractionsMark).offset for mark in await redis.mget(names)]
+            if start is None and max(applied) >= 0 and await shared(redis, workers, settings.kafka_partitions):
+                start = time.perf_counter(), cpu(), await counted(redis, settings)
+            if applied == last and start and await counted(redis, settings) == count:
+                seconds, before = time.perf_counter() - start[0], start[2]
+                return {"seconds": seconds, "cpu": cpu() - start[1], "events": count - before}
     finally:
-        worker.terminate()
-        worker.wait()
+        for child in children:
+            child.terminate()
+        for child in children:
+            child.wait()
         await redis.aclose()
+
+
+async def shared(redis: Redis, workers: int, partitions: int) -> bool:
+    """Whether every worker says that it owns its part of the partitions of interactions."""
+    beats = [await redis.get(keys.worker(f"learn-{slot}")) for slot in range(workers)]
+    owned = [
+        {name for name in heartbeat.decode(beat).partitions if name.startswith(topics.INTERACTIONS)}
+        for beat in beats
+        if beat
+    ]
+    return [len(each) for each in owned] == [partitions // workers] * workers
 
 
 async def counted(redis: Redis, settings: Settings) -> int:
@@ -158,15 +175,26 @@ def measure(count: int, in_array: int) -> dict[str, float]:
         settings = Settings(**{name.lower(): value for name, value in environment.items()})
         last, count = asyncio.run(fill(settings, count, in_array))
         yardstick = run_noop(environment, count * 9 // 10, in_array > 1)
-        ours = asyncio.run(run_worker(settings, environment, last, count))
+        ours = asyncio.run(run_workers(settings, environment, last, count))
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as state,
+        embedded_services(Path(state)) as environment,
+    ):
+        settings = Settings(**{name.lower(): value for name, value in environment.items()})
+        last, more = asyncio.run(fill(settings, 3 * count, in_array))
+        both = asyncio.run(run_workers(settings, environment, last, more, workers=2))
     figures = {
-        "events": count,
+        "events": ours["events"],
         "noop_events_per_second": count * 0.9 / yardstick["seconds"],
-        "worker_events_per_second": count / ours["seconds"],
+        "worker_events_per_second": ours["events"] / ours["seconds"],
         "noop_cpu_us": yardstick["cpu"] / (count * 0.9) * 1e6,
-        "worker_cpu_us": ours["cpu"] / count * 1e6,
+        "worker_cpu_us": ours["cpu"] / ours["events"] * 1e6,
+        "events_per_cpu_second": ours["events"] / ours["cpu"],
+        "two_workers_events_per_second": both["events"] / both["seconds"],
+        "two_workers_cpu_us": both["cpu"] / both["events"] * 1e6,
     }
     figures["ratio"] = figures["worker_events_per_second"] / figures["noop_events_per_second"]
+    figures["two_to_one"] = figures["two_workers_events_per_second"] / figures["worker_events_per_second"]
     print({name: round(value, 3) for name, value in figures.items()}, flush=True)
     return figures
 
