@@ -107,7 +107,9 @@ def write_posts(port: int, partition: int, users: int, events: int, count: int, 
     pipeline = client.pipeline(transaction=False)
     sampled = 0
     for start in range(0, users, CHUNK):
-        happened = [pair for _, _, effects in learnt(start, events, count) for pair in effects]
+        # Event by event across the users: a batch of the log holds a few events of many users.
+        by_user = [effects for _, _, effects in learnt(start, events, count)]
+        happened = [pair for at_once in zip(*by_user, strict=True) for pair in at_once]
         for first in range(0, len(happened), STREAM_EVENTS):
             batch = happened[first : first + STREAM_EVENTS]
             touched_now = np.unique([event.post_id for event, _ in batch])
