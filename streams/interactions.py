@@ -21,8 +21,8 @@ from .touch_writer import MOST_EVENTS as MOST_TOUCHES
 from .touch_writer import TouchWriter, touch_messages
 from .user_shard import UserShard
 
-MOST_EVENTS = 500
-"""Events in a transaction: about 30 ms of work, and no more, between two turns of the event loop."""
+MOST_EVENTS = 1_000
+"""Events in a transaction: about 20 ms of work, and no more, between two turns of the event loop."""
 
 
 class InteractionsAgent(PartitionAgent[UserShard, LearnServices]):

@@ -33,6 +33,8 @@ from .user_shard import id_commands
 
 log = structlog.get_logger()
 Tell = Callable[[Generation], None]
+SOURCES = (topics.INTERACTIONS, topics.POSTS, topics.USERS)
+"""What stage 1 reads."""
 
 
 class Rebuild:
@@ -60,7 +62,7 @@ class Rebuild:
             fence = await self._declare(building)
             ends: Ends = {}
             blocks: dict[int, int] = {}
-            applied = await committed(self._settings, LEARN_GROUP, topics.INTERACTIONS)
+            applied = await committed(self._settings, LEARN_GROUP, SOURCES)
             if self._pool is not None:
                 async with RecordSnapshot.of(self._pool) as snapshot:
                     blocks = await self._build(building, snapshot, fence)
@@ -113,21 +115,30 @@ class Rebuild:
         return ids.block
 
     async def _finish(
-        self, building: Generation, fence: Fence, ends: Ends, blocks: dict[int, int], applied: dict[int, int]
+        self,
+        building: Generation,
+        fence: Fence,
+        ends: Ends,
+        blocks: dict[int, int],
+        applied: dict[tuple[str, int], int],
     ) -> None:
         """Sets the marks of stage 1 to where the record ends, and lets the workers go on from there.
 
-        Up to that place the record has what belongs to a partition; what a stranger put there is sent on by stage 1,
-        which may be behind the record: it reads again from what its group has committed.
+        Stage 1 may have been behind the record: events that a stranger misplaced are not sent on yet, what is refused is
+        no dead letter yet. So it reads again from what its group has committed.
         """
         for partition in range(self._settings.kafka_partitions):
-            log_id, built = ends.get((topics.INTERACTIONS, partition), ("", -1))
-            sent_on = min(built, applied[partition] - 1)
-            block = blocks.get(partition, 0)
+            last: dict[str, tuple[str, int]] = {}
+            for topic in SOURCES:
+                log_id, recorded = ends.get((topic, partition), ("", -1))
+                last[topic] = log_id, min(recorded, applied[topic, partition] - 1)
+            built, block = ends.get((topics.INTERACTIONS, partition), ("", -1))[1], blocks.get(partition, 0)
             final: dict[str, Mark] = {
-                keys.interactions_mark(partition): InteractionsMark(building.id, log_id, sent_on, block, built),
-                keys.posts_mark(partition): RowsMark(building.id, *ends.get((topics.POSTS, partition), ("", -1))),
-                keys.users_mark(partition): RowsMark(building.id, *ends.get((topics.USERS, partition), ("", -1))),
+                keys.interactions_mark(partition): InteractionsMark(
+                    building.id, *last[topics.INTERACTIONS], block, built
+                ),
+                keys.posts_mark(partition): RowsMark(building.id, *last[topics.POSTS]),
+                keys.users_mark(partition): RowsMark(building.id, *last[topics.USERS]),
             }
             for key, mark in final.items():
                 await self._committer.commit(key, fence[key], marks.encode(mark), [])
