@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
-from .system import System
+from .system import Process, System
 
 OVERLAPPING = 0.2
 """The share of faults that the next one does not wait for."""
@@ -53,38 +53,39 @@ async def frozen(system: System, target: str, seconds: float) -> None:
 
 async def joins_and_leaves(system: System, target: str, seconds: float) -> None:
     """One more worker, which leaves by SIGTERM."""
-    await _joined(system, target, seconds)
-    await system.processes[target].stop()
-    del system.processes[target]
+    process = _joined(system, target)
+    async with process.lock:
+        await asyncio.sleep(seconds)
+        await process.stop()
+        del system.processes[target]
 
 
 async def joins_and_is_killed(system: System, target: str, seconds: float) -> None:
     """One more worker, which is killed and does not come back."""
-    await _joined(system, target, seconds)
-    system.processes[target].kill()
-    del system.processes[target]
-
-
-async def _joined(system: System, target: str, seconds: float) -> None:
-    role, slot = target.split("-")
-    process = system.add_worker(role, int(slot))
+    process = _joined(system, target)
     async with process.lock:
         await asyncio.sleep(seconds)
+        process.kill()
+        del system.processes[target]
+
+
+def _joined(system: System, name: str) -> Process:
+    role, slot = name.split("-")
+    return system.add_worker(role, int(slot))
 
 
 async def replaced_while_frozen(system: System, target: str, seconds: float) -> None:
     """A zombie: frozen until another worker has its partitions, awake while that one works, then the other leaves."""
-    role, _ = target.split("-")
-    process, other = system.processes[target], f"{role}-3"
-    system.add_worker(role, 3)
-    async with system.processes[other].lock:
+    name = target.replace("-0", "-3")
+    process, other = system.processes[target], _joined(system, name)
+    async with other.lock:
         await asyncio.sleep(4)
         process.freeze()
         await asyncio.sleep(seconds)
         process.thaw()
         await asyncio.sleep(4)
-        await system.processes[other].stop()
-        del system.processes[other]
+        await other.stop()
+        del system.processes[name]
 
 
 async def emptied(system: System, _: str, __: float) -> None:

@@ -5,6 +5,7 @@ The last line is a JSON object: faults by kind, events sent, messages in the log
 
 import asyncio
 import json
+import logging
 import shutil
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from .verdict import Outcome, judge
 @asynccontextmanager
 async def under_load(seed: int, folder: Path, say: Say) -> AsyncIterator[tuple[System, Publisher]]:
     """A system of its own in `folder`, looked after by a supervisor, while events flow; stopped at the end."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that a broker does not answer is no news here
     system = System(folder, say)
     publisher = Publisher(system.brokers, system.api_url, Load(seed, time.time() - 3_600))
     supervisor: asyncio.Task[None] | None = None

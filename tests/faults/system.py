@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -95,12 +96,16 @@ class Process:
 
 
 class System:
-    """All processes by name: `kafka`, `valkey`, `postgres`, `api`, `learn-N`, `record-N`."""
+    """All processes by name: `kafka`, `valkey`, `postgres`, `api`, `learn-N`, `record-N`.
+
+    ended: how often a process ended without a fault's doing, by name and exit status.
+    """
 
     def __init__(self, folder: Path, say: Say) -> None:
         self.folder = folder
         self._say = say
         self.processes: dict[str, Process] = {}
+        self.ended: Counter[str] = Counter()
         self._kafka_port, redis_port, postgres_port, self._api_port = (
             _port_pair(),
             free_port(),
@@ -160,6 +165,7 @@ class System:
             for name, process in list(self.processes.items()):
                 if not process.lock.locked() and (status := process.ended) is not None:
                     self._say(f"{name} ended by itself with {status}, started again")
+                    self.ended[f"{name}: {status}"] += 1
                     process.start()
 
     async def heartbeats(self) -> list[Heartbeat]:

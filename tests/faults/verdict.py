@@ -21,11 +21,15 @@ SHOWN = 40
 
 @dataclass
 class Outcome:
-    """faults: by kind. load: what the publisher counted. seconds: with faults, until all was applied, altogether."""
+    """faults: by kind. load: what the publisher counted. ended: processes that ended by themselves, and how.
+
+    seconds: with faults, until all was applied, altogether.
+    """
 
     seed: int
     faults: dict[str, int] = field(default_factory=dict)
     load: dict[str, int] = field(default_factory=dict)
+    ended: dict[str, int] = field(default_factory=dict)
     log_messages: int = 0
     log_events: int = 0
     forwarded: int = 0
@@ -53,7 +57,7 @@ async def judge(system: System, publisher: Publisher, outcome: Outcome) -> None:
     found = list(log.entries(records, refused))
     expected = model.expect(found, posts, refused)
     named = {entry.name for entry in found}
-    outcome.load = dict(publisher.tally)
+    outcome.load, outcome.ended = dict(publisher.tally), dict(system.ended)
     outcome.log_messages, outcome.log_events = len(records), len(found)
     outcome.forwarded = sum(bool(entry.forwarded_from) for entry in found)
     outcome.differences += log.wrong_copies(found)
