@@ -124,8 +124,8 @@ class Rebuild:
     ) -> None:
         """Sets the marks of stage 1 to where the record ends, and lets the workers go on from there.
 
-        Stage 1 may have been behind the record: events that a stranger misplaced are not sent on yet, what is refused is
-        no dead letter yet. So it reads again from what its group has committed.
+        Stage 1 may have been behind the record: what a stranger misplaced is not sent on yet, what is refused is not
+        told yet. So it reads again from what its group has committed.
         """
         for partition in range(self._settings.kafka_partitions):
             last: dict[str, tuple[str, int]] = {}
