@@ -153,10 +153,13 @@ def write_posts(port: int, partition: int, users: int, events: int, count: int, 
 def learn_neighbours(model: CoVisitation, batch: list[tuple[HistoryEvent, Effect]], home: np.ndarray) -> np.ndarray:
     """Teaches the pairs of posts that a batch tells this partition, as stage 2 does; returns the rows that changed."""
     told = [(event, effect) for event, effect in batch if effect.context]
+    if not told:
+        return np.empty(0, np.int64)
     lengths = [len(effect.context) for _, effect in told]
     before = np.array([post for _, effect in told for post in effect.context])
     after = np.repeat([event.post_id for event, _ in told], lengths)
-    gains = np.array([effect.gain for _, effect in told]) * growths(np.array([event.at_ms / 1000 for event, _ in told]))
+    times = np.array([event.at_ms / 1000 for event, _ in told])
+    gains = np.array([effect.gain for _, effect in told]) * growths(times)
     weights = np.repeat(gains, lengths) * DECAY ** np.concatenate([np.arange(length) for length in lengths])
     rows, near = np.concatenate([before, after]), np.concatenate([after, before])
     mine = home[rows]
