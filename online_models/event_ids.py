@@ -69,6 +69,10 @@ class SeenEventIds:
             hashes = hashes[room:]
         return appended
 
+    def full_block(self, block: int) -> bytes:
+        """A block that is full, as it is stored."""
+        return self._blocks[block - self.block].astype("<i8").tobytes()
+
     @property
     def expired(self) -> int:
         """Number of the youngest block that has left the window; negative when none has."""

@@ -16,6 +16,7 @@ from schemas.generation import Generation
 from schemas.settings import Settings
 from streams.batches import Conflict
 from streams.rebuild import Rebuild
+from streams.redis import connect
 from streams.services import create_pool
 
 POLL_SECONDS = 0.2
@@ -24,7 +25,7 @@ POLL_SECONDS = 0.2
 async def run(settings: Settings) -> None:
     """Returns when the state is built. Raises ServiceUnavailable when a service does not answer."""
     console = Console(stderr=True)
-    redis = Redis.from_url(settings.require("REDIS_URL"), socket_timeout=10, socket_connect_timeout=5)
+    redis = connect(settings.require("REDIS_URL"))
     pool = await create_pool(settings.require("DATABASE_URL"))
     columns = TextColumn("events"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     try:

@@ -29,6 +29,9 @@ MOST_IN_MSET = 2_000
 """Keys and values; Lua's unpack takes some 8,000."""
 MOST_CHANGES = 4_096
 """Entries of the change stream; a mirror that is further behind loads everything again."""
+CHANGES_BYTES = 2 << 20
+"""Of the change stream, roughly: under load an entry names thousands of posts, and 4,096 of those took 50 MB."""
+LEAST_CHANGES = 16
 
 
 class ItemShard:
@@ -145,11 +148,18 @@ class ItemShard:
         values += [(post_id, keys.neighbours(tag, post_id), Neighbours(rows[post_id]).encode()) for post_id in followed]
         commands += self._set_commands(values)
         commands += self._trending_commands(touched)
-        changes = {"rows": self._rows, "states": touched, "neighbours": followed}
-        fields = [part for name, ids in changes.items() if ids for part in (name, array("q", ids).tobytes())]
-        if fields and self._announce:
-            commands.append(("XADD", keys.item_changes(tag), "MAXLEN", "~", MOST_CHANGES, "*", *fields))
+        if self._announce and (self._rows or touched or followed):
+            commands.append(self._change_command())
         return commands
+
+    def _change_command(self) -> Command:
+        """Tells the mirrors which posts changed; keeps fewer entries the larger they are."""
+        changes = {"rows": self._rows, "states": self._touched, "neighbours": self._followed}
+        packed = {name: array("q", ids).tobytes() for name, ids in changes.items() if ids}
+        fitting = CHANGES_BYTES // sum(map(len, packed.values()))
+        kept = min(max(fitting, LEAST_CHANGES), MOST_CHANGES)
+        fields = [part for name, ids in packed.items() for part in (name, ids)]
+        return ("XADD", keys.item_changes(self._partition), "MAXLEN", "~", kept, "*", *fields)
 
     def _row_commands(self, post_id: int, post: Post | None) -> list[Command]:
         tag = self._partition

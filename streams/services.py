@@ -12,6 +12,7 @@ from .log_ids import fetch_log_ids
 from .log_reader import LogReader
 from .producing import create_producer
 from .progress import Progress
+from .redis import connect
 from .user_record import UserRecord
 
 
@@ -29,7 +30,7 @@ class Services:
 
     async def start(self) -> None:
         """Raises ServiceUnavailable when the topics are not there or not as the settings say."""
-        self.redis = Redis.from_url(self.settings.require("REDIS_URL"), socket_timeout=5, socket_connect_timeout=2)
+        self.redis = connect(self.settings.require("REDIS_URL"))
         await self.read_log_ids()
 
     async def stop(self) -> None:

@@ -114,7 +114,10 @@ def id_commands(partition: int, ids: SeenEventIds, hashes: list[int]) -> list[Co
     """Adds event ids to the window, and writes what that changes of its blocks."""
     commands: list[Command] = []
     for block, packed in ids.add(hashes).items():
-        commands.append(("APPEND", keys.event_ids(partition, block), packed))
+        if block < ids.block:  # it is full; written at once it takes half of what APPEND has reserved for it
+            commands.append(("SET", keys.event_ids(partition, block), ids.full_block(block)))
+        else:
+            commands.append(("APPEND", keys.event_ids(partition, block), packed))
         if ids.expired >= 0:
             commands.append(("DEL", keys.event_ids(partition, ids.expired)))
     return commands

@@ -8,13 +8,14 @@ from redis.asyncio import Redis
 
 from streams.batches import Conflict
 from streams.commit import Committer
+from streams.redis import connect
 
 MARK, KEY, SCORES = "{commit}:mark", "{commit}:key", "{commit}:scores"
 
 
 @pytest_asyncio.fixture
 async def redis(valkey: str) -> AsyncIterator[Redis]:
-    client = Redis.from_url(valkey)
+    client = connect(valkey)
     await client.delete(MARK, KEY, SCORES)
     yield client
     await client.aclose()

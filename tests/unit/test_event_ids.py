@@ -7,7 +7,7 @@ from online_models.event_ids import BLOCK_IDS, BLOCKS, SeenEventIds, event_hash
 
 def stored_after(ids: SeenEventIds, hashes: list[int], stored: dict[int, bytes]) -> None:
     for block, appended in ids.add(hashes).items():
-        stored[block] += appended
+        stored[block] = ids.full_block(block) if block < ids.block else stored[block] + appended
         stored.pop(ids.expired, None)
 
 
