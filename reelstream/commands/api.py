@@ -13,4 +13,7 @@ def api(
     from api.server import run
     from schemas.settings import Settings
 
+    from ..broken_connections import mend
+
+    mend()
     run(Settings.load(), host, port)

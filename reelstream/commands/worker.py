@@ -29,6 +29,9 @@ def worker(
     if role is not Role.all:
         from streams.worker import run
 
+        from ..broken_connections import mend
+
+        mend()
         run(settings, role.value, slot)
         return
     import asyncio

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import os
 import stat
+import subprocess
+import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -157,3 +159,38 @@ async def settings_of(address: str, topic: str) -> set[tuple[str, str]]:
     [answer] = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
     await admin.close()
     return {(name, value) for name, value, *_ in answer.resources[0][4]}
+
+
+ABORTED = """
+import asyncio, sys
+import uvloop
+from aiokafka.client import AIOKafkaClient
+from reelstream.broken_connections import mend
+
+async def main():
+    client = AIOKafkaClient(bootstrap_servers=sys.argv[1])
+    await client.bootstrap()
+    connect, aborted = client._get_conn, []
+
+    async def connect_and_abort(node, **more):
+        connection = await connect(node, **more)
+        if not aborted:
+            aborted.append(connection._writer.transport.abort())
+            await asyncio.sleep(0)
+        return connection
+
+    client._get_conn = connect_and_abort
+    for _ in range(3):
+        await asyncio.wait_for(client.force_metadata_update(), 5)
+    assert aborted
+    await client.close()
+
+mend()
+uvloop.run(main())
+"""
+
+
+async def test_a_client_survives_a_connection_that_breaks_as_it_writes(tansu: str):
+    command = [sys.executable, "-c", ABORTED, tansu]
+    client = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=60, text=True)
+    assert client.returncode == 0, client.stderr
