@@ -94,9 +94,21 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         wait_for(create_topics(Settings(kafka_bootstrap_servers=address)))
         yield address
         return
+    with running_kafka(tmp_path_factory.mktemp("kafka")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """KAFKA_BOOTSTRAP_SERVERS of an Apache Kafka whose log has nothing but what this module sends."""
+    with running_kafka(tmp_path_factory.mktemp("own-kafka")) as address:
+        yield address
+
+
+@contextmanager
+def running_kafka(folder: Path) -> Iterator[str]:
     if not KAFKA.is_file():
         pytest.skip("no Apache Kafka: set KAFKA_BOOTSTRAP_SERVERS to the address of one to run this test")
-    folder = tmp_path_factory.mktemp("kafka")
     port = children.free_port()
     address = embedded_broker.address(port)
     child = Child(

@@ -20,9 +20,11 @@ from poison import each_field_spoilt, values
 from schemas import dead_letters, keys, topics
 from schemas.dead_letters import DeadLetter
 from schemas.migrate import migrate
+from schemas.settings import Settings
 from schemas.topics import INTERACTIONS, POSTS, USERS, owner
 from streams.catalogue_log import CatalogueLogAgent
 from streams.event_log import EventLogAgent
+from streams.log_reader import LogReader
 from streams.progress import Progress
 from streams.record import Record
 
@@ -226,10 +228,13 @@ async def test_postgresql_takes_whatever_survives_reading(postgres: str):
     url = f"{postgres.rsplit('/', 1)[0]}/survivors"
     await migrate(url)
     async with asyncpg.create_pool(url, min_size=1, max_size=2) as pool:
-        services = SimpleNamespace(pool=pool, partitions=1, progress=Progress())
+        services = SimpleNamespace(
+            pool=pool, partitions=1, progress=Progress(), log_reader=LogReader(Settings()),
+            log_ids=dict.fromkeys((INTERACTIONS, POSTS, USERS), "a log"),
+        )  # fmt: skip
         for topic, agent in (
-            (INTERACTIONS, EventLogAgent(services)), (POSTS, CatalogueLogAgent(services)),
-            (USERS, CatalogueLogAgent(services)),
+            (INTERACTIONS, EventLogAgent(services)), (POSTS, CatalogueLogAgent(services, POSTS)),
+            (USERS, CatalogueLogAgent(services, USERS)),
         ):  # fmt: skip
             records = [
                 Record(topic, 0, offset, 1_795_381_200.0, b"k", told(topic, value, offset))

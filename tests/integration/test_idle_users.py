@@ -9,13 +9,12 @@ from schemas import keys
 from schemas.topics import owner
 
 BASE = 9_800_000
-"""Posts of this module: the broker is shared with other tests."""
 
 
 @pytest.fixture(scope="module")
-def system(kafka: str, valkey: str, postgres: str) -> Iterator[System]:
+def system(own_kafka: str, valkey: str, postgres: str) -> Iterator[System]:
     two_seconds = str(2 / 86_400)
-    with running_system(kafka, valkey, postgres, 12, USER_IDLE_DAYS=two_seconds) as system:
+    with running_system(own_kafka, valkey, postgres, 8, USER_IDLE_DAYS=two_seconds) as system:
         yield system
 
 

@@ -20,17 +20,16 @@ from schemas.topics import owner
 from schemas.user_state import UserState
 
 BASE = 9_700_000
-"""Posts of this module: the broker is shared with other tests."""
 DECODE = {
     "user": UserState.decode, "item": ItemState.decode, "neighbours": Neighbours.decode, "profile": json.loads,
-    "post": lambda value: {**msgspec.to_builtins(posts.decode(value)), "item": json.loads(posts.decode(value).item)},
+    "post": lambda value: {**msgspec.structs.asdict(posts.decode(value)), "item": json.loads(posts.decode(value).item)},
 }  # fmt: skip
 """JSON as objects: PostgreSQL keeps no order of their fields."""
 
 
 @pytest.fixture(scope="module")
-def system(kafka: str, valkey: str, postgres: str) -> Iterator[System]:
-    with running_system(kafka, valkey, postgres, 13) as system:
+def system(own_kafka: str, valkey: str, postgres: str) -> Iterator[System]:
+    with running_system(own_kafka, valkey, postgres, 10) as system:
         yield system
 
 

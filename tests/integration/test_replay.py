@@ -19,7 +19,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from reelstream.datasets.folder import Folder, write
 from reelstream.replay import EVENTS_A_MESSAGE, Selection, Summary, replay
 from schemas import topics
-from schemas.errors import ReelstreamError, ServiceUnavailable
+from schemas.errors import ContractError, ReelstreamError, ServiceUnavailable
 from schemas.events import Interaction, decode_message
 from schemas.posts import decode_posts
 from schemas.settings import Settings
@@ -89,11 +89,19 @@ async def messages(settings: Settings, topic: str) -> AsyncIterator[ConsumerReco
         await consumer.stop()
 
 
+def readable(decode: Callable[[bytes], list[Any]], message: ConsumerRecord) -> list[Any]:
+    """What a message has; other tests share the broker, and send what can't be read."""
+    try:
+        return [row for row in decode(message.value or b"") if not isinstance(row, ContractError)]
+    except ContractError:
+        return []
+
+
 async def received(data_set: DataSet, settings: Settings, count: int) -> list[tuple[ConsumerRecord, list[Interaction]]]:
     """Messages with the data set's events, until there are `count` events."""
     found: list[tuple[ConsumerRecord, list[Interaction]]] = []
     async for message in messages(settings, topics.INTERACTIONS):
-        events = [entry for entry in decode_message(message.value) if isinstance(entry, Interaction)]
+        events = readable(decode_message, message)
         if events and (events[0].event_id or "").startswith(data_set.mark):
             found.append((message, events))
             if sum(len(events) for _, events in found) >= count:
@@ -140,8 +148,7 @@ async def test_rows_travel_one_by_one_under_their_own_key_as_they_came(settings:
     assert age == pytest.approx(timedelta(days=1, minutes=EVENTS - 1).total_seconds(), abs=60)
     users = set()
     async for message in messages(settings, topics.USERS):
-        user = decode_users(message.value)[0]
-        if user.username.startswith(data_set.mark):  # type: ignore[union-attr]
+        if any(user.username.startswith(data_set.mark) for user in readable(decode_users, message)):
             users.add(message.key)
             if len(users) == USERS:
                 break
