@@ -51,6 +51,8 @@ check: setup
 bench: setup
 	$(BIN)/python benchmarks/freshness.py
 	$(BIN)/python benchmarks/ingest.py
+	$(BIN)/python benchmarks/catch_up.py --events 200000
+	$(BIN)/python benchmarks/takeover.py 3
 	$(BIN)/python benchmarks/memory.py --users 100000 --posts 10000
 
 fuzz: setup

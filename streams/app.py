@@ -35,6 +35,7 @@ from .heartbeat import HeartbeatWriter
 from .interactions import InteractionsAgent
 from .items import ItemsAgent
 from .posts import PostsAgent
+from .raw_schema import RawSchema
 from .services import LearnServices, RecordServices, Services
 from .state_keeper import StateKeeper
 from .transport import transport_class
@@ -173,10 +174,7 @@ def _record(app: WorkerApp, services: RecordServices) -> None:
 
 
 def _listen(app: WorkerApp, name: str, agent: Agent, topic: str, pace: float = PACE_SECONDS) -> None:
-    # Raw bytes: a decoder inside Faust would crash the agent on a bad message for seconds.
-    channel = app.topic(
-        topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", allow_empty=True
-    )
+    channel = app.topic(topic, schema=RawSchema())
 
     async def listen(stream: faust.Stream) -> None:
         await apply_batches(stream, agent, app.services.progress, pace)
