@@ -27,7 +27,7 @@ from schemas import heartbeat, topics
 from schemas.settings import Settings
 
 from . import state_keeper
-from .batches import PACE_SECONDS, Agent, apply_batches
+from .batches import STEADY, Agent, Pace, apply_batches
 from .catalogue_log import CatalogueLogAgent
 from .event_log import EventLogAgent
 from .groups import LEARN_GROUP, RECORD_GROUP
@@ -45,10 +45,10 @@ from .watchdog import Watchdog
 
 STOP_SECONDS = 20.0
 RECORD_FETCH_WAIT_MS = 200
-ITEMS_PACE_SECONDS = 0.2
-"""An event changes the rows of 16 posts, and the next one some of the same: 4,000 events a commit write a third of the
-rows that 400 would. A lone event is still told at once, the feed of its user doesn't wait for this."""
-RECORD_PACE_SECONDS = 0.1
+ITEMS_PACE = Pace(heavy=0.2)
+"""An event changes the rows of 16 posts, and the next one some of the same: under load, 4,000 events a commit write a
+third of the rows that 400 would. The feed of the user who acted doesn't wait for this."""
+RECORD_PACE = Pace(0.1, 0.1)
 """The record may be a little late: fewer and fuller fetches and inserts leave the cores to what feeds wait for."""
 log = structlog.get_logger()
 
@@ -146,7 +146,7 @@ def _learn(app: WorkerApp, services: LearnServices) -> None:
     _listen(app, "interactions", InteractionsAgent(services), topics.INTERACTIONS)
     _listen(app, "posts", PostsAgent(services), topics.POSTS)
     _listen(app, "users", UsersAgent(services), topics.USERS)
-    _listen(app, "items", ItemsAgent(services), topics.ITEM_SIGNALS, ITEMS_PACE_SECONDS)
+    _listen(app, "items", ItemsAgent(services), topics.ITEM_SIGNALS, ITEMS_PACE)
     publisher = TrendingPublisher(services)
     keeper = StateKeeper(services)
 
@@ -168,12 +168,12 @@ def _learn(app: WorkerApp, services: LearnServices) -> None:
 
 
 def _record(app: WorkerApp, services: RecordServices) -> None:
-    _listen(app, "event-log", EventLogAgent(services), topics.INTERACTIONS, RECORD_PACE_SECONDS)
-    _listen(app, "post-log", CatalogueLogAgent(services, topics.POSTS), topics.POSTS, RECORD_PACE_SECONDS)
-    _listen(app, "user-log", CatalogueLogAgent(services, topics.USERS), topics.USERS, RECORD_PACE_SECONDS)
+    _listen(app, "event-log", EventLogAgent(services), topics.INTERACTIONS, RECORD_PACE)
+    _listen(app, "post-log", CatalogueLogAgent(services, topics.POSTS), topics.POSTS, RECORD_PACE)
+    _listen(app, "user-log", CatalogueLogAgent(services, topics.USERS), topics.USERS, RECORD_PACE)
 
 
-def _listen(app: WorkerApp, name: str, agent: Agent, topic: str, pace: float = PACE_SECONDS) -> None:
+def _listen(app: WorkerApp, name: str, agent: Agent, topic: str, pace: Pace = STEADY) -> None:
     channel = app.topic(topic, schema=RawSchema())
 
     async def listen(stream: faust.Stream) -> None:

@@ -14,7 +14,7 @@ from schemas.errors import ContractError
 from schemas.settings import Settings
 from schemas.topics import owner
 from schemas.user_state import UserState
-from streams.batches import Conflict, apply_batches
+from streams.batches import HEAVY_BYTES, Conflict, Pace, apply_batches
 from streams.generations import NoState
 from streams.interactions import InteractionsAgent
 from streams.posts import PostsAgent
@@ -320,3 +320,10 @@ def test_signals_that_stage_1_would_not_write_are_refused(spoilt: dict[str, list
     for payload in (bad, bad[:-1], b"", b"\x94\xa1\xff\xa1a\x00\x90", b"\x91" * 100_000):
         with pytest.raises(ContractError, match="not an item signal"):
             signals.decode(payload)
+
+
+def test_a_pause_is_longer_after_a_batch_that_was_heavy():
+    pace = Pace(0.02, heavy=0.2)
+    light, heavy = Record("t", 0, 0, 1.0, None, b"x"), Record("t", 0, 1, 1.0, None, b"x" * HEAVY_BYTES)
+    assert pace.after([light, light, Record("t", 0, 2, 1.0, b"deleted", None)]) == 0.02
+    assert pace.after([light, heavy]) == 0.2
