@@ -3,7 +3,7 @@
 Kinds of which there are few keys (event ids, trending, change streams, marks, models …) are asked for by name. Of all
 others SCAN sees at most MOST_SCANNED keys, which it hands out in the order of their hashes, so by chance: how many of
 each kind there are follows from their share of what it saw, and is exact when it saw all. Bytes are the average of
-MEMORY USAGE over at most MOST_ASKED keys of a kind, times the number of keys. A million users: 0.3 s, an error of 2 %.
+MEMORY USAGE over at most MOST_ASKED keys of a kind, times the number of keys. With a million users: off by 0.2 to 3 %.
 What MEMORY USAGE leaves out (hash tables, buffers of clients, fragmentation) is the rest up to `used`.
 """
 
