@@ -38,11 +38,6 @@ class SeenEventIds:
         self._full = _merged(self._blocks)
         self._newest = set(array("q", blocks[-1] or b"")) if blocks else set()
 
-    @property
-    def filled(self) -> int:
-        """Ids in the newest block."""
-        return len(self._newest)
-
     def seen(self, hashes: list[int]) -> list[bool]:
         """Of each id, whether it was added before, within the window."""
         newest = self._newest

@@ -7,6 +7,7 @@ import structlog
 from schemas import generation, keys, marks
 
 from .batches import SERVICE_ERRORS, Conflict
+from .generations import NoState, mark_of
 from .rebuild import Rebuild
 from .services import LearnServices
 
@@ -41,7 +42,8 @@ class StateKeeper:
             return f"a rebuild was left unfinished; it began because: {found.reason}"
         # One GET each: on a Cluster they lie in different slots.
         for key, kind in marks.all_keys(self._services.partitions).items():
-            stored = await redis.get(key)
-            if marks.decode(stored, kind).generation != found.id:
-                return f"Redis has lost {key}"
+            try:
+                await mark_of(redis, found, key, kind)
+            except NoState as lost:
+                return str(lost)
         return None

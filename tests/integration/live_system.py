@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 import asyncpg
+import pytest
 from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
@@ -62,6 +63,15 @@ def running_system(brokers: str, valkey: str, postgres: str, database: int, **ex
             worker.terminate()
         for worker in system.workers.values():
             worker.wait(20)
+
+
+@contextmanager
+def running_on(request: pytest.FixtureRequest, valkey: str, postgres: str, kafka: int, tansu: int) -> Iterator[System]:
+    """A system on the broker that the fixture's parameter names. kafka, tansu: number of the database on each."""
+    brokers = request.getfixturevalue(request.param)
+    embedded = {"KAFKA_FETCH_MAX_WAIT_MS": "20", "KAFKA_IDEMPOTENCE": "false"} if request.param == "tansu" else {}
+    with running_system(brokers, valkey, postgres, tansu if embedded else kafka, **embedded) as system:
+        yield system
 
 
 async def _create_database(url: str, name: str) -> None:

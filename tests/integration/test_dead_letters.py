@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from hypothesis import HealthCheck, Phase, given, settings
-from live_system import PARTITIONS, Client, System, client, event, eventually, running_system
+from live_system import PARTITIONS, Client, System, client, event, eventually, running_on
 from poison import each_field_spoilt, values
 
 from schemas import dead_letters, keys, topics
@@ -47,9 +47,7 @@ BAD_KEYS = [b"a\0b", b"\xff", b"9" * 4000, b""]
 
 @pytest.fixture(scope="module", params=["kafka", "tansu"])
 def system(request: pytest.FixtureRequest, valkey: str, postgres: str) -> Iterator[System]:
-    brokers = request.getfixturevalue(request.param)
-    embedded = {"KAFKA_FETCH_MAX_WAIT_MS": "20", "KAFKA_IDEMPOTENCE": "false"} if request.param == "tansu" else {}
-    with running_system(brokers, valkey, postgres, 12 if embedded else 13, **embedded) as system:
+    with running_on(request, valkey, postgres, kafka=13, tansu=12) as system:
         yield system
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from live_system import PARTITIONS, Client, System, client, event, eventually, running_system
+from live_system import PARTITIONS, Client, System, client, event, eventually, running_on
 
 from schemas import dead_letters, keys, topics, trending
 from schemas.events import NEGATIVE_TYPES
@@ -24,9 +24,7 @@ EARLY = BASE + 302
 
 @pytest.fixture(scope="module", params=["kafka", "tansu"])
 def system(request: pytest.FixtureRequest, valkey: str, postgres: str) -> Iterator[System]:
-    brokers = request.getfixturevalue(request.param)
-    embedded = {"KAFKA_FETCH_MAX_WAIT_MS": "20", "KAFKA_IDEMPOTENCE": "false"} if request.param == "tansu" else {}
-    with running_system(brokers, valkey, postgres, 14 if embedded else 15, **embedded) as system:
+    with running_on(request, valkey, postgres, kafka=15, tansu=14) as system:
         yield system
 
 
