@@ -5,12 +5,12 @@ from pathlib import Path
 
 from schemas.errors import ReelstreamError
 
-from . import ml_100k
+from . import kuairand, ml_100k
 from .folder import Folder
 
 Say = Callable[[str], None]
 
-LOADERS: dict[str, Callable[[Path, Say], Path]] = {"ml-100k": ml_100k.load}
+LOADERS: dict[str, Callable[[Path, Say], Path]] = {"ml-100k": ml_100k.load, "kuairand": kuairand.load}
 """Name → loader: gets the directory for data sets and writes, once, its folder there."""
 
 

@@ -1,0 +1,107 @@
+"""What a request knows of posts, in arrays by slot: sums of what happened to them, and what their rows say."""
+
+from collections.abc import Mapping
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.posts import Post
+
+from .decayed_counters import HALF_LIVES
+
+TAGS = 8
+"""Tags of a post that count."""
+TAG_CODES = 4_096
+"""Tags and categories are told apart by a hash: two of 100 share a code once in 40 catalogues each, and do no harm."""
+AUTHOR_CODES = 1 << 30
+_FAR = 200.0
+"""Half-lives after which a landmark moves: 2^200 is well within a double."""
+
+
+class PostTable:
+    """Columns (capacity,) by slot; those of slots that were never given are zero.
+
+    popularity (3, capacity): sums of strengths, decaying forward to the landmark of each half-life (online_models.
+    decayed_counters). total: how many users came to the post, and value: how much they thought of it, 0 to 1 each.
+    first_at, last_at: seconds since 1970 of its first and last event. known: there was one.
+    created_at: seconds since 1970, 0 unknown. author: code, −1 unknown. tags (capacity, TAGS): codes, −1 for none.
+    tag_share (TAG_CODES,): how often events had that tag. value_sums (2,): value and number of all events.
+    spread: seconds, how far the dates of posts lie from one another.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.popularity = np.zeros((len(HALF_LIVES), capacity))
+        self.landmarks = np.zeros(len(HALF_LIVES))
+        self.total, self.value = np.zeros(capacity, np.float32), np.zeros(capacity, np.float32)
+        self.first_at, self.last_at = np.zeros(capacity), np.zeros(capacity)
+        self.known = np.zeros(capacity, np.bool_)
+        self.created_at = np.zeros(capacity)
+        self.author = np.full(capacity, -1, np.int32)
+        self.tags = np.full((capacity, TAGS), -1, np.int16)
+        self.tag_share = np.ones(TAG_CODES, np.float32)
+        self.value_sums = np.array([0.5, 1.0])
+        self._dates = np.zeros(3)
+
+    def start(self, slot: int) -> None:
+        """A post gets this slot: whatever was in it is forgotten."""
+        for column in (self.total, self.value, self.first_at, self.last_at, self.created_at):
+            column[slot] = 0
+        self.popularity[:, slot], self.known[slot] = 0.0, False
+        self.author[slot], self.tags[slot] = -1, -1
+
+    def describe(self, slot: int, post: Post) -> None:
+        """What the row of a post says."""
+        self.created_at[slot] = post.created_at
+        self.author[slot] = crc32(post.author.encode()) % AUTHOR_CODES if post.author else -1
+        named = dict.fromkeys([*([post.category] if post.category else []), *post.tags])
+        codes = [crc32(name.casefold().encode()) % TAG_CODES for name in named][:TAGS]
+        self.tags[slot] = codes + [-1] * (TAGS - len(codes))
+
+    def learn(self, slot: int, at: float, weight: float, value: float, new: bool) -> None:
+        """A user came to a post, at event time `at`, with a strength ≥ 0; new: for the first time."""
+        for number, half_life in enumerate(HALF_LIVES):
+            age = (at - self.landmarks[number]) / half_life
+            if age > _FAR:
+                self.popularity[number] *= 2.0**-age
+                self.landmarks[number], age = at, 0.0
+            self.popularity[number, slot] += weight * 2.0**age if age > -1000 else 0.0
+        if not self.known[slot]:
+            self.known[slot], self.first_at[slot] = True, at
+        self.last_at[slot] = max(self.last_at[slot], at)
+        if new:
+            self.total[slot] += 1
+            self.value[slot] += value
+            self.value_sums += value, 1.0
+            codes = self.tags[slot]
+            self.tag_share[codes[codes >= 0]] += 1
+            if (created := self.created_at[slot]) > 0:
+                self._dates += 1.0, created, created * created
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation, at least a day."""
+        count, dates, squares = self._dates
+        return max(float(squares / count - (dates / count) ** 2) ** 0.5, 86_400.0) if count else 86_400.0
+
+    def decays(self, now: float) -> NDArray[np.float64]:
+        """(3,): what `popularity` is multiplied with to be that of `now`."""
+        return np.asarray(np.exp2(-np.maximum(now - self.landmarks, -1e6) / np.array(HALF_LIVES)))
+
+    def state(self, size: int) -> dict[str, NDArray[Any]]:
+        """What a snapshot keeps of the first `size` slots."""
+        kept = {name: getattr(self, name)[:size].copy() for name in _COLUMNS}
+        kept["popularity"] = self.popularity[:, :size].copy()
+        return kept | {name: getattr(self, name).copy() for name in ("landmarks", "tag_share", "value_sums", "_dates")}
+
+    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
+        for name in _COLUMNS:
+            getattr(self, name)[: len(state[name])] = state[name]
+        self.popularity[:, : state["popularity"].shape[1]] = state["popularity"]
+        for name in ("landmarks", "tag_share", "value_sums", "_dates"):
+            getattr(self, name)[:] = state[name]
+
+
+_COLUMNS = ("total", "value", "first_at", "last_at", "known", "created_at", "author", "tags")
