@@ -18,7 +18,7 @@ from schemas.signals import PostChanged, Touches
 from schemas.trending import ALL, WINDOWS
 
 from . import neighbour_values
-from .commit import Command, Committer
+from .commit import SET_EXPIRING, Command, Committer
 from .generations import current_mark
 
 MOST_ITEMS = 20_000
@@ -207,18 +207,17 @@ class ItemShard:
         return ALL, category
 
     def _set_commands(self, values: list[tuple[int, str, bytes]]) -> list[Command]:
-        """Known posts in MSETs, as packing a SET of its own costs redis-py twice as much; the others with a TTL."""
+        """Known posts in MSETs; the others with a TTL."""
         items = self.counters.items
-        commands: list[Command] = [
-            ("SET", key, value, "EX", keys.UNKNOWN_ITEM_TTL_SECONDS)
-            for post_id, key, value in values
-            if not items[post_id].known
-        ]
         known: list[str | bytes] = []
+        unknown: list[str | bytes] = []
         for post_id, key, value in values:
-            if items[post_id].known:
-                known += (key, value)
-        commands += [("MSET", *known[at : at + MOST_IN_MSET]) for at in range(0, len(known), MOST_IN_MSET)]
+            (known if items[post_id].known else unknown).extend((key, value))
+        commands: list[Command] = [
+            ("MSET", *known[at : at + MOST_IN_MSET]) for at in range(0, len(known), MOST_IN_MSET)
+        ]
+        if unknown:
+            commands.append((SET_EXPIRING, keys.UNKNOWN_ITEM_TTL_SECONDS, *unknown))
         return commands
 
     def _evict(self) -> None:

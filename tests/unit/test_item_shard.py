@@ -7,6 +7,7 @@ from schemas import keys
 from schemas.item_state import ItemState
 from schemas.marks import ItemsMark
 from schemas.signals import Touches
+from streams.commit import SET_EXPIRING
 from streams.item_shard import MOST_ITEMS, ItemShard
 from streams.touch_writer import TouchWriter
 
@@ -21,8 +22,8 @@ class FakeRedis(dict):
 
     async def commit(self, mark_key, expected, mark, commands):
         for name, *arguments in commands:
-            if name == "SET":
-                self[arguments[0]] = arguments[1]
+            if name == SET_EXPIRING:
+                self.update(zip(arguments[1::2], arguments[2::2], strict=True))
             elif name == "MSET":
                 self.update(zip(arguments[::2], arguments[1::2], strict=True))
 

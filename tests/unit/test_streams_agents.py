@@ -15,6 +15,7 @@ from schemas.settings import Settings
 from schemas.topics import owner
 from schemas.user_state import UserState
 from streams.batches import HEAVY_BYTES, Conflict, Pace, apply_batches
+from streams.commit import SET_EXPIRING
 from streams.generations import NoState
 from streams.interactions import InteractionsAgent
 from streams.posts import PostsAgent
@@ -107,6 +108,8 @@ class FakeServices:
         for command in commands:
             if command[0] == "SET":
                 self.redis[command[1]] = command[2]
+            elif command[0] == SET_EXPIRING:
+                self.redis.update(zip(command[2::2], command[3::2], strict=True))
             elif command[0] == "APPEND":
                 self.redis[command[1]] = self.redis.get_now(command[1], b"") + command[2]
         self.redis[mark_key] = mark
