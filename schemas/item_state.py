@@ -76,7 +76,7 @@ class Neighbours(msgspec.Struct):
             packed = b""
         if not packed[4 * count + 3 :: 4].strip(_TINY):
             power = math.frexp(max(weights.values(), default=0.0))[1]
-            scaled = (np.array([*weights.values()]) * 2.0**-power).astype("<f4")
+            scaled = np.ldexp(np.array([*weights.values()]), -power).astype("<f4")
             packed = array("Q" if wide else "I", [*weights]).tobytes() + scaled.tobytes()
         return _HEADER.pack(NEIGHBOURS_FORMAT, wide, power, count) + packed
 
