@@ -1,5 +1,6 @@
 """Topics: names, settings, and which partition owns a key."""
 
+from array import array
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
@@ -80,6 +81,6 @@ def post_owner(post_id: int, partitions: int) -> int:
     return _post_owners(partitions)[post_id]
 
 
-def post_owners(post_ids: Iterable[int], partitions: int) -> list[int]:
+def post_owners(post_ids: Iterable[int], partitions: int) -> "array[int]":
     """The partition of each post."""
-    return list(map(_post_owners(partitions).__getitem__, post_ids))
+    return array("i", map(_post_owners(partitions).__getitem__, post_ids))
