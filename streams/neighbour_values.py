@@ -6,18 +6,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from online_models.co_visitation import LANDMARK, CoVisitation
 from online_models.neighbour_rows import NeighbourRows
 from schemas.item_state import NARROW_IDS, SINGLE_LARGEST, SINGLE_SMALLEST, Neighbours, plain_header
-
-
-def compile_all() -> None:
-    """Compiles what stage 2 calls, before the worker joins its group: 3 s without a cache, .3 s with one, in which it
-    would neither apply an event nor answer the broker."""
-    model = CoVisitation()
-    model.learn_one(2, context=[1], gain=1.0, at=LANDMARK)
-    encode(model.rows, [1, 2])
-    model.forget(1)
 
 
 def encode(rows: NeighbourRows, post_ids: Sequence[int]) -> list[bytes]:

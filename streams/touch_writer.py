@@ -8,8 +8,8 @@ import numpy as np
 from online_models.user_history import Effect
 from schemas import signals, topics
 from schemas.signals import SignalBatch, Touches
-from schemas.topics import post_owners
 
+from .post_owners import post_owners
 from .producing import Outgoing
 
 MOST_EVENTS = 1_500
@@ -47,8 +47,7 @@ class TouchWriter:
         lengths, other = np.array(self._lengths), np.asarray(array("q", self._context))
         event = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
         rank = (np.arange(len(other)) - np.repeat(np.cumsum(lengths) - lengths, lengths)).astype(np.int8)
-        home = np.asarray(post_owners(columns[2], self._partitions))
-        home_of_other = np.asarray(post_owners(self._context, self._partitions))
+        home, home_of_other = post_owners(post_id, self._partitions), post_owners(other, self._partitions)
         home_of_event = home[event]
         self._events, self._context, self._lengths = [], [], []
         for target in range(self._partitions):

@@ -6,7 +6,7 @@ from array import array
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from online_models.co_visitation import KEEP, LANDMARK, SLACK, CoVisitation, growth
@@ -113,6 +113,7 @@ def test_a_neighbour_takes_eight_bytes():
     assert Neighbours.decode(Neighbours().encode()).weights == {}
 
 
+@settings(deadline=None)  # the first call compiles
 @given(
     st.dictionaries(st.integers(0, 2**33) | st.integers(0, 2**53), st.floats(0.0, 1e60) | st.floats(0, 2.0**-85)),
     st.integers(-400, 0),
