@@ -6,6 +6,8 @@ independence of sums of thousands. The price is numba: each process that imports
 the first ever to call what is compiled waits 2 s (cached beside this file, or in the user's cache directory).
 """
 
+from typing import Any
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +27,8 @@ class NeighbourRows:
         self.keep = keep
         self.places = Places()
         size = self.places.size
-        self.neighbours = np.empty((size, keep + slack), np.int64)
-        self.weights = np.empty((size, keep + slack))
+        self.neighbours = np.zeros((size, keep + slack), np.int64)
+        self.weights = np.zeros((size, keep + slack))
         self.counts = np.zeros(size, np.int32)
         self.posts = np.zeros(size, np.int64)
         self.changed = np.zeros(size, np.bool_)
@@ -72,13 +74,19 @@ class NeighbourRows:
     def _take(self, post_id: int) -> int:
         row = self.places.take(post_id)
         if row >= len(self.counts):
-            self.neighbours = np.concatenate([self.neighbours, np.empty_like(self.neighbours)])
-            self.weights = np.concatenate([self.weights, np.empty_like(self.weights)])
-            self.counts = np.concatenate([self.counts, np.zeros_like(self.counts)])
-            self.posts = np.concatenate([self.posts, np.zeros_like(self.posts)])
-            self.changed = np.concatenate([self.changed, np.zeros_like(self.changed)])
+            self.neighbours, self.weights = _doubled(self.neighbours), _doubled(self.weights)
+            self.counts, self.posts, self.changed = (
+                _doubled(self.counts), _doubled(self.posts), _doubled(self.changed)
+            )  # fmt: skip
         self.posts[row] = post_id
         return row
+
+
+def _doubled(column: NDArray[Any]) -> NDArray[Any]:
+    """Zeros, as pages of those take no memory until they are written to."""
+    longer = np.zeros((2 * len(column), *column.shape[1:]), column.dtype)
+    longer[: len(column)] = column
+    return longer
 
 
 @numba.njit(cache=True, nogil=True)

@@ -22,7 +22,7 @@ from .commit import SET_EXPIRING, Command, Committer
 from .generations import current_mark
 
 MOST_ITEMS = 20_000
-"""Posts kept between batches, a partition: 2.5 KB each."""
+"""Posts kept between batches, a partition: 2.8 KB each."""
 MOST_CATEGORIES = 256
 TOP = 500
 """Posts kept in a trending set."""
