@@ -137,7 +137,7 @@ def write_posts(port: int, partition: int, users: int, events: int, count: int, 
                     for category in (ALL, row.category):
                         score = trending_score(item, number)
                         pipeline.zadd(keys.trending(partition, window, category), {str(post_id): score})
-            if near := co_visitation.rows.get(post_id):
+            if near := co_visitation.row(post_id):
                 pipeline.set(keys.neighbours(partition, post_id), Neighbours(near).encode())
             pipeline.set(keys.post_row(partition, post_id), posts.encode(row))
             pipeline.sadd(keys.post_ids(partition), post_id)

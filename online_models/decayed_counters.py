@@ -16,6 +16,7 @@ from schemas.trending import WINDOWS
 
 HALF_LIVES = tuple(WINDOWS.values())
 """Seconds: an hour, a day, a week."""
+_HOUR, _DAY, _WEEK = HALF_LIVES
 
 
 class DecayedCounters(base.Base):  # type: ignore[misc]
@@ -44,15 +45,21 @@ class DecayedCounters(base.Base):  # type: ignore[misc]
             item = self.items[post_id] = ItemState()
         item.counts[type_code] = item.counts.get(type_code, 0) + delta
         gain = delta * max(weight, 0.0)
+        # Written out: a loop over the half-lives takes 1.6 µs instead of 0.7.
+        hour, day, week = item.decayed
         age = at - item.at
         if age >= 0:
             item.decayed = [
-                value * 2.0 ** (-age / half) + gain for value, half in zip(item.decayed, HALF_LIVES, strict=True)
+                hour * 2.0 ** (-age / _HOUR) + gain,
+                day * 2.0 ** (-age / _DAY) + gain,
+                week * 2.0 ** (-age / _WEEK) + gain,
             ]
             item.at = at
-        else:
+        elif gain:
             item.decayed = [
-                value + gain * 2.0 ** (age / half) for value, half in zip(item.decayed, HALF_LIVES, strict=True)
+                hour + gain * 2.0 ** (age / _HOUR),
+                day + gain * 2.0 ** (age / _DAY),
+                week + gain * 2.0 ** (age / _WEEK),
             ]
 
     def predict_one(self, post_id: int, at: float) -> list[float]:

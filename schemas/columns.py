@@ -21,7 +21,7 @@ def inserted(column: "array[int]", place: int, number: int) -> "array[int]":
     try:
         column.insert(place, number)
     except OverflowError:
-        column = array("Q", column)
+        column = array("I" if number >> 32 == 0 else "Q", column)
         column.insert(place, number)
     return column
 

@@ -99,7 +99,7 @@ def refuse_nul(payload: bytes | msgspec.Raw) -> None:
     """PostgreSQL's text and JSON can't hold NUL. Raises ContractError for a JSON object that has it anywhere."""
     payload = bytes(payload)
     if b"\\u0000" in payload and _nul.search(payload):
-        names = [name for name, value in _fields.decode(payload).items() if "\0" in name or _nul.search(bytes(value))]
+        names = [name for name, value in decode(_fields, payload).items() if "\0" in name or _nul.search(bytes(value))]
         field = names[0] if names else ""
         raise _named(field, "the character NUL (\\u0000) is not allowed")
 

@@ -49,7 +49,7 @@ class History:
     __slots__ = ("_latest", "gaps", "kinds", "newest_at", "posts")
 
     def __init__(self, events: Iterable[HistoryEvent] = ()) -> None:
-        self.posts: array[int] = array("I")
+        self.posts: array[int] = array("H")
         self.kinds: array[int] = array("H")
         self.gaps: array[int] = array("I")
         self.newest_at = 0

@@ -14,6 +14,10 @@ from .events import INTERACTION_TYPES
 
 FORMAT = 2
 NEIGHBOURS_FORMAT = 2
+NARROW_IDS = 1 << 32
+SINGLE_SMALLEST = 2.0**-91
+SINGLE_LARGEST = float(np.finfo(np.float32).max)
+"""Between these the strongest weight of a row is kept in single precision without scaling."""
 
 
 class ItemState(msgspec.Struct):
@@ -72,33 +76,44 @@ class Neighbours(msgspec.Struct):
             packed = b""
         if not packed[4 * count + 3 :: 4].strip(_TINY):
             power = math.frexp(max(weights.values(), default=0.0))[1]
-            scaled = (np.array([*weights.values()]) * 2.0**-power).astype("<f4")
+            scaled = np.ldexp(np.array([*weights.values()]), -power).astype("<f4")
             packed = array("Q" if wide else "I", [*weights]).tobytes() + scaled.tobytes()
         return _HEADER.pack(NEIGHBOURS_FORMAT, wide, power, count) + packed
 
     @classmethod
     def decode(cls, payload: bytes | None) -> "Neighbours":
         """None is a post without neighbours. Raises ReelstreamError for another format, or half a row."""
-        if payload is None:
-            return cls()
-        ids, power, count = _read_header(payload)
-        numbers = _row(count, ids).unpack_from(payload, _HEADER.size)
-        weights = numbers[count:] if power == 0 else np.ldexp(numbers[count:], power).tolist()
-        return cls(dict(zip(numbers, weights, strict=False)))
+        ids, weights = cls.columns(payload)
+        return cls(dict(zip(ids.tolist(), weights.tolist(), strict=True)))
 
     @staticmethod
-    def strongest(payload: bytes | None, most: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Ids and weights of the `most` strongest in an encoded row, strongest first, without a dict of all.
-
-        Raises ReelstreamError as decode does.
-        """
+    def columns(payload: bytes | None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Ids and weights of an encoded row. Raises ReelstreamError as decode does."""
         if payload is None:
             return np.empty(0, np.int64), np.empty(0)
         ids, power, count = _read_header(payload)
         posts = np.frombuffer(payload, f"<u{8 if ids == 'Q' else 4}", count, _HEADER.size)
         weights = np.frombuffer(payload, "<f4", count, _HEADER.size + posts.nbytes)
+        return posts.astype(np.int64), np.ldexp(weights.astype(np.float64), power)
+
+    @classmethod
+    def strongest(cls, payload: bytes | None, most: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Ids and weights of the `most` strongest in an encoded row, strongest first.
+
+        Raises ReelstreamError as decode does.
+        """
+        ids, weights = cls.columns(payload)
         order = (-weights).argsort(kind="stable")[:most]
-        return posts[order].astype(np.int64), np.ldexp(weights[order].astype(np.float64), power)
+        return ids[order], weights[order]
+
+
+@cache
+def plain_header(count: int) -> bytes:
+    """What goes before a row of ids in 4 bytes and weights in single precision as they are: Neighbours in short.
+
+    Ids have to be below NARROW_IDS, and the largest weight between SINGLE_SMALLEST and SINGLE_LARGEST.
+    """
+    return _HEADER.pack(NEIGHBOURS_FORMAT, False, 0, count)
 
 
 @cache
@@ -120,7 +135,7 @@ def _read_header(payload: bytes) -> tuple[str, int, int]:
 _HEADER = struct.Struct("<B?hH")
 _FORMAT_BYTE = bytes([NEIGHBOURS_FORMAT])
 _TINY = bytes(range(18))
-"""Highest bytes of single-precision numbers below 2^-91: a row of nothing larger might lose some of it."""
+"""Highest bytes of single-precision numbers below SINGLE_SMALLEST: a row of nothing larger might lose some of it."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(tuple[int, dict[int, int], list[float], float, float, str, bool])

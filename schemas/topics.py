@@ -1,6 +1,5 @@
 """Topics: names, settings, and which partition owns a key."""
 
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -17,7 +16,6 @@ MODELS = "models"
 DEAD_LETTERS = "dead-letters"
 
 DAY_MS = 86_400_000
-MOST_OWNERS = 1 << 17
 
 
 class Topic(NamedTuple):
@@ -57,29 +55,6 @@ def owner(key: str, partitions: int) -> int:
     return int((murmur2(key.encode()) & 0x7FFFFFFF) % partitions)
 
 
-class _PostOwners(dict[int, int]):
-    """Post id → partition, as far as they were asked for; a lookup takes 30 ns."""
-
-    def __init__(self, partitions: int) -> None:
-        self.partitions = partitions
-
-    def __missing__(self, post_id: int) -> int:
-        if len(self) >= MOST_OWNERS:
-            self.clear()
-        found = self[post_id] = owner(str(post_id), self.partitions)
-        return found
-
-
-@lru_cache(maxsize=8)
-def _post_owners(partitions: int) -> _PostOwners:
-    return _PostOwners(partitions)
-
-
 def post_owner(post_id: int, partitions: int) -> int:
-    """The partition that owns a post: that of its id in decimal."""
-    return _post_owners(partitions)[post_id]
-
-
-def post_owners(post_ids: Iterable[int], partitions: int) -> list[int]:
-    """The partition of each post."""
-    return list(map(_post_owners(partitions).__getitem__, post_ids))
+    """The partition that owns a post: that of its id in decimal. Of many at once: streams.post_owners."""
+    return owner(str(post_id), partitions)

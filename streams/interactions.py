@@ -72,14 +72,14 @@ class InteractionsAgent(PartitionAgent[UserShard, LearnServices]):
         await shard.load_users(usernames)
         writer, weights = TouchWriter(services.partitions), services.settings.interaction_weights
         source = shard.generation, shard.log_id, INTERACTIONS, shard.partition
-        for record, event in fresh.values():
-            past = event.history_event
-            effect = user_history.learn_one(shard.users[event.interaction.username], past, weights)
-            if effect.delta:
-                writer.add(event.offset, event.entry, past.post_id, event.at, past.type_code, effect)
-                if len(writer) == MOST_TOUCHES:
-                    outgoing += touch_messages(writer, source, record.at)
-        outgoing += touch_messages(writer, source, part[0][0].at if part else 0.0)
+        told = [*fresh.values()]
+        for start in range(0, len(told), MOST_TOUCHES):
+            for _, event in told[start : start + MOST_TOUCHES]:
+                past = event.history_event
+                effect = user_history.learn_one(shard.users[event.interaction.username], past, weights)
+                if effect.delta:
+                    writer.add(event.offset, event.entry, past.post_id, event.at, past.type_code, effect)
+            outgoing += touch_messages(writer, source, told[start][0].at)
         await send_in_order(services.producer, outgoing)
         await shard.commit(services.committer, offset, usernames, list(fresh), services.settings.user_ttl)
         services.progress.counters["events"] += len(fresh)

@@ -17,11 +17,12 @@ from schemas.posts import Post
 from schemas.signals import PostChanged, Touches
 from schemas.trending import ALL, WINDOWS
 
-from .commit import Command, Committer
+from . import neighbour_values
+from .commit import SET_EXPIRING, Command, Committer
 from .generations import current_mark
 
 MOST_ITEMS = 20_000
-"""Posts kept between batches, a partition: 12 KB each with 100 neighbours."""
+"""Posts kept between batches, a partition: 2.8 KB each."""
 MOST_CATEGORIES = 256
 TOP = 500
 """Posts kept in a trending set."""
@@ -56,7 +57,6 @@ class ItemShard:
         self.counters = DecayedCounters()
         self.co_visitation = CoVisitation()
         self._touched: set[int] = set()
-        self._followed: set[int] = set()
         self._rows: dict[int, Post | None] = {}
         self._left: list[tuple[int, str]] = []
 
@@ -78,8 +78,8 @@ class ItemShard:
     async def learn_touches(self, touches: Touches) -> None:
         """Teaches the estimators; `commit` writes what that changed."""
         rows, neighbours = touches.pairs()
-        touched, followed = set(touches.post_id[touches.touched].tolist()), set(rows.tolist())
-        await self._load_items(touched | followed)
+        touched = set(touches.post_id[touches.touched].tolist())
+        await self._load_items({*touched, *self.co_visitation.rows.strangers(rows)})
         gains = touches.gain * growths(touches.at)
         self.co_visitation.learn_pairs(rows, neighbours, gains[touches.event] * RANK_WEIGHTS[touches.rank])
         strengths = self.co_visitation.strengths
@@ -92,7 +92,6 @@ class ItemShard:
             learn_one(post_id, code, delta, weight, at)
             strengths[post_id] = strengths.get(post_id, 0.0) + gain
         self._touched |= touched
-        self._followed |= followed
         await asyncio.sleep(0)
 
     async def learn_posts(self, changed: list[PostChanged]) -> None:
@@ -113,7 +112,7 @@ class ItemShard:
         )
         for post_id, state, neighbours in zip(missing, stored, stored[len(missing) :], strict=False):
             self.counters.items[post_id] = item = ItemState.decode(state)
-            self.co_visitation.rows[post_id] = Neighbours.decode(neighbours).weights
+            self.co_visitation.load(post_id, *Neighbours.columns(neighbours))
             self.co_visitation.strengths[post_id] = item.strength
 
     def _change_post(self, post_id: int, post: Post | None) -> None:
@@ -133,28 +132,32 @@ class ItemShard:
         payload = marks.encode(moved)
         await committer.commit(keys.items_mark(self._partition), self._stored_mark, payload, self._commands())
         self._stored_mark, self._mark = payload, moved
-        self._touched, self._followed, self._rows, self._left = set(), set(), {}, []
+        self._touched, self._rows, self._left = set(), {}, []
+        self.co_visitation.rows.changed[:] = False
         self._evict()
 
     def _commands(self) -> list[Command]:
-        tag, touched, followed = self._partition, self._touched, self._followed
+        tag, touched, followed = self._partition, self._touched, self.co_visitation.rows.changed_posts()
         commands: list[Command] = []
         for post_id, post in self._rows.items():
             commands += self._row_commands(post_id, post)
-        items, rows = self.counters.items, self.co_visitation.rows
+        items = self.counters.items
         for post_id in touched:
             items[post_id].strength = self.co_visitation.strengths.get(post_id, 0.0)
         values = [(post_id, keys.item_state(tag, post_id), items[post_id].encode()) for post_id in touched]
-        values += [(post_id, keys.neighbours(tag, post_id), Neighbours(rows[post_id]).encode()) for post_id in followed]
+        values += [
+            (post_id, keys.neighbours(tag, post_id), value)
+            for post_id, value in zip(followed, neighbour_values.encode(self.co_visitation.rows, followed), strict=True)
+        ]
         commands += self._set_commands(values)
         commands += self._trending_commands(touched)
         if self._announce and (self._rows or touched or followed):
-            commands.append(self._change_command())
+            commands.append(self._change_command(followed))
         return commands
 
-    def _change_command(self) -> Command:
+    def _change_command(self, followed: list[int]) -> Command:
         """Tells the mirrors which posts changed; keeps fewer entries the larger they are."""
-        changes = {"rows": self._rows, "states": self._touched, "neighbours": self._followed}
+        changes = {"rows": self._rows, "states": self._touched, "neighbours": followed}
         packed = {name: array("q", ids).tobytes() for name, ids in changes.items() if ids}
         fitting = CHANGES_BYTES // sum(map(len, packed.values()))
         kept = min(max(fitting, LEAST_CHANGES), MOST_CHANGES)
@@ -204,23 +207,21 @@ class ItemShard:
         return ALL, category
 
     def _set_commands(self, values: list[tuple[int, str, bytes]]) -> list[Command]:
-        """Known posts in MSETs, as packing a SET of its own costs redis-py twice as much; the others with a TTL."""
+        """Known posts in MSETs; the others with a TTL."""
         items = self.counters.items
-        commands: list[Command] = [
-            ("SET", key, value, "EX", keys.UNKNOWN_ITEM_TTL_SECONDS)
-            for post_id, key, value in values
-            if not items[post_id].known
-        ]
         known: list[str | bytes] = []
+        unknown: list[str | bytes] = []
         for post_id, key, value in values:
-            if items[post_id].known:
-                known += (key, value)
-        commands += [("MSET", *known[at : at + MOST_IN_MSET]) for at in range(0, len(known), MOST_IN_MSET)]
+            (known if items[post_id].known else unknown).extend((key, value))
+        commands: list[Command] = [
+            ("MSET", *known[at : at + MOST_IN_MSET]) for at in range(0, len(known), MOST_IN_MSET)
+        ]
+        if unknown:
+            commands.append((SET_EXPIRING, keys.UNKNOWN_ITEM_TTL_SECONDS, *unknown))
         return commands
 
     def _evict(self) -> None:
         items = self.counters.items
         for post_id in list(islice(items, max(len(items) - MOST_ITEMS, 0))):
             del items[post_id]
-            self.co_visitation.rows.pop(post_id, None)
-            self.co_visitation.strengths.pop(post_id, None)
+            self.co_visitation.forget(post_id)

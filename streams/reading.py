@@ -1,6 +1,5 @@
 """Reads the events of a message of `interactions`: decoded, timed, named."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from schemas import decoding
@@ -35,7 +34,7 @@ class ReadEvent(NamedTuple):
         )
 
 
-def read_events(record: Record) -> Iterator[ReadEvent | tuple[int, ContractError]]:
+def read_events(record: Record) -> list[ReadEvent | tuple[int, ContractError]]:
     """Each event of a message, or its index and why it is refused.
 
     An event without an id is named after its place in the log; one without a time happened when it was produced.
@@ -43,37 +42,30 @@ def read_events(record: Record) -> Iterator[ReadEvent | tuple[int, ContractError
     try:
         if record.value is None:
             raise ContractError("an interaction has a value: a null value deletes posts and users only")
-        entries = _timed(decode_message(record.value), record)
+        return _read(record, decode_message(record.value))
     except ContractError as error:
-        yield 0, error
-        return
-    single = len(entries) == 1
-    for index, (entry, at) in enumerate(entries):
-        if isinstance(entry, ContractError):
-            yield index, entry
-        else:
-            place = record.topic, record.partition, record.offset
-            event_id = entry.event_id or event_id_at(*place, None if single else index)
-            yield ReadEvent(record.offset, index, event_id, at, entry)
+        return [(0, error)]
 
 
-def _timed(
-    entries: list[Interaction | ContractError], record: Record
-) -> list[tuple[Interaction | ContractError, float]]:
-    """Each entry with its event time; one whose time is refused becomes a ContractError. Raises ContractError."""
-    timed: list[tuple[Interaction | ContractError, float]] = []
-    refused = 0
+def _read(record: Record, entries: list[Interaction | ContractError]) -> list[ReadEvent | tuple[int, ContractError]]:
+    """The entries with what their message adds. Raises ContractError when the times of most are refused."""
+    found: list[ReadEvent | tuple[int, ContractError]] = []
+    topic, partition, offset, produced_at, _, value = record
+    single, refused = len(entries) == 1, 0
     for index, entry in enumerate(entries):
         if isinstance(entry, ContractError):
-            timed.append((entry, 0.0))
+            found.append((index, entry))
             continue
         try:
-            timed.append((entry, event_time(entry, record.at)))
+            at = event_time(entry, produced_at)
         except ContractError as error:
             refused += 1
             if refused > MOST_REFUSED:
                 raise too_many_refused(error) from None
-            if len(entries) > 1:
-                error.payload = bytes(decoding.entries(record.value or b"")[index])
-            timed.append((error, 0.0))
-    return timed
+            if not single:
+                error.payload = bytes(decoding.entries(value or b"")[index])
+            found.append((index, error))
+            continue
+        event_id = entry.event_id or event_id_at(topic, partition, offset, None if single else index)
+        found.append(ReadEvent(offset, index, event_id, at, entry))
+    return found

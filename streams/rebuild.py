@@ -10,13 +10,11 @@ one that was paused, and another took over, writes nothing.
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import asyncpg
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from online_models.event_ids import BLOCK_IDS, BLOCKS, SeenEventIds, event_hash
 from schemas import generation, keys, marks, topics
@@ -26,6 +24,7 @@ from schemas.settings import Settings
 
 from .commit import Committer
 from .groups import LEARN_GROUP, committed
+from .rebuild_lock import rebuild_lock
 from .record_snapshot import Ends, RecordSnapshot
 from .relearning import Relearning
 from .state_keys import Fence, delete_learnt, delete_users_not_in
@@ -46,7 +45,6 @@ class Rebuild:
         self._settings = settings
         self._tell = tell
         self._committer = Committer(redis)
-        self._token = uuid.uuid4().hex
         self._stored = b""
 
     async def run(self, reason: str) -> bool:
@@ -55,9 +53,9 @@ class Rebuild:
         Raises Conflict when somebody took over, and RedisError, PostgresError, KafkaError or OSError when a service
         does not answer; then the next rebuild begins from the start.
         """
-        if not await self._redis.set(keys.REBUILD_LOCK, self._token, nx=True, ex=generation.LOCK_SECONDS):
-            return False
-        try:
+        async with rebuild_lock(self._redis, generation.LOCK_SECONDS) as ours:
+            if not ours:
+                return False
             building = Generation(id=uuid.uuid4().hex, reason=reason, started_at=time.time())
             fence = await self._declare(building)
             ends: Ends = {}
@@ -68,10 +66,6 @@ class Rebuild:
                     blocks = await self._build(building, snapshot, fence)
                     ends = await snapshot.marks()
             await self._finish(building, fence, ends, blocks, applied)
-        finally:
-            with suppress(RedisError):
-                if await self._redis.get(keys.REBUILD_LOCK) == self._token.encode():
-                    await self._redis.delete(keys.REBUILD_LOCK)
         return True
 
     async def _declare(self, building: Generation) -> Fence:
@@ -148,9 +142,8 @@ class Rebuild:
         log.warning("the state is built", generation=building.id, events=building.done, seconds=seconds)
 
     async def _say(self, building: Generation) -> None:
-        """Writes how far it is, unless another rebuild took over, and renews the lock."""
+        """Writes how far it is, unless another rebuild took over."""
         payload = generation.encode(building)
         await self._committer.commit(keys.GENERATION, self._stored, payload, [])
         self._stored = payload
-        await self._redis.expire(keys.REBUILD_LOCK, generation.LOCK_SECONDS)
         self._tell(building)

@@ -8,6 +8,7 @@ from schemas import topics
 from schemas.settings import Settings
 
 from .commit import Committer
+from .compiled import compile_all
 from .log_ids import fetch_log_ids
 from .log_reader import LogReader
 from .producing import create_producer
@@ -52,6 +53,7 @@ class LearnServices(Services):
 
     async def start(self) -> None:
         await super().start()
+        compile_all()
         self.committer = Committer(self.redis)
         self.producer = create_producer(self.settings)
         await self.producer.start()

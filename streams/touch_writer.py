@@ -1,5 +1,6 @@
 """Collects what events tell the posts, and splits it by the partition that owns each post."""
 
+from array import array
 from collections.abc import Iterator
 
 import numpy as np
@@ -7,8 +8,8 @@ import numpy as np
 from online_models.user_history import Effect
 from schemas import signals, topics
 from schemas.signals import SignalBatch, Touches
-from schemas.topics import post_owners
 
+from .post_owners import post_owners
 from .producing import Outgoing
 
 MOST_EVENTS = 1_500
@@ -23,9 +24,6 @@ class TouchWriter:
         self._events: list[tuple[int, int, int, float, float, int, int, float]] = []
         self._context: list[int] = []
         self._lengths: list[int] = []
-
-    def __len__(self) -> int:
-        return len(self._events)
 
     def add(self, offset: int, entry: int, post_id: int, at: float, type_code: int, effect: Effect) -> None:
         delta, weight, gain, context = effect
@@ -46,11 +44,10 @@ class TouchWriter:
         post_id, at, gain = np.array(columns[2], np.int64), np.array(columns[3]), np.array(columns[4])
         type_code, delta = np.array(columns[5], np.int8), np.array(columns[6], np.int8)
         weight = np.array(columns[7], np.float64)
-        lengths, other = np.array(self._lengths), np.array(self._context, np.int64)
+        lengths, other = np.array(self._lengths), np.asarray(array("q", self._context))
         event = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
         rank = (np.arange(len(other)) - np.repeat(np.cumsum(lengths) - lengths, lengths)).astype(np.int8)
-        home = np.array(post_owners(columns[2], self._partitions), np.int16)
-        home_of_other = np.array(post_owners(self._context, self._partitions), np.int16)
+        home, home_of_other = post_owners(post_id, self._partitions), post_owners(other, self._partitions)
         home_of_event = home[event]
         self._events, self._context, self._lengths = [], [], []
         for target in range(self._partitions):

@@ -11,7 +11,7 @@ from schemas.generation import Generation
 from schemas.marks import InteractionsMark
 from schemas.user_state import UserState
 
-from .commit import Command, Committer
+from .commit import SET_EXPIRING, Command, Committer
 from .generations import current, mark_of
 from .user_record import RecordAway, UserRecord
 
@@ -93,9 +93,10 @@ class UserShard:
         ttl: seconds until the state of a user without events leaves Redis.
         """
         tag = self.partition
-        commands: list[Command] = [
-            ("SET", keys.user_state(tag, name), self.users[name].encode(), "EX", ttl) for name in usernames
-        ]
+        states: list[str | bytes] = []
+        for name in usernames:
+            states += (keys.user_state(tag, name), self.users[name].encode())
+        commands: list[Command] = [(SET_EXPIRING, ttl, *states)]
         commands += id_commands(tag, self.ids, hashes)
         if came := self._incomplete - self._stored_incomplete:
             commands.append(("SADD", keys.incomplete_users(tag), *came))

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 
-from online_models.co_visitation import similarity
+from online_models.co_visitation_scores import similarity
 from schemas.messages import Page
 
 from .. import requests

@@ -1,6 +1,6 @@
 """Candidates that users met near the posts this user met last."""
 
-from online_models.co_visitation import score_posts
+from online_models.co_visitation_scores import score_posts
 from online_models.user_history import CONTEXT
 
 from ..stages import Query, Retrieved, evidence

@@ -129,7 +129,7 @@ async def _trending(redis: Redis, expected: Expected) -> list[str]:
 async def _neighbours(redis: Redis, expected: Expected) -> list[str]:
     """No weight is above that of all evidence together; a row never pruned has it all; the top is the log's."""
     same, total, found = 0.0, 0.0, []
-    for post_id, evidence in expected.unpruned.rows.items():
+    for post_id, evidence in expected.evidence.items():
         stored = Neighbours.decode(await redis.get(keys.neighbours(_owner(post_id), post_id))).weights
         above = [other for other, weight in stored.items() if weight > evidence.get(other, 0.0) * (1 + SINGLE)]
         if above:
@@ -138,7 +138,7 @@ async def _neighbours(redis: Redis, expected: Expected) -> list[str]:
         below = [other for other, weight in evidence.items() if stored.get(other, 0.0) < weight * (1 - SINGLE)]
         if whole and below:
             found.append(f"post {post_id}: neighbours {below[:5]} have less weight than the log gives them")
-        row = expected.co_visitation.rows[post_id]
+        row = expected.co_visitation.row(post_id)
         top = sorted(row, key=row.__getitem__, reverse=True)[:TOP]
         theirs = set(sorted(stored, key=stored.__getitem__, reverse=True)[:TOP])
         same += sum(row[other] for other in top if other in theirs)

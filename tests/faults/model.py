@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from aiokafka import ConsumerRecord
 
 from online_models import user_history
-from online_models.co_visitation import CoVisitation
+from online_models.co_visitation import BACKWARD, DECAY, CoVisitation, growth
 from online_models.decayed_counters import HALF_LIVES
 from schemas.errors import ContractError
 from schemas.events import DEFAULT_WEIGHTS, INTERACTION_TYPES, NEGATIVE_TYPES, strength
@@ -97,12 +97,12 @@ class ExpectedPost:
 
 @dataclass
 class Expected:
-    """rows: (username, event id) → the entry whose row PostgreSQL has. unpruned: co-visitation that forgets nobody."""
+    """rows: (username, event id) → the entry whose row PostgreSQL has. evidence: post → neighbour → all its weight."""
 
     users: dict[str, ExpectedUser]
     posts: dict[int, ExpectedPost]
     co_visitation: CoVisitation
-    unpruned: CoVisitation
+    evidence: dict[int, dict[int, float]]
     rows: dict[tuple[str, str], Entry]
 
 
@@ -114,7 +114,8 @@ def expect(found: Iterable[Entry], post_records: Iterable[ConsumerRecord], refus
     users: dict[str, ExpectedUser] = defaultdict(ExpectedUser)
     states: dict[str, UserState] = defaultdict(UserState)
     posts: dict[int, ExpectedPost] = defaultdict(ExpectedPost)
-    co_visitation, unpruned = CoVisitation(), CoVisitation(keep=1_000_000)
+    co_visitation = CoVisitation()
+    evidence: dict[int, dict[int, float]] = defaultdict(lambda: defaultdict(float))
     rows: dict[tuple[str, str], Entry] = {}
     for entry in found:
         if not home(entry) or entry.name in rows:
@@ -130,11 +131,14 @@ def expect(found: Iterable[Entry], post_records: Iterable[ConsumerRecord], refus
             weight = strength(event.interaction_type, past.value, DEFAULT_WEIGHTS)
             post.gains.append((entry.at, delta * max(weight, 0.0)))
         if effect.gain > 0:
-            for estimator in (co_visitation, unpruned):
-                estimator.learn_one(event.post_id, effect.context, effect.gain, entry.at)
+            co_visitation.learn_one(event.post_id, effect.context, effect.gain, entry.at)
+            for rank, before in enumerate(effect.context):
+                weight = effect.gain * growth(entry.at) * DECAY**rank
+                evidence[before][event.post_id] += weight
+                evidence[event.post_id][before] += BACKWARD * weight
     for record in post_records:
         _take_rows(record, posts, refused)
-    return Expected(dict(users), dict(posts), co_visitation, unpruned, rows)
+    return Expected(dict(users), dict(posts), co_visitation, evidence, rows)
 
 
 def _take_rows(record: ConsumerRecord, posts: dict[int, ExpectedPost], refused: set[Place]) -> None:

@@ -7,16 +7,16 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from streams.batches import Conflict
-from streams.commit import Committer
+from streams.commit import SET_EXPIRING, Committer
 from streams.redis import connect
 
-MARK, KEY, SCORES = "{commit}:mark", "{commit}:key", "{commit}:scores"
+MARK, KEY, OTHER, SCORES = "{commit}:mark", "{commit}:key", "{commit}:other", "{commit}:scores"
 
 
 @pytest_asyncio.fixture
 async def redis(valkey: str) -> AsyncIterator[Redis]:
     client = connect(valkey)
-    await client.delete(MARK, KEY, SCORES)
+    await client.delete(MARK, KEY, OTHER, SCORES)
     yield client
     await client.aclose()
 
@@ -26,8 +26,16 @@ async def test_commands_and_mark_are_written_together_with_any_bytes(redis: Redi
     commands = [("SET", KEY, payload, "EX", 100), ("ZADD", SCORES, 1e9 / 3, 7)]
     await Committer(redis).commit(MARK, b"", b"\x93\x00first", commands)
     assert await redis.get(KEY) == payload
+    assert 0 < await redis.ttl(KEY) <= 100
     assert await redis.zscore(SCORES, 7) == 1e9 / 3
     assert await redis.get(MARK) == b"\x93\x00first"
+
+
+async def test_many_values_are_set_with_one_time_to_live(redis: Redis):
+    commands = [(SET_EXPIRING, 100, KEY, b"1", OTHER, b"2"), (SET_EXPIRING, 100), ("ZADD", SCORES, 1, 7)]
+    await Committer(redis).commit(MARK, b"", b"first", commands)
+    assert [await redis.get(KEY), await redis.get(OTHER), await redis.zscore(SCORES, 7)] == [b"1", b"2", 1.0]
+    assert min(await redis.ttl(KEY), await redis.ttl(OTHER)) > 90
 
 
 async def test_a_mark_that_moved_fences_the_writer_off(redis: Redis):

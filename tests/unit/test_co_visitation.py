@@ -11,12 +11,15 @@ from online_models.co_visitation import (
     RANK_WEIGHTS,
     SLACK,
     CoVisitation,
-    score_posts,
-    similarity,
 )  # fmt: skip
+from online_models.co_visitation_scores import score_posts, similarity
 from online_models.user_history import Effect
 from schemas.item_state import Neighbours
 from streams.touch_writer import TouchWriter
+
+
+def rows(model: CoVisitation) -> dict[int, dict[int, float]]:
+    return {post_id: model.row(post_id) for post_id in model.rows.places.rows}
 
 
 def slots(model: CoVisitation, history: list[int], posts: int):
@@ -25,7 +28,7 @@ def slots(model: CoVisitation, history: list[int], posts: int):
     neighbour_slots = np.full((len(history), width), -1, np.int32)
     weights = np.zeros((len(history), width))
     for place, post_id in enumerate(history):
-        row = model.rows.get(post_id, {})
+        row = model.row(post_id)
         neighbour_slots[place, : len(row)] = list(row)
         weights[place, : len(row)] = list(row.values())
     strength = np.array([model.strengths.get(post_id, 0.0) for post_id in range(posts)])
@@ -68,15 +71,52 @@ def test_parts_learnt_apart_are_the_whole():
         writer.add(offset, 0, post_id, LANDMARK, 1, Effect(1, 2.0, 2.0, context))
     for number, touches in writer.split():
         parts[number].learn_pairs(*touches.pairs(), touches.gain[touches.event] * RANK_WEIGHTS[touches.rank])
-    assert {**parts[0].rows, **parts[1].rows} == whole.rows
-    assert not parts[0].rows.keys() & parts[1].rows.keys()
+    first, second = map(rows, parts)
+    assert {**first, **second} == rows(whole)
+    assert not first.keys() & second.keys()
 
 
-@pytest.mark.parametrize("weights", [[1.0] * 200, list(range(200)), [5.0] * 100 + [1.0] * 100])
-def test_a_row_is_cut_to_the_strongest(weights: list[float]):
-    model = CoVisitation(keep=100)
-    model.learn_pairs(np.ones(200, np.int64), np.arange(200), np.array(weights, np.float64))
-    assert sorted(model.rows[1].values()) == sorted(weights)[100:]
+FULL = KEEP + SLACK
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [[1.0] * FULL, list(range(FULL)), [5.0] * 100 + [1.0] * 28, [1.0] * 90 + [5.0] * 38, [0.0, 2.0**-1000] * 64,
+     [random.Random(1).expovariate(1.0) for _ in range(FULL)]],
+)  # fmt: skip
+def test_a_full_row_is_cut_to_the_strongest_when_another_comes(weights: list[float]):
+    model = CoVisitation()
+    model.learn_pairs(np.ones(FULL, np.int64), np.arange(FULL), np.array(weights, np.float64))
+    assert list(model.row(1).values()) == weights
+    model.learn_pairs(np.array([1]), np.array([FULL]), np.array([0.5]))
+    *kept, last = model.row(1).items()
+    assert last == (FULL, 0.5)
+    assert sorted(weight for _, weight in kept) == sorted(weights)[SLACK:]
+    assert kept == [(other, weight) for other, weight in enumerate(weights) if other in dict(kept)]
+
+
+def test_rows_are_what_dicts_would_hold_through_growth_and_forgetting():
+    rng = np.random.default_rng(3)
+    model, expected = CoVisitation(), {}
+    for _ in range(30):
+        posts, others = rng.integers(1, 2**53, 40)[rng.integers(0, 40, 500)], rng.integers(1, 2**53, 500)
+        weights = rng.random(500)
+        model.learn_pairs(posts, others, weights)
+        for post, other, weight in zip(posts.tolist(), others.tolist(), weights.tolist(), strict=True):
+            row = expected.setdefault(post, {})
+            row[other] = row.get(other, 0.0) + weight
+        for post in rng.choice([*expected], 10, replace=False).tolist():
+            model.forget(post)
+            del expected[post]
+        assert rows(model) == expected
+    assert len(expected) > 2 * 256
+
+
+def test_a_row_that_was_kept_elsewhere_is_gone_on_with():
+    model = CoVisitation()
+    model.load(1, np.array([7, 2**40]), np.array([2.0, 2.0**-200]))
+    model.learn_pairs(np.array([1]), np.array([2**40]), np.array([2.0**-200]))
+    assert model.row(1) == {7: 2.0, 2**40: 2.0**-199}
 
 
 def test_the_order_of_arrival_does_not_matter():
@@ -86,8 +126,8 @@ def test_the_order_of_arrival_does_not_matter():
         forward.learn_one(*each)
     for each in reversed(events):
         backward.learn_one(*each)
-    for post, row in forward.rows.items():
-        assert backward.rows[post] == pytest.approx(row, rel=1e-9)
+    for post, row in rows(forward).items():
+        assert backward.row(post) == pytest.approx(row, rel=1e-9)
     assert backward.strengths == pytest.approx(forward.strengths, rel=1e-9)
 
 
@@ -102,16 +142,16 @@ def test_rows_are_bounded_and_the_strongest_survive():
     model = CoVisitation()
     for other in range(2, 5000):
         model.learn_one(other, [1], gain=1.0 if other != 77 else 50.0, at=LANDMARK)
-    assert len(model.rows[1]) <= KEEP + SLACK
-    assert 77 in model.rows[1]
+    assert len(model.row(1)) <= KEEP + SLACK
+    assert 77 in model.row(1)
 
 
 def test_ranking_writes_nothing_and_knows_nothing_of_strangers():
     model = CoVisitation()
     model.learn_one(2, [1], gain=1.0, at=LANDMARK)
-    before = (repr(model.rows), repr(model.strengths))
+    before = (repr(rows(model)), repr(model.strengths))
     assert model.rank([404], at=LANDMARK) == []
-    assert (repr(model.rows), repr(model.strengths)) == before
+    assert (repr(rows(model)), repr(model.strengths)) == before
 
 
 def test_a_clone_starts_empty_with_the_same_parameters():
@@ -119,13 +159,13 @@ def test_a_clone_starts_empty_with_the_same_parameters():
     model.learn_one(2, [1], gain=1.0, at=LANDMARK)
     clone = model.clone()
     assert clone.keep == 7
-    assert clone.rows == {}
+    assert rows(clone) == {}
 
 
 def test_neighbours_survive_encoding_decades_after_the_landmark():
     model = CoVisitation()
     model.learn_one(2, [1], gain=3.0, at=LANDMARK + 60 * 365 * 86_400)
-    row = model.rows[1]
+    row = model.row(1)
     assert Neighbours.decode(Neighbours(row).encode()).weights == pytest.approx(row, rel=2**-24)
     assert np.isfinite(list(row.values())).all()
 

@@ -94,3 +94,8 @@ def test_an_e_mail_address_is_not_kept():
     user = decode_user(b'{"username": "ada", "email": "a@b.c", "attributes": {"email": "a@b.c", "age": 36}}')
     assert b"a@b.c" not in msgspec.json.encode(user)
     assert user.attributes == {"age": 36}
+
+
+def test_a_name_that_is_no_text_is_refused_where_a_nul_is_looked_for():
+    with pytest.raises(ContractError, match="UTF-8"):
+        decode_user(b'{"username": "ada", "\xff": "\\u0000"}')

@@ -6,16 +6,17 @@ from array import array
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from online_models.co_visitation import KEEP, LANDMARK, growth
+from online_models.co_visitation import KEEP, LANDMARK, SLACK, CoVisitation, growth
 from online_models.user_history import learn_one
 from schemas.columns import inserted, last_place, pack, unpack
 from schemas.errors import ReelstreamError
 from schemas.events import DEFAULT_WEIGHTS
 from schemas.item_state import ItemState, Neighbours
 from schemas.user_state import HistoryEvent, UserState
+from streams import neighbour_values
 
 NOW_MS = 1_795_000_000_000
 YEAR = 365.25 * 86_400
@@ -110,6 +111,24 @@ def test_a_neighbour_takes_eight_bytes():
     assert Neighbours.decode(Neighbours({2**53 - 1: 1.0}).encode()).weights == {2**53 - 1: 1.0}
     assert Neighbours.decode(Neighbours({2**53 - 1: 2.0**200}).encode()).weights == {2**53 - 1: 2.0**200}
     assert Neighbours.decode(Neighbours().encode()).weights == {}
+
+
+@settings(deadline=None)  # the first call compiles
+@given(
+    st.dictionaries(st.integers(0, 2**33) | st.integers(0, 2**53), st.floats(0.0, 1e60) | st.floats(0, 2.0**-85)),
+    st.integers(-400, 0),
+)
+def test_a_row_is_packed_from_the_slab_as_from_a_dict(row: dict[int, float], exponent: int):
+    row = dict([*row.items()][: KEEP + SLACK])
+    if exponent % 2:
+        row = {other: min(weight, 1e9) * 2.0**exponent for other, weight in row.items()}
+    model = CoVisitation()
+    model.load(1, np.array([*row], np.int64), np.array([*row.values()], np.float64))
+    model.load(2, np.array([5]), np.array([1.0]))
+    packed = Neighbours(row).encode()
+    assert neighbour_values.encode(model.rows, [2, 1]) == [Neighbours({5: 1.0}).encode(), packed]
+    model.load(1, *Neighbours.columns(packed))
+    assert model.row(1) == Neighbours.decode(packed).weights
 
 
 def test_the_strongest_neighbours_come_first_and_equals_in_their_order():

@@ -14,7 +14,8 @@ from schemas.errors import ContractError
 from schemas.settings import Settings
 from schemas.topics import owner
 from schemas.user_state import UserState
-from streams.batches import HEAVY_BYTES, Conflict, Pace, apply_batches
+from streams.batches import HEAVY_BYTES, MOST_BYTES, Conflict, Pace, apply_batches, batches
+from streams.commit import SET_EXPIRING
 from streams.generations import NoState
 from streams.interactions import InteractionsAgent
 from streams.posts import PostsAgent
@@ -59,6 +60,41 @@ async def test_an_agent_gets_every_event_in_order_also_after_failures(failures):
             await asyncio.sleep(0.02)
     assert [record.value for record in recording.applied] == [b"%d" % number for number in range(50)]
     assert recording.forgotten == failures
+
+
+class Heavy:
+    """A stream of messages of a megabyte, for ever; counts what was taken."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def noack(self):
+        return self
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        await asyncio.sleep(0)
+        self.taken += 1
+        message = SimpleNamespace(topic="t", partition=0, offset=self.taken, timestamp=0.0, key=None, value=MEGABYTE)
+        self.current_event = SimpleNamespace(message=message, ack=lambda: None)
+
+
+MEGABYTE = bytes(1 << 20)
+
+
+async def test_what_waits_for_a_batch_is_bounded_in_bytes():
+    stream, taken = Heavy(), []
+    reading = batches(stream, Pace(0.0, 0.0))
+    for _ in range(3):
+        batch = await anext(reading)
+        assert len(batch) <= MOST_BYTES // len(MEGABYTE)
+        taken += [record.offset for record in batch]
+        await asyncio.sleep(0.05)
+        assert stream.taken - len(taken) <= MOST_BYTES // len(MEGABYTE)
+    assert taken == list(range(1, len(taken) + 1))
+    await reading.aclose()
 
 
 class FakeRedis(dict):
@@ -107,6 +143,8 @@ class FakeServices:
         for command in commands:
             if command[0] == "SET":
                 self.redis[command[1]] = command[2]
+            elif command[0] == SET_EXPIRING:
+                self.redis.update(zip(command[2::2], command[3::2], strict=True))
             elif command[0] == "APPEND":
                 self.redis[command[1]] = self.redis.get_now(command[1], b"") + command[2]
         self.redis[mark_key] = mark

@@ -9,6 +9,7 @@ from schemas.events import DEFAULT_WEIGHTS, TYPE_CODES
 from schemas.generation import Generation
 from schemas.marks import InteractionsMark
 from schemas.user_state import HistoryEvent, UserState
+from streams.commit import SET_EXPIRING
 from streams.user_record import RecordAway
 from streams.user_shard import UserShard
 
@@ -25,6 +26,8 @@ class FakeStore(dict):
         for command in commands:
             if command[0] == "SET":
                 self[command[1]] = command[2]
+            elif command[0] == SET_EXPIRING:
+                self.update(zip(command[2::2], command[3::2], strict=True))
             elif command[0] in ("SADD", "SREM"):
                 members = self.setdefault(command[1], set())
                 (members.update if command[0] == "SADD" else members.difference_update)(command[2:])
