@@ -1,5 +1,6 @@
 """Where the learner keeps what it learnt: vectors and weights for the API, snapshots to resume from."""
 
+import asyncio
 import time
 from typing import Any
 from uuid import uuid4
@@ -19,8 +20,8 @@ from . import learner_record
 from .batches import Conflict
 from .commit import Command, Committer
 
-AT_ONCE = 2_000
-"""Vectors in a transaction: Lua's unpack takes some 8,000 arguments."""
+AT_ONCE = 1_000
+"""Vectors in a transaction: 4 ms. Lua's unpack takes some 8,000 arguments."""
 CHANGES_BYTES = 1 << 20
 """Of the change stream, roughly; a reader that is further behind loads everything again."""
 LEAST_CHANGES, MOST_CHANGES = 64, 4_096
@@ -72,8 +73,9 @@ class LearnerStore:
         found: Any = [await self._redis.get(name) for name in names]
         if None in found and self._pool is not None:
             found = await learner_record.chunks(self._pool, snapshot.version)
+        chunks = [chunk for chunk in found if chunk is not None]
         try:
-            return factors.decode_state([chunk for chunk in found if chunk is not None], snapshot.digest)
+            return await asyncio.to_thread(factors.decode_state, chunks, snapshot.digest)
         except ReelstreamError as error:
             log.error("a snapshot of the learner is left out", version=snapshot.version, error=str(error))
             return None
@@ -83,7 +85,7 @@ class LearnerStore:
         gone = changed.gone
         if whole:
             fields: Any = await self._redis.hkeys(keys.LEARNER_VECTORS)
-            gone = np.setdiff1d(np.array([int(field) for field in fields], np.int64), changed.ids)
+            gone = await asyncio.to_thread(_others, fields, changed.ids)
         width = changed.vectors.shape[1] if len(changed.ids) else self._mark.width
         packed = np.ascontiguousarray(changed.vectors, "<f2")
         for start in range(0, len(changed.ids), AT_ONCE):
@@ -110,10 +112,10 @@ class LearnerStore:
     async def save(self, chunks: list[bytes], log_id: str, offset: int) -> Snapshot:
         """Writes a snapshot, then names it, then drops the one before. Raises Conflict, RedisError."""
         mark = self._next(self._mark.width)
+        digest = await asyncio.to_thread(factors.digest_of, chunks)
         snapshot = Snapshot(
-            version=mark.version, at=time.time(), log=log_id, offset=offset, chunks=len(chunks),
-            digest=factors.digest_of(chunks),
-        )  # fmt: skip
+            version=mark.version, at=time.time(), log=log_id, offset=offset, chunks=len(chunks), digest=digest
+        )
         pointer: Any = await self._redis.get(keys.LEARNER_SNAPSHOT)
         former = factors.decode_snapshot(pointer)
         names = [keys.learner_snapshot(snapshot.version, chunk) for chunk in range(len(chunks))]
@@ -139,3 +141,8 @@ class LearnerStore:
         payload = factors.encode_mark(mark)
         await self._committer.commit(keys.LEARNER_MARK, self._stored, payload, commands)
         self._stored, self._mark = payload, mark
+
+
+def _others(fields: list[bytes], ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Posts among `fields` that `ids` does not name. In a thread: 40 ms for 100,000."""
+    return np.setdiff1d(np.array([int(field) for field in fields], np.int64), ids)

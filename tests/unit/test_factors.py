@@ -31,7 +31,8 @@ def test_a_state_is_read_as_it_was_written(state):
 
 def test_a_large_state_goes_in_chunks(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(factors, "CHUNK_BYTES", 1_000)
-    state = {"noise": np.random.default_rng(1).random(1_000)}
+    monkeypatch.setattr(factors, "BLOCK_BYTES", 512)
+    state = {"noise": np.random.default_rng(1).random(1_000), "zeros": np.zeros((50, 3), np.float16)}
     chunks = encode_state(state)
     assert len(chunks) > 1
     assert np.array_equal(decode_state(chunks, digest_of(chunks))["noise"], state["noise"])
@@ -54,6 +55,6 @@ def test_bytes_that_are_no_state_are_refused(payload):
 )  # fmt: skip
 def test_arrays_that_the_learner_would_not_write_are_refused(dtype: str, shape: list[int], raw: bytes):
     packed = bytes(cramjam.zstd.compress(raw))
-    payload = msgspec.msgpack.encode({"a": (dtype, shape, packed)})
+    payload = msgspec.msgpack.encode([("a", dtype, shape, packed)])
     with pytest.raises(ReelstreamError, match="can't be read"):
         decode_state([payload], digest_of([payload]))
