@@ -117,7 +117,12 @@ class Factors:
             await asyncio.sleep(min(POLL_SECONDS * 2**failures, LONGEST_PAUSE_SECONDS))
 
     async def _load(self) -> Place | None:
-        """All there is. The place comes first, so that what changes meanwhile is read again. None: nothing is there."""
+        """All there is. The place comes first, so that what changes meanwhile is read again. None: nothing is there.
+
+        Not before the mirror has posts: it takes a catalogue with slots for one that was loaded.
+        """
+        if not self._mirror.catalogue.size:
+            return None
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.xinfo_stream(keys.LEARNER_CHANGES)
         pipeline.get(keys.LEARNER_MARK).get(keys.LEARNER_WEIGHTS)
@@ -139,7 +144,7 @@ class Factors:
 
     async def _follow(self, place: Place) -> Place:
         """What changed since `place`; returns the new one. Raises Gap when the stream does not go on from there."""
-        if self._mirror.catalogue is not self._slots.catalogue:
+        if self._mirror.catalogue is not self._slots.catalogue and self._mirror.catalogue.size:
             self._slots = self._slots.moved_to(self._mirror.catalogue)
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.xread({keys.LEARNER_CHANGES: place.last_id})

@@ -44,6 +44,7 @@ async def claimed(redis: Redis) -> LearnerStore:
 async def following(valkey: str) -> AsyncIterator[Factors]:
     opened = connection(valkey.rsplit("/", 1)[0] + "/7", 5.0)
     factors = Factors(opened, Mirror(opened, 1, Metrics()))
+    factors._mirror.catalogue.slot(1)
     running = asyncio.create_task(factors.run())
     yield factors
     running.cancel()
@@ -99,6 +100,17 @@ async def test_an_emptied_redis_leaves_them_and_another_width_replaces_them(
         heir = await claimed(redis)
         await heir.publish(changed({5: [1.0]}), b"u", whole=True)
         await until(is_now(factors, {5: [1.0]}, b"u"))
+
+
+async def test_nothing_is_loaded_before_the_mirror_has_posts(redis: Redis, valkey: str, until: Any) -> None:
+    store = await claimed(redis)
+    await store.publish(changed({3: [1.0]}), b"w", whole=True)
+    async with following(valkey) as factors:
+        factors._mirror.catalogue = Catalogue()
+        await asyncio.sleep(1.2)
+        assert factors._mirror.catalogue.size == 0
+        factors._mirror.catalogue.slot(3)
+        await until(is_now(factors, {3: [1.0]}, b"w"))
 
 
 async def test_a_stream_that_was_trimmed_makes_it_load_again(redis: Redis, valkey: str, until: Any) -> None:
