@@ -37,10 +37,13 @@ class Metrics:
         self._totals = Gauge(
             "reelstream_worker_total", "Totals since the worker started", ["worker", "counter"], registry=registry
         )
+        self._learner = Gauge(
+            "reelstream_learner", "How good the global models are", ["worker", "metric"], registry=registry
+        )
 
     def exposition(self, workers: list[Heartbeat], model_versions: dict[str, str]) -> bytes:
         """The page that Prometheus reads. Workers and versions that are gone vanish from it."""
-        for gauge in (self._models, self._lag, self._freshness, self._totals):
+        for gauge in (self._models, self._lag, self._freshness, self._totals, self._learner):
             gauge.clear()
         for model, version in model_versions.items():
             self._models.labels(model, version).set(1)
@@ -52,4 +55,6 @@ class Metrics:
                 self._freshness.labels(worker.id, quantile).set(seconds)
             for counter, total in worker.counters.items():
                 self._totals.labels(worker.id, counter).set(total)
+            for metric, value in worker.metrics.items():
+                self._learner.labels(worker.id, metric).set(value)
         return generate_latest(self.registry)

@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from schemas.settings import Settings
 
+from .factors import Factors
 from .metrics import Metrics
 from .mirror import Mirror
 from .models import Models
@@ -34,6 +35,7 @@ class Serving:
         self.redis = connection(url, REDIS_TIMEOUT)
         self._follow_redis = connection(url, FOLLOW_TIMEOUT)
         self.mirror = Mirror(self._follow_redis, settings.kafka_partitions, metrics)
+        self.factors = Factors(self._follow_redis, self.mirror)
         self.models = Models(settings, self._follow_redis)
         self.producer = Producer(settings)
         self.postgres = PostgresPing(settings.database_url)
@@ -46,6 +48,7 @@ class Serving:
             asyncio.create_task(work, name=name)
             for name, work in (
                 ("mirror", self.mirror.run()),
+                ("factors", self.factors.run()),
                 ("models", self.models.run()),
                 ("announcements", self.models.listen()),
                 ("producer", self.producer.connect()),

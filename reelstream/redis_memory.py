@@ -15,7 +15,7 @@ import redis.asyncio
 
 from api.models import MODELS
 from online_models.event_ids import stored_blocks
-from schemas import keys, marks, models
+from schemas import factors, keys, marks, models
 from schemas.marks import InteractionsMark
 from schemas.trending import ALL, WINDOWS
 
@@ -28,7 +28,7 @@ _SAMPLED = {"user": "users", "profile": "profiles", "item": "item states", "neig
             "post": "post rows"}  # fmt: skip
 _NAMED = frozenset({
     "mark", "posts-mark", "users-mark", "generation", "rebuild", "incomplete", "ids", "posts", "changes", "trending",
-    "categories", "workers", "worker", "current", "v",
+    "categories", "workers", "worker", "current", "v", "vectors", "weights", "snapshot",
 })  # fmt: skip
 
 
@@ -111,6 +111,12 @@ async def _named(client: redis.asyncio.Redis, partitions: int) -> dict[str, list
             version = models.decode_version(payload)
             chunks = [keys.model_chunk(model, version.version, chunk) for chunk in range(version.chunks)]
             names["models"] += [keys.model_current(model), *chunks]
+    pointer: Any = await client.get(keys.LEARNER_SNAPSHOT)
+    snapshot = factors.decode_snapshot(pointer)
+    names["learnt vectors"] = [keys.LEARNER_VECTORS, keys.LEARNER_WEIGHTS, keys.LEARNER_CHANGES, keys.LEARNER_MARK]
+    if snapshot is not None:
+        chunks = [keys.learner_snapshot(snapshot.version, chunk) for chunk in range(snapshot.chunks)]
+        names["learner snapshot"] = [keys.LEARNER_SNAPSHOT, *chunks]
     beating: Any = await client.zrange(keys.WORKERS, 0, -1)
     names["heartbeats"] += [keys.WORKERS, *(keys.worker(member.decode()) for member in beating)]
     there: dict[str, list[str]] = {}

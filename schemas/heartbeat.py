@@ -15,7 +15,9 @@ class Heartbeat(msgspec.Struct, kw_only=True):
     lag: messages not applied yet, by `topic-partition`, once the first fetch has told the end of its log: a worker
     has caught up when each of its partitions is there with 0.
     freshness: quantile (`0.5`, `0.99`) → seconds from produced to applied, over its newest thousand messages.
-    counters: totals since it started (`events`, `repeats`, `forwarded`, `dead_letters`).
+    counters: totals since it started (`events`, `repeats`, `forwarded`, `dead_letters`; of the learner `learnt`,
+    `sampled_out`, `not_learnt`).
+    metrics: of the learner, how good its models are, by name.
     """
 
     id: str
@@ -26,6 +28,7 @@ class Heartbeat(msgspec.Struct, kw_only=True):
     lag: dict[str, int]
     freshness: dict[str, float]
     counters: dict[str, int]
+    metrics: dict[str, float] = {}
 
 
 encode = msgspec.json.Encoder().encode

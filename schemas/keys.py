@@ -107,3 +107,24 @@ def model_current(model: str) -> str:
 def model_chunk(model: str, version: str, chunk: int) -> str:
     """Item vectors of a version, in chunks (schemas.models). A replaced version expires an hour later."""
     return f"{PREFIX}{{m:{model}}}:v:{version}:{chunk}"
+
+
+LEARNER_MARK = f"{PREFIX}{{learner}}:mark"
+"""Who publishes what the global models learn, and which version is there (schemas.factors.LearnerMark)."""
+
+LEARNER_VECTORS = f"{PREFIX}{{learner}}:vectors"
+"""Hash post id → its learnt vector, float16, little-endian. Those that the models dropped leave it."""
+
+LEARNER_CHANGES = f"{PREFIX}{{learner}}:changes"
+"""Stream of whose vectors changed: field `ids`, packed little-endian int64; capped."""
+
+LEARNER_WEIGHTS = f"{PREFIX}{{learner}}:weights"
+"""The blend's weights, as bytes that online_models.recommender writes and reads."""
+
+LEARNER_SNAPSHOT = f"{PREFIX}{{learner}}:snapshot"
+"""Which snapshot to resume from, as JSON (schemas.factors.Snapshot)."""
+
+
+def learner_snapshot(version: int, chunk: int) -> str:
+    """A chunk of a snapshot. It expires until the pointer names it, and goes when the pointer names another."""
+    return f"{PREFIX}{{learner}}:v:{version}:{chunk}"

@@ -2,10 +2,11 @@
 
 | role   | topic         | agent             | tells or writes                                       |
 |--------|---------------|-------------------|-------------------------------------------------------|
-| learn  | interactions  | InteractionsAgent | Redis: users; topic item-signals                      |
-| learn  | posts         | PostsAgent        | topic item-signals                                    |
+| learn  | interactions  | InteractionsAgent | Redis: users; topics item-signals, learning           |
+| learn  | posts         | PostsAgent        | topics item-signals, learning                         |
 | learn  | users         | UsersAgent        | Redis: profiles                                       |
 | learn  | item-signals  | ItemsAgent        | Redis: posts, counters, trending, neighbours          |
+| learn  | learning      | LearnerAgent      | Redis: vectors of posts, weights, snapshots           |
 | learn  | (every second)| TrendingPublisher | topic trending                                        |
 | learn  | (every second)| StateKeeper       | Redis: all of it, when it was lost (streams.rebuild)  |
 | record | interactions  | EventLogAgent     | PostgreSQL                                            |
@@ -14,7 +15,7 @@
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import faust
 import structlog
@@ -27,13 +28,14 @@ from schemas import heartbeat, topics
 from schemas.settings import Settings
 
 from . import state_keeper
-from .batches import STEADY, Agent, Pace, apply_batches
+from .batches import MOST_MESSAGES, STEADY, Agent, Pace, apply_batches
 from .catalogue_log import CatalogueLogAgent
 from .event_log import EventLogAgent
 from .groups import LEARN_GROUP, RECORD_GROUP
 from .heartbeat import HeartbeatWriter
 from .interactions import InteractionsAgent
 from .items import ItemsAgent
+from .learner import LearnerAgent
 from .posts import PostsAgent
 from .raw_schema import RawSchema
 from .services import LearnServices, RecordServices, Services
@@ -48,10 +50,18 @@ RECORD_FETCH_WAIT_MS = 200
 ITEMS_PACE = Pace(heavy=0.2)
 """An event changes the rows of 16 posts, and the next one some of the same: under load, 4,000 events a commit write a
 third of the rows that 400 would. The feed of the user who acted doesn't wait for this."""
+<<<<<<< HEAD
 BUFFERED_MESSAGES = 1024
 """Between Faust's consumer and an agent, beside batches.MOST_BYTES. While Redis was frozen for 60 s and 6,500 arrays
 of 1,000 events came (800 MB), a worker grew from 233 MB to 353; to 1,004 with Faust's 4,096 and no bound in bytes. With
 256 it is 280, but single events took a tenth more CPU."""
+=======
+LEARNER_PACE = Pace(0.1, 0.1)
+"""Vectors are published once a second: fuller batches cost feeds nothing."""
+LEARNER_MESSAGES = 128
+"""Held at a time: each has up to 1,000 events with their pasts, 450 KB; of Faust's 4,096 that would be 1.8 GB."""
+PUBLISH_SECONDS = 1.0
+>>>>>>> 4eae7abee5c77bc2b2c8934f98fee58689d1bce5
 RECORD_PACE = Pace(0.1, 0.1)
 """The record may be a little late: fewer and fuller fetches and inserts leave the cores to what feeds wait for."""
 log = structlog.get_logger()
@@ -152,6 +162,8 @@ def _learn(app: WorkerApp, services: LearnServices) -> None:
     _listen(app, "posts", PostsAgent(services), topics.POSTS)
     _listen(app, "users", UsersAgent(services), topics.USERS)
     _listen(app, "items", ItemsAgent(services), topics.ITEM_SIGNALS, ITEMS_PACE)
+    learner = LearnerAgent(services)
+    _listen(app, "learner", learner, topics.LEARNING, LEARNER_PACE, LEARNER_MESSAGES, learner.leave)
     publisher = TrendingPublisher(services)
     keeper = StateKeeper(services)
 
@@ -160,6 +172,18 @@ def _learn(app: WorkerApp, services: LearnServices) -> None:
         while not app.should_stop:
             await keeper.check()
             await app.sleep(state_keeper.INTERVAL_SECONDS)
+
+    @app.task
+    async def publish_learnt() -> None:
+        while not app.should_stop:
+            await app.sleep(PUBLISH_SECONDS)
+            if TP(topics.LEARNING, 0) in app.consumer.assignment():
+                await learner.publish()
+
+    async def leave(*_: object, **__: object) -> None:
+        await learner.leave()
+
+    app.on_before_shutdown.connect(leave, weak=False)
 
     @app.task
     async def publish_trending() -> None:
@@ -178,15 +202,21 @@ def _record(app: WorkerApp, services: RecordServices) -> None:
     _listen(app, "user-log", CatalogueLogAgent(services, topics.USERS), topics.USERS, RECORD_PACE)
 
 
-def _listen(app: WorkerApp, name: str, agent: Agent, topic: str, pace: Pace = STEADY) -> None:
-    channel = app.topic(topic, schema=RawSchema())
+def _listen(
+    app: WorkerApp, name: str, agent: Agent, topic: str, pace: Pace = STEADY, most: int | None = None,
+    leave: Callable[[], Awaitable[None]] | None = None,
+) -> None:  # fmt: skip
+    """most: messages held at a time, by Faust and in a batch. leave: awaited before a partition is forgotten."""
+    channel = app.topic(topic, schema=RawSchema(), maxsize=most)
 
     async def listen(stream: faust.Stream) -> None:
-        await apply_batches(stream, agent, app.services.progress, pace)
+        await apply_batches(stream, agent, app.services.progress, pace, most or MOST_MESSAGES)
 
     async def forget_revoked(_: faust.App, revoked: set[TP], **__: object) -> None:
         for tp in revoked:
             if tp.topic == topic:
+                if leave is not None:
+                    await leave()
                 agent.forget(tp.partition)
 
     app.agent(channel, name=name)(listen)

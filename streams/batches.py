@@ -132,13 +132,15 @@ def _record(event: faust.EventT) -> Record:
     return Record(message.topic, message.partition, message.offset, message.timestamp, message.key, message.value)
 
 
-async def apply_batches(stream: faust.Stream, agent: Agent, progress: Progress, pace: Pace = STEADY) -> None:
+async def apply_batches(
+    stream: faust.Stream, agent: Agent, progress: Progress, pace: Pace = STEADY, most: int = MOST_MESSAGES
+) -> None:
     """Runs an agent: each batch is split by partition and applied until it succeeds.
 
     Broken infrastructure and conflicts are retried with back-off, after the agent forgot what it believed of the
     partition; nothing is acknowledged meanwhile, so the lag shows it.
     """
-    async for batch in batches(stream, pace):
+    async for batch in batches(stream, pace, most):
         by_partition: dict[tuple[str, int], list[Record]] = defaultdict(list)
         for record in batch:
             by_partition[record.topic, record.partition].append(record)

@@ -64,4 +64,5 @@ class HeartbeatWriter:
             lag=lag,
             freshness=progress.freshness(),
             counters=dict(progress.counters),
+            metrics=dict(progress.metrics),
         )

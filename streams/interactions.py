@@ -1,8 +1,9 @@
-"""The interactions agent, stage 1: what an event changes for its user, and what it tells the posts.
+"""The interactions agent, stage 1: what an event changes for its user, and what it tells the posts and the learner.
 
 Order of effects: signals, forwarded events and dead letters are sent and acknowledged; then one transaction holds the
 users' states, the event ids and the mark; then Kafka gets its acknowledgement. Whatever is repeated after a crash
-changes nothing: this stage drops it by its offset, stage 2 by the source offset that a signal carries.
+changes nothing: this stage drops it by its offset, stage 2 by the source offset that a signal carries. The learner may
+get it twice, which does no harm.
 """
 
 import msgspec
@@ -12,6 +13,7 @@ from online_models.event_ids import event_hash
 from schemas import topics
 from schemas.topics import INTERACTIONS, owner
 
+from .learning_writer import LearningWriter, past_of
 from .partition_agent import PartitionAgent
 from .producing import Outgoing, dead_letter, forwarded_from, send_in_order
 from .reading import ReadEvent, read_events
@@ -71,7 +73,9 @@ class InteractionsAgent(PartitionAgent[UserShard, LearnServices]):
         usernames = {event.interaction.username for _, event in fresh.values()}
         await shard.load_users(usernames)
         writer, weights = TouchWriter(services.partitions), services.settings.interaction_weights
+        learning = LearningWriter()
         source = shard.generation, shard.log_id, INTERACTIONS, shard.partition
+<<<<<<< HEAD
         told = [*fresh.values()]
         for start in range(0, len(told), MOST_TOUCHES):
             for _, event in told[start : start + MOST_TOUCHES]:
@@ -80,6 +84,19 @@ class InteractionsAgent(PartitionAgent[UserShard, LearnServices]):
                 if effect.delta:
                     writer.add(event.offset, event.entry, past.post_id, event.at, past.type_code, effect)
             outgoing += touch_messages(writer, source, told[start][0].at)
+=======
+        for record, event in fresh.values():
+            username, happened = event.interaction.username, event.history_event
+            past = past_of(shard.users[username], happened.post_id)
+            effect = user_history.learn_one(shard.users[username], happened, weights)
+            if effect.delta:
+                learning.add(username, event.at, happened, effect, past)
+                writer.add(event.offset, event.entry, happened.post_id, event.at, happened.type_code, effect)
+                if len(writer) == MOST_TOUCHES:
+                    outgoing += touch_messages(writer, source, record.at)
+        outgoing += touch_messages(writer, source, part[0][0].at if part else 0.0)
+        outgoing += learning.messages()
+>>>>>>> 4eae7abee5c77bc2b2c8934f98fee58689d1bce5
         await send_in_order(services.producer, outgoing)
         await shard.commit(services.committer, offset, usernames, list(fresh), services.settings.user_ttl)
         services.progress.counters["events"] += len(fresh)

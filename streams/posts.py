@@ -1,4 +1,4 @@
-"""The posts agent: rows of posts, checked, and told to the owners of the posts.
+"""The posts agent: rows of posts, checked, and told to the owners of the posts and to the learner.
 
 Its only state is a mark, so that a rebuild goes on where the record ends; stage 2 drops what is told twice by the
 place of the row in the log.
@@ -6,8 +6,9 @@ place of the row in the log.
 
 from collections.abc import Iterator
 
-from schemas import keys, signals, topics
+from schemas import keys, learning, signals, topics
 from schemas.errors import ContractError
+from schemas.learning import LearningMessage
 from schemas.posts import Post, decode_posts, deleted_post
 from schemas.signals import PostChanged, SignalBatch
 from schemas.topics import POSTS, post_owner
@@ -42,11 +43,14 @@ class PostsAgent(PartitionAgent[RowsShard, LearnServices]):
                     target = post_owner(row[0], services.partitions)
                     told.setdefault(target, []).append(PostChanged(record.offset, index, *row))
         source = shard.generation, shard.log_id, POSTS, shard.partition
+        parts = [(target, part) for target, changed in told.items() for part in _messages(changed)]
         messages = [
             Outgoing(topics.ITEM_SIGNALS, target, None, signals.encode(SignalBatch(*source, None, part)), records[0].at)
-            for target, changed in told.items()
-            for part in _messages(changed)
+            for target, part in parts
         ]
+        for _, part in parts:
+            rows = [(each.post_id, each.post) for each in part]
+            messages.append(Outgoing(topics.LEARNING, 0, None, learning.encode(LearningMessage(None, rows))))
         await send_in_order(services.producer, [*refused, *messages])
         await shard.commit(services.committer, records[-1].offset, [])
 

@@ -13,11 +13,13 @@ Place = tuple[str, int]
 class Progress:
     """Counts of one process, kept by the agents.
 
-    applied: the offset that each partition applies next. waiting: why a partition waits for a service.
+    metrics: how good the global models are, by name. applied: the offset that each partition applies next.
+    waiting: why a partition waits for a service.
     """
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
+        self.metrics: dict[str, float] = {}
         self.applied: dict[Place, int] = {}
         self.waiting: dict[Place, str] = {}
         self._delays: deque[float] = deque(maxlen=1000)

@@ -32,9 +32,15 @@ class System:
     environment: dict[str, str]
     workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    def start(self, role: str) -> None:
-        command = [sys.executable, "-m", "reelstream", "worker", "--role", role]
-        self.workers[role] = subprocess.Popen(command, env={**os.environ, **self.environment})
+    def start(self, role: str, slot: int = 0) -> None:
+        command = [sys.executable, "-m", "reelstream", "worker", "--role", role, "--slot", str(slot)]
+        self.workers[role if slot == 0 else f"{role}-{slot}"] = subprocess.Popen(
+            command, env={**os.environ, **self.environment}
+        )
+
+    def stop(self, name: str) -> None:
+        self.workers[name].terminate()
+        self.workers.pop(name).wait(20)
 
     def kill(self, role: str) -> None:
         self.workers[role].kill()

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from online_models.event_ids import BLOCK_IDS, BLOCKS
 from reelstream import redis_memory
 from schemas import keys, marks
+from schemas.factors import Snapshot, encode_snapshot
 from schemas.models import ModelVersion, encode_version
 from schemas.trending import ALL
 
@@ -56,6 +57,12 @@ async def add_the_few(redis: Redis) -> None:
     version = ModelVersion(model="svd", version="v1", created_at=0.0, dim=8, items=9, chunks=1, metrics={})
     await redis.set(keys.model_current("svd"), encode_version(version))
     await redis.set(keys.model_chunk("svd", "v1", 0), b"x" * 9_000)
+    await redis.hset(keys.LEARNER_VECTORS, mapping={str(post): b"x" * 64 for post in range(500)})
+    await redis.xadd(keys.LEARNER_CHANGES, {"ids": b"x" * 80})
+    snapshot = Snapshot(version=3, at=0.0, log="log", offset=9, chunks=2, digest="")
+    await redis.set(keys.LEARNER_SNAPSHOT, encode_snapshot(snapshot))
+    for chunk in range(2):
+        await redis.set(keys.learner_snapshot(3, chunk), b"x" * 9_000)
     await redis.zadd(keys.WORKERS, {"learn-0": 1.0})
     await redis.set("somebody:else", "x")
 
@@ -64,7 +71,7 @@ async def test_every_kind_is_counted_and_the_bytes_are_what_redis_uses(redis: Re
     await add_the_few(redis)
     found = await redis_memory.measure(redis, PARTITIONS)
     few = {"event ids": 2 * BLOCKS, "post ids": 2, "change streams": 2, "trending": 6, "marks": 2, "models": 2,
-           "heartbeats": 1, "others": 1}  # fmt: skip
+           "learnt vectors": 2, "learner snapshot": 3, "heartbeats": 1, "others": 1}  # fmt: skip
     assert {kind: weight.keys for kind, weight in found.kinds.items()} == COUNTS | few
     assert found.exact
     assert found.keys == await redis.dbsize() == sum((COUNTS | few).values())

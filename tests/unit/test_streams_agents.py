@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from online_models.user_history import Effect
-from schemas import generation, keys, marks, signals, topics
+from schemas import generation, keys, learning, marks, signals, topics
 from schemas.errors import ContractError
 from schemas.settings import Settings
 from schemas.topics import owner
@@ -176,7 +176,7 @@ async def test_signals_are_acknowledged_before_the_transaction():
     await InteractionsAgent(services).apply(HOME, [record(0, {"post_id": 1}), record(1, {"post_id": 2})])
     assert services.steps[-1] == "committed"
     assert "sent" in services.steps[:-1]
-    told = [signals.decode(value).touches for _, _, value, _ in services.sent]
+    told = [signals.decode(value).touches for topic, _, value, _ in services.sent if topic == topics.ITEM_SIGNALS]
     assert sorted(post for touches in told for post in touches.post_id[touches.touched].tolist()) == [1, 2]
     pairs = [zip(*(column.tolist() for column in touches.pairs()), strict=True) for touches in told]
     assert sorted(pair for each in pairs for pair in each) == [(1, 2), (2, 1)]
@@ -333,6 +333,27 @@ async def test_posts_are_told_to_their_owners_and_a_null_deletes():
         (owner("1", 4), [(1, False), (1, True)])
     ]
     assert services.progress.counters["dead_letters"] == 2
+
+
+async def test_stage_1_tells_the_learner_what_it_applied_before_the_transaction():
+    services = FakeServices()
+    await InteractionsAgent(services).apply(HOME, [record(0, {"post_id": 5}, {"post_id": 6}), record(1, {})])
+    (told,) = [(partition, value) for topic, partition, value, _ in services.sent if topic == topics.LEARNING]
+    events = learning.decode(told[1]).events
+    assert told[0] == 0
+    assert (events.post_id.tolist(), events.context.tolist()) == ([5, 6, 1], [5, 5, 6])
+    assert services.steps[-1] == "committed"
+
+
+async def test_rows_of_posts_and_deletions_go_to_the_learner_without_their_json():
+    services = FakeServices()
+    rows = [{"id": 3, "title": "Run"}, {"id": 4}]
+    await PostsAgent(services).apply(
+        0, [Record("posts", 0, 0, 1.0, b"3", json.dumps(rows).encode()), Record("posts", 0, 1, 1.0, b"3", None)]
+    )
+    told = [learning.decode(value) for topic, _, value, _ in services.sent if topic == topics.LEARNING]
+    of_3 = [post for message in told for post_id, post in message.posts if post_id == 3]
+    assert [post and (post.title, post.item) for post in of_3] == [("Run", b""), None]
 
 
 def test_freshness_is_told_in_quantiles():

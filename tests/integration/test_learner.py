@@ -1,0 +1,163 @@
+"""The learner in a live system: what it publishes, and what it resumes from when it, or Redis, was lost."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from live_system import Client, System, client, event, eventually, running_on
+from redis.asyncio import Redis
+
+from schemas import factors, generation, heartbeat, keys, topics
+from schemas.factors import LearnerMark, Snapshot
+from schemas.heartbeat import Heartbeat
+
+BASE = 9_900_000
+POSTS = range(BASE, BASE + 10)
+
+
+@pytest.fixture(scope="module", params=["kafka", "tansu"])
+def system(request: pytest.FixtureRequest, valkey: str, postgres: str) -> Iterator[System]:
+    with running_on(request, valkey, postgres, kafka=8, tansu=9) as system:
+        yield system
+
+
+async def learners(redis: Redis) -> list[Heartbeat]:
+    """Workers that own the partition of the learner and are alive."""
+    names = [member.decode() for member in await redis.zrange(keys.WORKERS, 0, -1)]
+    beats = [heartbeat.decode(payload) for name in names if (payload := await redis.get(keys.worker(name)))]
+    return [beat for beat in beats if "learning-0" in beat.partitions]
+
+
+async def partitions_of(redis: Redis, name: str) -> list[str]:
+    payload = await redis.get(keys.worker(name))
+    return heartbeat.decode(payload).partitions if payload else []
+
+
+async def learnt(redis: Redis, pid: int) -> int:
+    return sum(beat.counters.get("learnt", 0) for beat in await learners(redis) if beat.pid == pid)
+
+
+async def vectors(redis: Redis) -> set[int]:
+    return {int(post_id) for post_id in await redis.hkeys(keys.LEARNER_VECTORS)}
+
+
+async def mark(redis: Redis) -> LearnerMark:
+    return factors.decode_mark(await redis.get(keys.LEARNER_MARK))
+
+
+async def snapshot(redis: Redis) -> Snapshot | None:
+    return factors.decode_snapshot(await redis.get(keys.LEARNER_SNAPSHOT))
+
+
+async def like(here: Client, username: str, posts: range) -> None:
+    for post_id in posts:
+        await here.send(event(username, post_id), key=username)
+
+
+async def wait_for_vectors(redis: Redis, posts: range) -> None:
+    async for attempt in eventually():
+        with attempt:
+            assert set(posts) <= await vectors(redis)
+
+
+async def wait_for_learnt(redis: Redis, pid: int, least: int) -> None:
+    async for attempt in eventually():
+        with attempt:
+            assert await learnt(redis, pid) >= least
+
+
+async def test_events_become_vectors_weights_and_announcements(system: System):
+    async with client(system) as here:
+        async for attempt in eventually():  # what a rebuild finds recorded is not told to the learner
+            with attempt:
+                found = generation.decode(await here.redis.get(keys.GENERATION))
+                assert found is not None
+                assert found.ready
+        await like(here, "learnt-1", POSTS)
+        await wait_for_vectors(here.redis, POSTS)
+        published = await mark(here.redis)
+        sizes = {len(vector) for vector in await here.redis.hvals(keys.LEARNER_VECTORS)}
+        assert sizes == {2 * published.width}
+        assert await here.redis.get(keys.LEARNER_WEIGHTS)
+        told = b"".join(fields[b"ids"] for _, fields in await here.redis.xrange(keys.LEARNER_CHANGES))
+        for post_id in POSTS:
+            assert post_id.to_bytes(8, "little") in told
+
+
+async def test_a_learner_that_is_stopped_goes_on_where_it_was(system: System):
+    async with client(system) as here:
+        before = await mark(here.redis)
+        await asyncio.to_thread(system.stop, "learn")
+        kept = await snapshot(here.redis)
+        assert kept is not None
+        assert await here.record.fetchval("SELECT max(version) FROM learner_snapshots") == kept.version
+        system.start("learn")
+        await like(here, "learnt-2", range(BASE + 20, BASE + 23))
+        await wait_for_learnt(here.redis, system.workers["learn"].pid, 3)
+        await wait_for_vectors(here.redis, range(BASE + 20, BASE + 23))
+        assert set(POSTS) <= await vectors(here.redis)
+        assert await learnt(here.redis, system.workers["learn"].pid) == 3
+        assert (await mark(here.redis)).version > before.version
+
+
+async def test_a_learner_that_is_killed_learns_again_what_came_after_its_snapshot(system: System):
+    async with client(system) as here:
+        await like(here, "learnt-3", range(BASE + 30, BASE + 35))
+        await wait_for_vectors(here.redis, range(BASE + 30, BASE + 35))
+        system.kill("learn")
+        system.start("learn")
+        await like(here, "learnt-3", range(BASE + 35, BASE + 36))
+        await wait_for_learnt(here.redis, system.workers["learn"].pid, 3 + 5 + 1)
+        await wait_for_vectors(here.redis, range(BASE + 30, BASE + 36))
+        assert await learnt(here.redis, system.workers["learn"].pid) == 3 + 5 + 1
+
+
+async def test_a_message_that_is_none_becomes_a_dead_letter_and_the_learner_goes_on(system: System):
+    async with client(system) as here:
+        await here.producer.send_and_wait(topics.LEARNING, b"\xff?")
+        await like(here, "learnt-4", range(BASE + 40, BASE + 42))
+        await wait_for_vectors(here.redis, range(BASE + 40, BASE + 42))
+        (beat,) = await learners(here.redis)
+        assert beat.counters["dead_letters"] == 1
+
+
+async def test_what_redis_lost_is_published_again_and_recorded_snapshots_outlive_it(system: System):
+    async with client(system) as here:
+        before = await vectors(here.redis)
+        await here.redis.flushdb()
+        async for attempt in eventually():
+            with attempt:
+                assert await vectors(here.redis) == before
+        await asyncio.to_thread(system.stop, "learn")
+        await here.redis.flushdb()
+        system.start("learn")
+        async for attempt in eventually():
+            with attempt:
+                assert await vectors(here.redis) == before
+
+
+async def test_a_deleted_post_leaves(system: System):
+    async with client(system) as here:
+        await here.producer.send_and_wait("posts", b'{"id": %d}' % BASE, key=str(BASE).encode())
+        await here.producer.send_and_wait("posts", None, key=str(BASE).encode())
+        async for attempt in eventually():
+            with attempt:
+                assert BASE not in await vectors(here.redis)
+
+
+async def test_of_two_workers_one_is_the_learner_and_the_other_takes_over(system: System):
+    async with client(system) as here:
+        system.start("learn", 1)
+        async for attempt in eventually():
+            with attempt:
+                first, second = [await partitions_of(here.redis, name) for name in ("learn-0", "learn-1")]
+                assert first
+                assert second
+                assert not {*first} & {*second}
+        (leaving,) = await learners(here.redis)
+        await asyncio.to_thread(system.stop, "learn" if leaving.id == "learn-0" else "learn-1")
+        await like(here, "learnt-5", range(BASE + 50, BASE + 53))
+        await wait_for_vectors(here.redis, range(BASE + 50, BASE + 53))
+        async for attempt in eventually():
+            with attempt:
+                assert {beat.id for beat in await learners(here.redis)} == {"learn-0", "learn-1"} - {leaving.id}
