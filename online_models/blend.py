@@ -12,6 +12,7 @@ only once its loss, decayed over some 500 lists, is below that of equal weights:
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from river import base
@@ -29,6 +30,7 @@ DRIFT = 0.25
 """What a drift leaves of the sums that slow learning down: steps are twice as long again."""
 
 Float = NDArray[np.float32]
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Blend(base.Base):  # type: ignore[misc]
@@ -113,6 +115,13 @@ class Blend(base.Base):  # type: ignore[misc]
             sums += each * each
             part -= np.float32(RATE) * each / np.sqrt(sums)
         return loss
+
+    def encode(self) -> bytes:
+        """What a feed needs of it."""
+        linear, inner, outer = (self.linear, self.inner, self.outer) if self.serves_learnt else (
+            self._equal, self.inner, np.zeros_like(self.outer)
+        )
+        return _encode((self.sources, self.lists, *(part.astype("<f4").tobytes() for part in (linear, inner, outer))))
 
     def state(self) -> dict[str, NDArray[Any]]:
         """What a snapshot keeps: weights and sums; lists in the ring are not worth it."""

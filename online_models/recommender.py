@@ -1,20 +1,39 @@
 """The global online models behind one class: what the learner teaches, publishes and resumes from.
 
-For now a stand-in that counts: one vector a post, of its gains by type of interaction.
+Test, then learn: a positive on a post that the user had not met is first ranked by every source and by the blend, as a
+feed would have ranked it then; the blend learns from that list; then the sources learn the event. `reelstream evaluate
+online` runs this very class.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.events import INTERACTION_TYPES
+from schemas.events import INTERACTION_TYPES, NEGATIVE_TYPES
 from schemas.learning import LearningBatch
 from schemas.posts import Post
 
+from . import side_features, sources
+from .blend import Blend
+from .candidates import Candidates
+from .co_visitation import growth
+from .contexts import distinct_contexts
+from .drift import HitRate
+from .past_table import PastTable
+from .positives import Positives
+from .prequential import SHOWN, Prequential, Tested
+from .sources import Sources
+
 NO_POSTS = np.empty(0, np.int64)
+MOST_POSTS, MOST_USERS = 100_000, 50_000
+"""Users: 1 KB each, beyond which those who were away longest are strangers again."""
+SAMPLE = 0.25
+"""Share of the positives that are ranked live: 1 ms each, where learning an event takes .1."""
+_NEGATIVE = np.array([name in NEGATIVE_TYPES for name in INTERACTION_TYPES])
+_RATING = INTERACTION_TYPES.index("rating")
 
 
 class Changed(NamedTuple):
@@ -26,52 +45,173 @@ class Changed(NamedTuple):
 
 
 class Recommender:
-    """CPU work, called in a thread, one call at a time."""
+    """CPU work, called in a thread, one call at a time.
 
-    def __init__(self) -> None:
-        self._vectors: dict[int, NDArray[np.float64]] = {}
+    positives: what is tested. sample: share of it. listen: gets what was tested, when it is to be counted elsewhere.
+    """
+
+    def __init__(
+        self, positives: Positives | None = None, sample: float = SAMPLE, capacity: int = MOST_POSTS,
+        users: int = MOST_USERS, seed: int = 1,
+    ) -> None:  # fmt: skip
+        self.positives = positives or Positives()
+        self.sample = sample
+        self.sources = Sources(capacity, users, seed)
+        self.blend = Blend(len(sources.NAMES), 2 * len(sources.NAMES) + side_features.WIDTH, seed + 3)
+        self.hit_rate = HitRate()
+        self.prequential = Prequential(sources.NAMES)
+        self.users = self.sources.factors.user_slots
+        self._past = PastTable(users)
+        self._last_at, self._liked = np.zeros(users), np.zeros(users, np.bool_)
+        self._random = np.random.default_rng(seed)
         self._changed: set[int] = set()
-        self._events = 0
+        self._gone: set[int] = set()
 
     def learn_posts(self, rows: Sequence[tuple[int, Post | None]]) -> None:
         """A row of each post; None deletes it."""
         for post_id, post in rows:
-            if post is None and self._vectors.pop(post_id, None) is not None:
-                self._changed.add(post_id)
+            if post is not None:
+                self.sources.describe(self._admit(post_id), post)
+            elif (slot := self.sources.slots.release(post_id)) >= 0:
+                self.sources.table.start(slot)
+                self._gone.add(post_id)
+                self._changed.discard(post_id)
 
-    def learn_many(self, batch: LearningBatch) -> None:
-        """Tests, then learns, in order."""
-        self._events += batch.size
-        for post_id, code, gain in zip(
-            batch.post_id.tolist(), batch.type_code.tolist(), batch.gain.tolist(), strict=True
+    def learn_many(self, batch: LearningBatch, met: Callable[[int], NDArray[np.int64]] | None = None) -> None:
+        """Tests, then learns, in order. met: the posts that the user of an event had met, by the event's number in the
+        batch; without it, those among the last posts that are remembered."""
+        starts, contexts = distinct_contexts(batch)
+        positive = self.positives.of(batch.type_code, batch.value_milli) & (batch.delta > 0) & batch.new
+        negative = _NEGATIVE[batch.type_code]
+        values = np.where(batch.type_code == _RATING, batch.value_milli / 100_000, np.minimum(batch.value_milli / 1000, 1.0))
+        columns = (batch.user, batch.post_id, batch.at, batch.delta, batch.weight, batch.gain, batch.new, batch.events)
+        for number, (user_id, post_id, at, delta, weight, gain, new, events) in enumerate(
+            zip(*(column.tolist() for column in columns), strict=True)
         ):
-            self._vectors.setdefault(post_id, np.zeros(len(INTERACTION_TYPES)))[code] += gain
+            if delta < 0:
+                continue
+            user = self._user(user_id, contexts[starts[number] : starts[number + 1]])
+            slot = self.sources.slots.get(post_id)
+            if negative[number]:
+                self._past.drop(user, slot)
+                continue
+            if positive[number]:
+                if not (slot >= 0 and self.sources.table.known[slot]):
+                    self.prequential.cold_items += 1
+                elif not self._liked[user]:
+                    self.prequential.cold_users += 1
+                elif self._random.random() < self.sample:
+                    self._test(user, slot, at, events, met(number) if met is not None else None)
+                self._liked[user] = True
+            slot = self._admit(post_id)
+            past = self._past.of(user)
+            self.sources.learn(slot, past, user, at, gain, weight, float(values[number]), new)
             self._changed.add(post_id)
+            self._past.add(user, slot)
+            self._last_at[user] = at
+
+    def _user(self, user_id: int, context: NDArray[np.int64]) -> int:
+        """The slot of the past of a user; of one who is new, what the event tells of it."""
+        user, new = self.users.admit(user_id)
+        if new:
+            self.sources.factors.start_user(user)
+            slots = self.sources.slots.find(context)
+            self._past.start(user, slots[slots >= 0])
+            self._last_at[user], self._liked[user] = 0.0, False
+        return user
+
+    def _admit(self, post_id: int) -> int:
+        slot, new = self.sources.admit(post_id)
+        if new:
+            self._past.forget(slot)
+        return slot
+
+    def _test(self, user: int, slot: int, at: float, events: int, met: NDArray[np.int64] | None) -> None:
+        """Ranks the post in `slot` as a feed for the user would now; the blend learns from the list."""
+        made, table, past = self.sources, self.sources.table, self._past.of(user)
+        scores = made.score(past, user, at)
+        allowed = table.known[: made.slots.size].copy()
+        allowed[past] = False
+        if met is not None:
+            slots = made.slots.find(met)
+            allowed[slots[slots >= 0]] = False
+        allowed[slot] = True
+        found = Candidates(scores, sources.LOGITS, allowed)
+        last_at = float(self._last_at[user])
+        side = side_features.side_features(
+            found.slots, past, table, made.taste.outputs, made.co_visitation.rows, made.strength,
+            1.0 / growth(at), at, at - last_at if last_at else 0.0,
+        )  # fmt: skip
+        features = np.concatenate([found.features, side], axis=1)
+        logits, chosen = self.blend.predict_many(features), int(found.places[slot])
+        ranks = np.append(_ranks(scores, allowed, slot), np.inf)
+        if chosen >= 0:
+            better, equal = np.count_nonzero(logits > logits[chosen]), np.count_nonzero(logits == logits[chosen])
+            ranks[-1] = better + 0.5 * (equal - 1)
+            self.blend.learn_one(features, chosen)
+        if self.hit_rate.add(bool(ranks[-1] < SHOWN)):
+            self.blend.hasten()
+        shown = found.slots[np.argpartition(-logits, min(SHOWN, len(logits) - 1))[:SHOWN]]
+        popularity = np.array([np.count_nonzero(table.total[: made.slots.size] > table.total[one]) for one in shown])
+        self.tested(Tested(at, ranks, shown, popularity, events, int(np.count_nonzero(table.known[: made.slots.size]))))
+
+    def tested(self, tested: Tested) -> None:
+        """Gets every test; an evaluation that counts only some takes its place."""
+        self.prequential.add(tested)
 
     def changed_vectors(self) -> Changed:
-        """What changed since the last call; after `load`, every vector."""
-        kept = [post_id for post_id in self._changed if post_id in self._vectors]
-        gone = [post_id for post_id in self._changed if post_id not in self._vectors]
-        self._changed = set()
-        vectors = np.array([self._vectors[post_id] for post_id in kept]).reshape(-1, len(INTERACTION_TYPES))
-        return Changed(np.array(kept, np.int64), vectors.astype(np.float16), np.array(gone, np.int64))
+        """What changed since the last call; after `load`, every vector.
+
+        width: inputs, outputs and bias of `sequence` and of `taste_factors`, outputs and bias of `factors`.
+        """
+        gone, changed = self._gone, self._changed
+        self._gone, self._changed = set(), set()
+        ids = np.array(sorted(changed), np.int64)
+        slots = self.sources.slots.find(ids)
+        ids, slots = ids[slots >= 0], slots[slots >= 0]
+        return Changed(ids, self.sources.vectors(slots).astype(np.float16), np.array(sorted(gone - changed), np.int64))
 
     def weights(self) -> bytes:
         """The blend: complete, less than 64 KB."""
-        return msgspec.json.encode({"events": self._events})
+        return self.blend.encode()
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Everything to resume from."""
-        ids = np.array([*self._vectors], np.int64)
-        vectors = np.array([*self._vectors.values()]).reshape(len(ids), len(INTERACTION_TYPES))
-        return {"ids": ids, "vectors": vectors, "events": np.array(self._events)}
+        size = self.users.size
+        parts = {"sources": self.sources.state(), "blend": self.blend.state(), "past": self._past.state(size)}
+        kept = {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+        return kept | {"last_at": self._last_at[:size].copy(), "liked": self._liked[:size].copy()}
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Takes a state over. Raises KeyError or ValueError for one of another kind."""
-        self._vectors = dict(zip(state["ids"].tolist(), state["vectors"].copy(), strict=True))
-        self._events = int(state["events"])
-        self._changed = set(self._vectors)
+        parts: dict[str, dict[str, NDArray[Any]]] = {"sources": {}, "blend": {}, "past": {}}
+        for name, array in state.items():
+            part, slash, rest = name.partition("/")
+            if slash:
+                parts[part][rest] = array
+        self.blend.load(parts["blend"])
+        self.sources.load(parts["sources"])
+        self._past.load(parts["past"])
+        self._last_at[: len(state["last_at"])], self._liked[: len(state["liked"])] = state["last_at"], state["liked"]
+        self._changed = {int(one) for one in self.sources.slots.known_ids()}
 
     def metrics(self) -> dict[str, float]:
         """How good it is, by name."""
-        return {"posts": float(len(self._vectors))}
+        report = self.prequential.report()
+        figures = {name: float(value) for name, value in report.items() if isinstance(value, float | int)}
+        figures |= {f"weight_{name}": weight for name, weight in self.blend.weights(list(sources.NAMES)).items()}
+        return figures | {"hit_rate": self.hit_rate.rate, "drifts": float(self.hit_rate.drifts)}
+
+
+@numba.njit(cache=True, nogil=True)
+def _ranks(scores, allowed, slot):  # type: ignore[no-untyped-def]
+    """Of a slot with each source, from 0, among those allowed; ties count half."""
+    ranks = np.empty(len(scores))
+    for source in range(len(scores)):
+        mine, better, equal = scores[source, slot], 0, -1
+        for other in range(scores.shape[1]):
+            if allowed[other]:
+                better += scores[source, other] > mine
+                equal += scores[source, other] == mine
+        ranks[source] = better + 0.5 * equal
+    return ranks

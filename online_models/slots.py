@@ -38,6 +38,10 @@ class Slots:
         get = self._places.get
         return np.array([get(one, -1) for one in ids.ravel().tolist()], np.int32).reshape(ids.shape)
 
+    def known_ids(self) -> list[int]:
+        """All ids that have a slot."""
+        return list(self._places)
+
     def admit(self, one: int) -> tuple[int, bool]:
         """The slot of an id that came now, and whether it is new: then what models hold in it is another's."""
         self._clock += 1

@@ -39,7 +39,7 @@ Slot = NDArray[np.int32]
 
 
 class SoftmaxFactors(base.Base):  # type: ignore[misc]
-    """Works on post ids by itself, or on slots that are shared with other models (`slots` is then theirs).
+    """Works on post ids by itself, or on slots that are shared with other models (`slots` and `user_slots` are then theirs).
 
     Parameters
     ----------
@@ -126,9 +126,13 @@ class SoftmaxFactors(base.Base):  # type: ignore[misc]
             return -1
         slot, new = self.user_slots.admit(user)
         if new:
-            self.own[slot] = self._random.normal(0.0, SPREAD, self.dim)
-            self._own_sums[slot] = FIRST_SUM
+            self.start_user(slot)
         return slot
+
+    def start_user(self, slot: int) -> None:
+        """A user gets this slot: whatever was in it is forgotten."""
+        self.own[slot] = self._random.normal(0.0, SPREAD, self.dim)
+        self._own_sums[slot] = FIRST_SUM
 
     def start(self, slot: int) -> None:
         """A post gets this slot: whatever was in it is forgotten."""

@@ -7,7 +7,7 @@ import typer
 from schemas.errors import ReelstreamError
 
 from . import logging
-from .commands import api, dead_letters, migrate, rebuild, replay, status, topics, train, trending, up, worker
+from .commands import api, dead_letters, evaluate, migrate, rebuild, replay, status, topics, train, trending, up, worker
 
 app = typer.Typer(
     help="A streaming recommender for short video: learns from every event, shows it in the next feed.",
@@ -29,6 +29,7 @@ app.command()(trending.trending)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(rebuild.rebuild)
 app.command()(train.train)
+app.add_typer(evaluate.app, name="evaluate")
 app.command()(api.api)
 app.command()(worker.worker)
 app.command()(migrate.migrate)

@@ -55,11 +55,12 @@ class LearningWriter:
         """What was collected, in messages that a broker takes. They carry the time they are sent, not that of their
         events: the learner tells by it how far behind it is."""
         return [
-            Outgoing(topics.LEARNING, 0, None, learning.encode(LearningMessage(self._batch(start), [])))
+            Outgoing(topics.LEARNING, 0, None, learning.encode(LearningMessage(self.batch(start), [])))
             for start in range(0, len(self._events), learning.MOST_EVENTS)
         ]
 
-    def _batch(self, start: int) -> LearningBatch:
+    def batch(self, start: int = 0) -> LearningBatch:
+        """The events from `start` on, as many as go into a message, at least one."""
         part = slice(start, start + learning.MOST_EVENTS)
         columns = [
             np.array(array(code, column))

@@ -1,0 +1,204 @@
+"""Candidate sources of the learner: the estimators, side by side on slots that they share, and how each scores posts."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.posts import Post
+
+from .co_visitation import BACKWARD, RECENCY, CoVisitation, growth
+from .co_visitation_scores import SHRINK
+from .pairwise_mf import PairwiseMF
+from .post_table import PostTable
+from .sequence_factors import SequenceFactors, long_memory
+from .slots import Slots
+from .transitions import Transitions
+
+NAMES = (
+    "co_visitation", "profile", "next", "sequence", "taste_factors", "factors", "tastes", "trending_1h", "trending_24h",
+    "trending_7d", "popularity",
+)  # fmt: skip
+"""co_visitation and profile: what users met near the last 20 posts, the newest counting most; near the last 50, all
+alike. next: what came right after the last five (online_models.transitions). sequence, taste_factors: SequenceFactors,
+short and long. factors: PairwiseMF. tastes: posts with the tags and authors of the last ones, met by anybody or not."""
+LOGITS = np.array([name in ("sequence", "taste_factors", "factors") for name in NAMES])
+VISITED, PROFILE = 20, 50
+TASTE_DECAY = 0.95
+AUTHOR_SHARE = 0.5
+"""What a post by an author of the last ones adds to a taste, whose tags add up to 1."""
+
+
+class Sources:
+    """slots: of posts, shared. table: what else is known of them. One thread at a time."""
+
+    def __init__(self, capacity: int, users: int, seed: int) -> None:
+        self.slots = Slots(capacity)
+        self.table = PostTable(capacity)
+        self.co_visitation = CoVisitation()
+        self.strength = np.zeros(capacity)
+        self.transitions = Transitions()
+        self.sequence = SequenceFactors(capacity=capacity, seed=seed)
+        self.taste = long_memory(capacity=capacity, seed=seed + 1)
+        self.factors = PairwiseMF(users=users, capacity=capacity, seed=seed + 2)
+        self._factor_models = (self.sequence, self.taste, self.factors)
+        for model in self._factor_models:
+            model.slots = self.slots
+        self._scores = np.zeros((len(NAMES), capacity), np.float32)
+
+    def admit(self, post_id: int) -> tuple[int, bool]:
+        """The slot of a post, and whether it is new, and so perhaps was another's."""
+        slot, new = self.slots.admit(post_id)
+        if new:
+            self.table.start(slot)
+            self.strength[slot] = 0.0
+            self.co_visitation.rows.forget(slot)
+            self.transitions.forget(slot)
+            for model in self._factor_models:
+                model.start(slot)
+        return slot, new
+
+    def describe(self, slot: int, post: Post) -> None:
+        self.table.describe(slot, post)
+
+    def learn(self, slot: int, past: NDArray[np.int32], user: int, at: float, gain: float, weight: float, value: float, new: bool) -> None:
+        """A user came to a post (new: for the first time) after `past` (newest first), at event time `at`.
+
+        gain, weight: as in online_models.user_history.Effect. value: what they thought of it, 0 to 1.
+        """
+        grown = growth(at)
+        if gain > 0:
+            context = past[past != slot][:VISITED].astype(np.int64)
+            ranks = gain * grown * RECENCY[: len(context)]
+            post = np.full(len(context), slot, np.int64)
+            self.co_visitation.learn_pairs(
+                np.concatenate([context, post]), np.concatenate([post, context]), np.concatenate([ranks, BACKWARD * ranks])
+            )
+            self.strength[slot] += gain * grown
+        if new:
+            self.transitions.learn_slots(slot, past, grown)
+            for model in self._factor_models:
+                model.learn_slots(slot, past, user if model.users else -1)
+        self.table.learn(slot, at, max(weight, 0.0), value, new)
+
+    def score(self, past: NDArray[np.int32], user: int, now: float) -> NDArray[np.float32]:
+        """(S, N): of each source in NAMES, for all slots; a view that the next call overwrites."""
+        size, table = self.slots.size, self.table
+        scores = self._scores[:, :size]
+        scale, rows = 1.0 / growth(now), self.co_visitation.rows
+        _visit(
+            rows.places.find(past[:PROFILE].astype(np.int64)), past[:PROFILE], rows.neighbours, rows.weights, rows.counts,
+            self.strength[:size], scale, RECENCY, scores[0], scores[1],
+        )  # fmt: skip
+        self.transitions.score(past, scale, scores[2])
+        for number, model in enumerate(self._factor_models, 3):
+            np.dot(model.outputs[:size], model.user_vector(past, user if model.users else -1), out=scores[number])
+            scores[number] += model.bias[:size]
+        _taste(past[:PROFILE], table.tags[:size], table.author[:size], len(table.tag_share), scores[6])
+        for number, decay in enumerate(table.decays(now)):
+            np.multiply(table.popularity[number, :size], decay, out=scores[7 + number], casting="unsafe")
+        scores[10] = table.total[:size]
+        return scores
+
+    def vectors(self, slots: NDArray[np.int32]) -> NDArray[np.float32]:
+        """(n, 5 · dim + 3): what feeds need of the factor models."""
+        first, second, third = self._factor_models
+        return np.concatenate(
+            [first.inputs[slots], first.outputs[slots], first.bias[slots, None], second.inputs[slots],
+             second.outputs[slots], second.bias[slots, None], third.outputs[slots], third.bias[slots, None]], axis=1,
+        )  # fmt: skip
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What a snapshot keeps."""
+        size, rows = self.slots.size, self.co_visitation.rows
+        parts: dict[str, Mapping[str, NDArray[Any]]] = {"slots": self.slots.state(), "table": self.table.state(size)}
+        parts |= {name: getattr(self, name).state() for name in _FACTORS}
+        parts |= {"rows": rows_state(rows, size), "next": rows_state(self.transitions.rows, size)}
+        kept = {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+        return kept | {"strength": self.strength[:size].copy(), "out": self.transitions.state(size)}
+
+    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Takes a state over. Raises KeyError or ValueError for another's."""
+        parts: dict[str, dict[str, NDArray[Any]]] = {}
+        for name, array in state.items():
+            part, dot, rest = name.partition(".")
+            if dot:
+                parts.setdefault(part, {})[rest] = array
+        self.slots.load(parts["slots"])
+        self.table.load(parts["table"])
+        for name in _FACTORS:
+            getattr(self, name).load(parts[name])
+        load_rows(self.co_visitation.rows, parts["rows"])
+        load_rows(self.transitions.rows, parts["next"])
+        self.strength[: len(state["strength"])] = state["strength"]
+        self.transitions.load(state["out"])
+
+
+_FACTORS = ("sequence", "taste", "factors")
+
+
+@numba.njit(cache=True, nogil=True)
+def _visit(places, past, neighbours, weights, counts, strength, scale, recency, near, profile):  # type: ignore[no-untyped-def]
+    """Both scores by co-visitation; see online_models.co_visitation for `near`, and for `profile`
+
+    Σ_q C[h_q, j] / (n_hq + 30) / (n_j + 30)^¼
+    """
+    near[:], profile[:] = 0.0, 0.0
+    for q in range(len(past)):
+        if places[q] < 0:
+            continue
+        held = strength[past[q]] * scale + SHRINK
+        first = scale * recency[q] / np.sqrt(held) if q < VISITED else 0.0
+        row = places[q]
+        for k in range(counts[row]):
+            slot, weight = neighbours[row, k], weights[row, k]
+            near[slot] += first * weight
+            profile[slot] += scale * weight / held
+    for slot in range(len(strength)):
+        if profile[slot] > 0:
+            norm = np.sqrt(strength[slot] * scale + SHRINK)
+            near[slot] /= norm
+            profile[slot] /= np.sqrt(norm)
+
+
+@numba.njit(cache=True, nogil=True)
+def _taste(past, tags, author, codes, scores):  # type: ignore[no-untyped-def]
+    """Mean share of a post's tags among those of the last posts, and AUTHOR_SHARE for an author of them."""
+    own, total, weight = np.zeros(codes, np.float32), np.float32(1e-9), np.float32(1)
+    for slot in past:
+        for tag in tags[slot]:
+            if tag >= 0:
+                own[tag] += weight
+                total += weight
+        weight *= np.float32(TASTE_DECAY)
+    for slot in range(len(scores)):
+        score, count = np.float32(0), 0
+        for tag in tags[slot]:
+            if tag < 0:
+                break
+            score += own[tag]
+            count += 1
+        score = score / total / count if count else np.float32(0)
+        if author[slot] >= 0:
+            for other in past[:10]:
+                if author[other] == author[slot]:
+                    score += np.float32(AUTHOR_SHARE)
+                    break
+        scores[slot] = score
+
+
+def rows_state(rows: Any, size: int) -> dict[str, NDArray[Any]]:
+    """Rows of slots 0 … size − 1 of NeighbourRows, one after the other."""
+    places = rows.places.find(np.arange(size))
+    counts = np.where(places >= 0, rows.counts[places], 0)
+    held = np.arange(rows.neighbours.shape[1]) < counts[:, None]
+    return {"counts": counts, "ids": rows.neighbours[places][held], "weights": rows.weights[places][held]}
+
+
+def load_rows(rows: Any, state: Mapping[str, NDArray[Any]]) -> None:
+    ends = np.cumsum(state["counts"]).tolist()
+    for slot, (count, end) in enumerate(zip(state["counts"].tolist(), ends, strict=True)):
+        if count:
+            rows.load(slot, state["ids"][end - count : end], state["weights"][end - count : end])
