@@ -121,8 +121,9 @@ class Recommender:
         return user
 
     def _admit(self, post_id: int) -> int:
+        given = self.sources.slots.size
         slot, new = self.sources.admit(post_id)
-        if new:
+        if new and slot < given:  # it was another's
             self._past.forget(slot)
         return slot
 
@@ -139,7 +140,7 @@ class Recommender:
         found = Candidates(scores, sources.LOGITS, allowed)
         last_at = float(self._last_at[user])
         side = side_features.side_features(
-            found.slots, past, table, made.taste.outputs, made.co_visitation.rows, made.strength,
+            found.slots, found.places, past, table, made.taste.outputs, made.co_visitation.rows, made.strength,
             1.0 / growth(at), at, at - last_at if last_at else 0.0,
         )  # fmt: skip
         features = np.concatenate([found.features, side], axis=1)

@@ -31,18 +31,18 @@ DAY = 86_400.0
 
 
 def side_features(
-    slots: NDArray[np.int32], context: NDArray[np.int32], table: PostTable, vectors: NDArray[np.float32],
+    slots: NDArray[np.int32], places: NDArray[np.int32], context: NDArray[np.int32], table: PostTable, vectors: NDArray[np.float32],
     rows: NeighbourRows, strength: NDArray[np.float64], scale: float, now: float, gap: float,
 ) -> NDArray[np.float32]:  # fmt: skip
     """(n, WIDTH), each roughly between −2 and 2.
 
-    slots (n,): the candidates. context (q,): slots of the user's last posts, newest first. vectors (N, d). rows, strength
+    slots (n,): the candidates, places (N,): where among them a slot is, or −1. context (q,): slots of the user's last posts, newest first. vectors (N, d). rows, strength
     (N,) and scale: of co-visitation, whose ids are slots. now: seconds since 1970. gap: since the user's last event.
     """
     features = np.zeros((len(slots), WIDTH), np.float32)
     last = rows.places.find(context[:3].astype(np.int64))
     _fill(
-        features, slots, context[:PAST], vectors, rows.neighbours, rows.weights, rows.counts, last, strength, scale,
+        features, slots, places, context[:PAST], vectors, rows.neighbours, rows.weights, rows.counts, last, strength, scale,
         table.popularity, table.decays(now), table.total, table.value, float(table.value_sums[0] / table.value_sums[1]),
         table.first_at, table.last_at, table.created_at, table.author, table.tags, table.tag_share, table.spread,
         now, gap,
@@ -52,7 +52,7 @@ def side_features(
 
 @numba.njit(cache=True, nogil=True)
 def _fill(
-    features, slots, context, vectors, neighbours, weights, counts, last, strength, scale, popularity, decays, total,
+    features, slots, places, context, vectors, neighbours, weights, counts, last, strength, scale, popularity, decays, total,
     value, mean_value, first_at, last_at, created_at, author, tags, tag_share, spread, now, gap,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
     past = len(context)
@@ -79,11 +79,11 @@ def _fill(
         row = last[q]
         if row >= 0:
             norm = strength[context[q]] * scale + 10.0
-            for at in range(len(slots)):
-                for k in range(counts[row]):
-                    if neighbours[row, k] == slots[at]:
-                        visits[at] = weights[row, k] * scale / np.sqrt(norm * (strength[slots[at]] * scale + 10.0))
-                        break
+            for k in range(counts[row]):
+                slot = neighbours[row, k]
+                at = places[slot]
+                if at >= 0:
+                    visits[at] = weights[row, k] * scale / np.sqrt(norm * (strength[slot] * scale + 10.0))
         for at in range(len(slots)):
             vector = vectors[slots[at]]
             dot, square = 0.0, 0.0
