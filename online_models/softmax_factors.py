@@ -7,7 +7,7 @@ is scored against output vectors R:
 
 An event (context, post j) takes one step on −log softmax over j and NEGATIVES others, UNIFORM of them drawn from all
 known posts and the rest from the last events, each logit lowered by the log of how likely it was drawn (logQ; Bengio
-and Senécal 2008, Yi et al., RecSys 2019). Then REPLAYS earlier events, drawn from the last RING, take one each.
+and Senécal 2008, Yi et al., RecSys 2019). Then REPLAYS earlier events (online_models.replay) take one each.
 Steps are Adagrad's with one sum for a vector (Duchi et al. 2011), with L2 in proportion to the gradient.
 """
 
@@ -19,16 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 from river import base
 
+from .replay import Replay
 from .slots import Slots
 
 NEGATIVES = 32
 UNIFORM = 0.2
 """With half of them uniform and less L2, prototypes lost .002 of recall@10."""
 REPLAYS = 2
-RING = 50_000
 L2 = 0.005
-LEAST_MEMORY = 20
-"""Posts of the past that an event in the ring keeps: no negatives, as the user met them."""
 SPREAD = 0.05
 """Standard deviation of a new vector."""
 FIRST_SUM = 0.1
@@ -39,7 +37,7 @@ Slot = NDArray[np.int32]
 
 
 class SoftmaxFactors(base.Base):  # type: ignore[misc]
-    """Works on post ids by itself, or on slots that are shared with other models (`slots` and `user_slots` are then theirs).
+    """Works on post ids by itself, or on slots that are shared with other models, as are then `user_slots` and `replay`.
 
     Parameters
     ----------
@@ -67,22 +65,20 @@ class SoftmaxFactors(base.Base):  # type: ignore[misc]
         self.slots, self.user_slots = Slots(capacity), Slots(max(users, 1))
         self._random = np.random.default_rng(seed)
         self._draws = np.array([2 * seed + 1], np.uint64)
-        self._memory = max(length, LEAST_MEMORY)
         self.inputs = np.zeros((capacity if length else 1, dim), np.float32)
         self.outputs = np.zeros((capacity, dim), np.float32)
         self.bias = np.zeros(capacity, np.float32)
         self._sums = np.zeros((3, capacity), np.float32)
         self.own = np.zeros((self.user_slots.capacity, dim), np.float32)
         self._own_sums = np.zeros(self.user_slots.capacity, np.float32)
-        self._ring_posts, self._ring_users = np.zeros(RING, np.int32), np.zeros(RING, np.int32)
-        self._ring_contexts, self._ring_lengths = np.zeros((RING, self._memory), np.int32), np.zeros(RING, np.int32)
-        self._drawn = np.zeros(capacity, np.int32)
-        self._learnt = np.zeros(1, np.int64)
+        self.replay = Replay(capacity)
 
     def learn_one(self, post_id: int, context: Sequence[int], user: int = -1) -> None:
         """A user came to a post after `context` (newest first). user: any number that tells them apart."""
-        posts = [self._admit(one) for one in (*context[: self._memory], post_id)]
-        self.learn_slots(posts[-1], np.array(posts[:-1], np.int32), self.admit_user(user))
+        posts = [self._admit(one) for one in (*context, post_id)]
+        slots, whose = np.array(posts[:-1], np.int32), self.admit_user(user)
+        self.learn_slots(posts[-1], slots, whose)
+        self.replay.add(posts[-1], slots, whose)
 
     def predict_one(self, post_id: int, context: Sequence[int], user: int = -1) -> float:
         """The logit of a post; 0 for a stranger."""
@@ -102,11 +98,12 @@ class SoftmaxFactors(base.Base):  # type: ignore[misc]
         return np.asarray(np.array(vectors) @ self.outputs[:size].T + self.bias[:size], np.float32)
 
     def learn_slots(self, post: int, context: Slot, user: int = -1) -> None:
-        """learn_one for who has the slots already."""
+        """learn_one for who has the slots already, and adds the event to `replay` once all models have learnt it."""
+        ring = self.replay
         _learn(
-            self.inputs, self.outputs, self.bias, self._sums, self.own, self._own_sums, self.slots.size,
-            self._ring_posts, self._ring_contexts, self._ring_lengths, self._ring_users, self._drawn, self._learnt,
-            self._draws, post, context[: self._memory], user, self.length, np.float32(self.decay), np.float32(self.rate),
+            self.inputs, self.outputs, self.bias, self._sums, self.own, self._own_sums, self.slots.size, ring.posts,
+            ring.pasts, ring.lengths, ring.users, ring.drawn, int(ring.count[0]), self._draws, post, context, user,
+            self.length, np.float32(self.decay), np.float32(self.rate),
         )  # fmt: skip
 
     def user_vector(self, context: Slot, user: int = -1) -> Float:
@@ -152,24 +149,19 @@ class SoftmaxFactors(base.Base):  # type: ignore[misc]
         return slots[slots >= 0], self.user_slots.get(user)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """What a snapshot keeps; slots of posts apart."""
-        size, users, ring = self.slots.size, self.user_slots.size, min(int(self._learnt[0]), RING)
-        kept = {name: getattr(self, name)[:size].copy() for name in ("inputs", "outputs", "bias", "_drawn")}
+        """What a snapshot keeps; slots and the ring apart."""
+        size, users = self.slots.size, self.user_slots.size
+        kept = {name: getattr(self, name)[:size].copy() for name in ("outputs", "bias")}
         kept |= {name: getattr(self, name)[:users].copy() for name in ("own", "_own_sums")}
-        kept |= {name: getattr(self, name)[:ring].copy() for name in _RING}
-        kept |= {"sums": self._sums[:, :size].copy(), "learnt": self._learnt.copy(), "draws": self._draws.copy()}
-        return kept | {f"users.{name}": array for name, array in self.user_slots.state().items()}
+        kept |= {"inputs": self.inputs[: size if self.length else 1].copy()}
+        return kept | {"sums": self._sums[:, :size].copy(), "draws": self._draws.copy()}
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Takes a state over; that of `slots` is in place already. Raises KeyError or ValueError for another's."""
-        for name in ("inputs", "outputs", "bias", "_drawn", "own", "_own_sums", *_RING):
+        """Takes a state over; those of the slots are in place already. Raises KeyError or ValueError for another's."""
+        for name in ("inputs", "outputs", "bias", "own", "_own_sums"):
             getattr(self, name)[: len(state[name])] = state[name]
         self._sums[:, : state["sums"].shape[1]] = state["sums"]
-        self._learnt, self._draws = state["learnt"].copy(), state["draws"].copy()
-        self.user_slots.load({name: state[f"users.{name}"] for name in ("ids", "used", "free")})
-
-
-_RING = ("_ring_posts", "_ring_users", "_ring_contexts", "_ring_lengths")
+        self._draws = state["draws"].copy()
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"nsz", "arcp", "contract", "afn", "reassoc"})
@@ -199,35 +191,35 @@ def _draw(draws: NDArray[np.uint64], below: int) -> int:
 
 @numba.njit(cache=True, nogil=True)
 def _learn(
-    inputs, outputs, bias, sums, own, own_sums, size,
-    ring_posts, ring_contexts, ring_lengths, ring_users, drawn, learnt, draws, post, context, user, length, decay, rate,
+    inputs, outputs, bias, sums, own, own_sums, size, posts, pasts, lengths, users, drawn, count, draws, post, past, user,
+    length, decay, rate,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
-    """The event, then REPLAYS of those in the ring; then the event enters it."""
-    ring = len(ring_posts)
-    filled = min(learnt[0], ring)
-    if len(context) and filled and (length > 0 or user >= 0):
-        negatives = np.empty(NEGATIVES, np.int32)
-        for turn in range(1 + REPLAYS):
-            for at in range(NEGATIVES):
-                uniform = at < int(UNIFORM * NEGATIVES)
-                negatives[at] = _draw(draws, size) if uniform else ring_posts[_draw(draws, filled)]
-            if turn == 0:
-                target, past, whose = post, context, user
-            else:
-                at = _draw(draws, filled)
-                target, past, whose = ring_posts[at], ring_contexts[at, : ring_lengths[at]], ring_users[at]
+    """The event, then REPLAYS of those in the ring."""
+    if count == 0 or len(past) == 0 or (length == 0 and user < 0):
+        return
+    negatives = np.empty(NEGATIVES, np.int32)
+    for turn in range(1 + REPLAYS):
+        again = _draw(draws, min(count, len(pasts)))
+        for at in range(NEGATIVES):
+            uniform = at < int(UNIFORM * NEGATIVES)
+            negatives[at] = _draw(draws, size) if uniform else posts[_draw(draws, min(count, len(posts)))]
+        target, before, whose = post, past, user
+        if turn > 0:
+            target = posts[_place(count, again, len(pasts), len(posts))]
+            before, whose = pasts[again, : lengths[again]], users[again]
+        if len(before) and (length > 0 or whose >= 0):
             _step(
-                inputs, outputs, bias, sums, own, own_sums, size, drawn, filled, negatives, target, past, whose,
-                length, decay, rate,
+                inputs, outputs, bias, sums, own, own_sums, size, drawn, min(count, len(posts)), negatives, target, before,
+                whose, length, decay, rate,
             )  # fmt: skip
-    if len(context) and (length > 0 or user >= 0):
-        place = learnt[0] % ring
-        if learnt[0] >= ring:
-            drawn[ring_posts[place]] -= 1
-        ring_posts[place], ring_users[place], ring_lengths[place] = post, user, len(context)
-        ring_contexts[place, : len(context)] = context
-        drawn[post] += 1
-        learnt[0] += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def _place(count: int, again: int, replayed: int, held: int) -> int:
+    """Where among `held` events the one is that is in place `again` of the last `replayed`."""
+    newest = count - 1
+    event = newest - (newest - again) % replayed
+    return int(event % held)
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"nsz", "arcp", "contract", "afn", "reassoc"})

@@ -44,8 +44,9 @@ class Sources:
         self.taste = long_memory(capacity=capacity, seed=seed + 1)
         self.factors = PairwiseMF(users=users, capacity=capacity, seed=seed + 2)
         self._factor_models = (self.sequence, self.taste, self.factors)
+        self.replay = self.sequence.replay
         for model in self._factor_models:
-            model.slots = self.slots
+            model.slots, model.replay = self.slots, self.replay
         self._scores = np.zeros((len(NAMES), capacity), np.float32)
 
     def admit(self, post_id: int) -> tuple[int, bool]:
@@ -81,6 +82,7 @@ class Sources:
             self.transitions.learn_slots(slot, past, grown)
             for model in self._factor_models:
                 model.learn_slots(slot, past, user if model.users else -1)
+            self.replay.add(slot, past, user)
         self.table.learn(slot, at, max(weight, 0.0), value, new)
 
     def score(self, past: NDArray[np.int32], user: int, now: float) -> NDArray[np.float32]:
@@ -114,6 +116,7 @@ class Sources:
         """What a snapshot keeps."""
         size, rows = self.slots.size, self.co_visitation.rows
         parts: dict[str, Mapping[str, NDArray[Any]]] = {"slots": self.slots.state(), "table": self.table.state(size)}
+        parts |= {"replay": self.replay.state(), "users": self.factors.user_slots.state()}
         parts |= {name: getattr(self, name).state() for name in _FACTORS}
         parts |= {"rows": rows_state(rows, size), "next": rows_state(self.transitions.rows, size)}
         kept = {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
@@ -128,6 +131,8 @@ class Sources:
                 parts.setdefault(part, {})[rest] = array
         self.slots.load(parts["slots"])
         self.table.load(parts["table"])
+        self.replay.load(parts["replay"])
+        self.factors.user_slots.load(parts["users"])
         for name in _FACTORS:
             getattr(self, name).load(parts[name])
         load_rows(self.co_visitation.rows, parts["rows"])
