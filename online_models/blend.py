@@ -5,7 +5,7 @@
 x_i: features of candidate i (online_models.candidates, online_models.side_features); leaky slope SLOPE, HIDDEN units;
 Adagrad. One step for the list of an event, then one for a list drawn from the last RING.
 
-It begins as equal weights of all sources (u = 0, w = START for features of sources), and what it has learnt serves
+It begins near equal weights of all sources (w = START for features of sources), which serve by themselves, and what it has learnt serves
 only once its loss, decayed over some 500 lists, is below that of equal weights: few data never make it worse.
 """
 
@@ -23,7 +23,7 @@ SLOPE = 0.1
 START = 0.1
 RATE = 0.04
 FIRST_SUM = 0.01
-RING = 256
+RING = 300
 MEMORY = 0.998
 """Decay of the losses that are compared."""
 DRIFT = 0.25
@@ -62,7 +62,7 @@ class Blend(base.Base):  # type: ignore[misc]
         self.linear = np.zeros(width, np.float32)
         self.linear[: 2 * sources] = START
         self.inner = (self._random.normal(0.0, 1.0, (HIDDEN, width + 1)) / width).astype(np.float32)
-        self.outer = np.zeros(HIDDEN, np.float32)
+        self.outer = self._random.normal(0.0, 0.05, HIDDEN).astype(np.float32)
         self._sums = [np.full_like(each, FIRST_SUM) for each in (self.linear, self.inner, self.outer)]
         self._equal = self.linear.copy()
         self._losses = np.zeros(2)
@@ -118,8 +118,10 @@ class Blend(base.Base):  # type: ignore[misc]
 
     def encode(self) -> bytes:
         """What a feed needs of it."""
-        linear, inner, outer = (self.linear, self.inner, self.outer) if self.serves_learnt else (
-            self._equal, self.inner, np.zeros_like(self.outer)
+        linear, inner, outer = (
+            (self.linear, self.inner, self.outer)
+            if self.serves_learnt
+            else (self._equal, self.inner, np.zeros_like(self.outer))
         )
         return _encode((self.sources, self.lists, *(part.astype("<f4").tobytes() for part in (linear, inner, outer))))
 

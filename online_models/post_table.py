@@ -41,7 +41,7 @@ class PostTable:
         self.created_at = np.zeros(capacity)
         self.author = np.full(capacity, -1, np.int32)
         self.tags = np.full((capacity, TAGS), -1, np.int16)
-        self.tag_share = np.ones(TAG_CODES, np.float32)
+        self.tag_share = np.full(TAG_CODES, 0.01, np.float32)
         self.value_sums = np.array([0.5, 1.0])
         self._dates = np.zeros(3)
 

@@ -57,7 +57,7 @@ class Recommender:
         self.positives = positives or Positives()
         self.sample = sample
         self.sources = Sources(capacity, users, seed)
-        self.blend = Blend(len(sources.NAMES), 2 * len(sources.NAMES) + side_features.WIDTH, seed + 3)
+        self.blend = Blend(len(sources.NAMES), 6 * len(sources.NAMES) + side_features.WIDTH, seed + 3)
         self.hit_rate = HitRate()
         self.prequential = Prequential(sources.NAMES)
         self.users = self.sources.factors.user_slots
@@ -82,8 +82,11 @@ class Recommender:
         batch; without it, those among the last posts that are remembered."""
         starts, contexts = distinct_contexts(batch)
         positive = self.positives.of(batch.type_code, batch.value_milli) & (batch.delta > 0) & batch.new
+        glad = self.positives.of(batch.type_code, batch.value_milli)
         negative = _NEGATIVE[batch.type_code]
-        values = np.where(batch.type_code == _RATING, batch.value_milli / 100_000, np.minimum(batch.value_milli / 1000, 1.0))
+        values = np.where(
+            batch.type_code == _RATING, batch.value_milli / 100_000, np.minimum(batch.value_milli / 1000, 1.0)
+        )
         columns = (batch.user, batch.post_id, batch.at, batch.delta, batch.weight, batch.gain, batch.new, batch.events)
         for number, (user_id, post_id, at, delta, weight, gain, new, events) in enumerate(
             zip(*(column.tolist() for column in columns), strict=True)
@@ -107,7 +110,7 @@ class Recommender:
             past = self._past.of(user)
             self.sources.learn(slot, past, user, at, gain, weight, float(values[number]), new)
             self._changed.add(post_id)
-            self._past.add(user, slot)
+            self._past.add(user, slot, bool(glad[number]))
             self._last_at[user] = at
 
     def _user(self, user_id: int, context: NDArray[np.int64]) -> int:
@@ -116,7 +119,8 @@ class Recommender:
         if new:
             self.sources.factors.start_user(user)
             slots = self.sources.slots.find(context)
-            self._past.start(user, slots[slots >= 0])
+            known = slots[slots >= 0]
+            self._past.start(user, known, np.zeros(len(known), np.bool_))
             self._last_at[user], self._liked[user] = 0.0, False
         return user
 
@@ -140,10 +144,10 @@ class Recommender:
         found = Candidates(scores, sources.LOGITS, allowed)
         last_at = float(self._last_at[user])
         side = side_features.side_features(
-            found.slots, found.places, past, table, made.taste.outputs, made.co_visitation.rows, made.strength,
+            found.slots, found.places, past, self._past.glad_of(user), table, made.taste.outputs, made.co_visitation.rows, made.strength,
             1.0 / growth(at), at, at - last_at if last_at else 0.0,
         )  # fmt: skip
-        features = np.concatenate([found.features, side], axis=1)
+        features = side_features.blend_features(found.features, side)
         logits, chosen = self.blend.predict_many(features), int(found.places[slot])
         ranks = np.append(_ranks(scores, allowed, slot), np.inf)
         if chosen >= 0:

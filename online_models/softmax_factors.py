@@ -57,9 +57,7 @@ class SoftmaxFactors(base.Base):  # type: ignore[misc]
         Fixes every draw.
     """
 
-    def __init__(
-        self, length: int, decay: float, rate: float, users: int, capacity: int, dim: int, seed: int
-    ) -> None:
+    def __init__(self, length: int, decay: float, rate: float, users: int, capacity: int, dim: int, seed: int) -> None:
         self.length, self.decay, self.rate, self.users = length, decay, rate, users
         self.capacity, self.dim, self.seed = capacity, dim, seed
         self.slots, self.user_slots = Slots(capacity), Slots(max(users, 1))
@@ -224,8 +222,22 @@ def _place(count: int, again: int, replayed: int, held: int) -> int:
 
 @numba.njit(cache=True, nogil=True, fastmath={"nsz", "arcp", "contract", "afn", "reassoc"})
 def _step(
-    inputs, outputs, bias, sums, own, own_sums, size, drawn, filled, negatives, post, context, user,
-    length, decay, rate,
+    inputs,
+    outputs,
+    bias,
+    sums,
+    own,
+    own_sums,
+    size,
+    drawn,
+    filled,
+    negatives,
+    post,
+    context,
+    user,
+    length,
+    decay,
+    rate,
 ):  # type: ignore[no-untyped-def]
     """One step on the log-likelihood of `post` among itself and the negatives; those the user met are left out."""
     dim = outputs.shape[1]
@@ -241,7 +253,9 @@ def _step(
         if met:
             logits[k] = np.float32(-1e30)
             continue
-        logit = bias[slot] - np.log(np.float32(UNIFORM / size) + np.float32(1.0 - UNIFORM) * drawn[slot] / filled + np.float32(1e-7))
+        logit = bias[slot] - np.log(
+            np.float32(UNIFORM / size) + np.float32(1.0 - UNIFORM) * drawn[slot] / filled + np.float32(1e-7)
+        )
         for at in range(dim):
             logit += x[at] * outputs[slot, at]
         logits[k] = logit

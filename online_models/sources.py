@@ -64,7 +64,17 @@ class Sources:
     def describe(self, slot: int, post: Post) -> None:
         self.table.describe(slot, post)
 
-    def learn(self, slot: int, past: NDArray[np.int32], user: int, at: float, gain: float, weight: float, value: float, new: bool) -> None:
+    def learn(
+        self,
+        slot: int,
+        past: NDArray[np.int32],
+        user: int,
+        at: float,
+        gain: float,
+        weight: float,
+        value: float,
+        new: bool,
+    ) -> None:
         """A user came to a post (new: for the first time) after `past` (newest first), at event time `at`.
 
         gain, weight: as in online_models.user_history.Effect. value: what they thought of it, 0 to 1.
@@ -75,7 +85,9 @@ class Sources:
             ranks = gain * grown * RECENCY[: len(context)]
             post = np.full(len(context), slot, np.int64)
             self.co_visitation.learn_pairs(
-                np.concatenate([context, post]), np.concatenate([post, context]), np.concatenate([ranks, BACKWARD * ranks])
+                np.concatenate([context, post]),
+                np.concatenate([post, context]),
+                np.concatenate([ranks, BACKWARD * ranks]),
             )
             self.strength[slot] += gain * grown
         if new:

@@ -75,28 +75,17 @@ class InteractionsAgent(PartitionAgent[UserShard, LearnServices]):
         writer, weights = TouchWriter(services.partitions), services.settings.interaction_weights
         learning = LearningWriter()
         source = shard.generation, shard.log_id, INTERACTIONS, shard.partition
-<<<<<<< HEAD
         told = [*fresh.values()]
         for start in range(0, len(told), MOST_TOUCHES):
             for _, event in told[start : start + MOST_TOUCHES]:
-                past = event.history_event
-                effect = user_history.learn_one(shard.users[event.interaction.username], past, weights)
+                username, happened = event.interaction.username, event.history_event
+                past = past_of(shard.users[username], happened.post_id)
+                effect = user_history.learn_one(shard.users[username], happened, weights)
                 if effect.delta:
-                    writer.add(event.offset, event.entry, past.post_id, event.at, past.type_code, effect)
+                    learning.add(username, event.at, happened, effect, past)
+                    writer.add(event.offset, event.entry, happened.post_id, event.at, happened.type_code, effect)
             outgoing += touch_messages(writer, source, told[start][0].at)
-=======
-        for record, event in fresh.values():
-            username, happened = event.interaction.username, event.history_event
-            past = past_of(shard.users[username], happened.post_id)
-            effect = user_history.learn_one(shard.users[username], happened, weights)
-            if effect.delta:
-                learning.add(username, event.at, happened, effect, past)
-                writer.add(event.offset, event.entry, happened.post_id, event.at, happened.type_code, effect)
-                if len(writer) == MOST_TOUCHES:
-                    outgoing += touch_messages(writer, source, record.at)
-        outgoing += touch_messages(writer, source, part[0][0].at if part else 0.0)
         outgoing += learning.messages()
->>>>>>> 4eae7abee5c77bc2b2c8934f98fee58689d1bce5
         await send_in_order(services.producer, outgoing)
         await shard.commit(services.committer, offset, usernames, list(fresh), services.settings.user_ttl)
         services.progress.counters["events"] += len(fresh)

@@ -68,20 +68,26 @@ def _seconds(score_from: str | None) -> float:
     try:
         time = datetime.fromisoformat(score_from)
     except ValueError:
-        raise ReelstreamError(f"--score-from {score_from!r} is no time like 2022-04-25 or 2022-04-25T08:00:00Z") from None
+        raise ReelstreamError(
+            f"--score-from {score_from!r} is no time like 2022-04-25 or 2022-04-25T08:00:00Z"
+        ) from None
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
 def _show(report: dict[str, Any]) -> None:
     console = Console()
-    table = Table(title=f"{report['scored']:,} positives of {report['events']:,} events, ranked before they were learnt")
+    table = Table(
+        title=f"{report['scored']:,} positives of {report['events']:,} events, ranked before they were learnt"
+    )
     columns = ("recall@10", "ndcg@10", "mrr@10", "recall@20", "ndcg@20")
     table.add_column("source")
     for column in columns:
         table.add_column(column, justify="right")
     rows = sorted(report["by_source"].items(), key=lambda row: -row[1]["recall@10"])
     for name, figures in [("blend", report), *rows]:
-        table.add_row(name, *(f"{figures[column]:.4f}" for column in columns), style="bold" if name == "blend" else None)
+        table.add_row(
+            name, *(f"{figures[column]:.4f}" for column in columns), style="bold" if name == "blend" else None
+        )
     console.print(table)
     console.print(
         f"coverage {report['coverage']:.3f}, mean popularity rank {report['mean_popularity_rank']:.0f}; not scored: "

@@ -116,7 +116,9 @@ def _posts(path: Path) -> Iterator[dict[str, Any]]:
     with gzip.open(path, "rt") as file:
         for row in csv.DictReader(file):
             tags = [f"topic {tag}" for tag in row["tag"].split(",") if tag.strip().isdigit()]
-            uploaded = datetime.strptime(row["upload_dt"], "%Y-%m-%d").replace(tzinfo=_CHINA) if row["upload_dt"] else None
+            uploaded = (
+                datetime.strptime(row["upload_dt"], "%Y-%m-%d").replace(tzinfo=_CHINA) if row["upload_dt"] else None
+            )
             yield {
                 "id": int(row["video_id"]) + 1,
                 "title": f"Video {row['video_id']}",

@@ -1,0 +1,237 @@
+"""What every online estimator has to do, whatever it learns: River's contract, and what a stream needs beyond it."""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from river import base
+
+from online_models.blend import Blend
+from online_models.co_visitation import CoVisitation
+from online_models.decayed_counters import DecayedCounters
+from online_models.pairwise_mf import PairwiseMF
+from online_models.sequence_factors import SequenceFactors
+from online_models.transitions import Transitions
+
+DAY = 86_400.0
+SMALL = 64
+
+
+class Adapter(NamedTuple):
+    """learn: one event (post, context, user, at). rank: posts, best first (context, user, at)."""
+
+    make: Callable[[], base.Base]
+    learn: Callable[[Any, int, Sequence[int], int, float], None]
+    rank: Callable[[Any, Sequence[int], int, float], list[int]]
+    size: Callable[[Any], int]
+
+
+ADAPTERS = {
+    "co_visitation": Adapter(
+        lambda: CoVisitation(keep=20),
+        lambda model, post, context, user, at: model.learn_one(post, context, 1.0, at),
+        lambda model, context, user, at: model.rank(context, at),
+        lambda model: max((len(model.row(post)) for post in range(1, 50)), default=0) // 2,
+    ),
+    "transitions": Adapter(
+        lambda: Transitions(keep=20),
+        lambda model, post, context, user, at: model.learn_one(post, context, at),
+        lambda model, context, user, at: model.rank(context, at),
+        lambda model: max((len(model.rows.row(post)) for post in range(1, 50)), default=0) // 2,
+    ),
+    "sequence_factors": Adapter(
+        lambda: SequenceFactors(capacity=SMALL),
+        lambda model, post, context, user, at: model.learn_one(post, context),
+        lambda model, context, user, at: model.rank(context),
+        lambda model: len(model.slots),
+    ),
+    "pairwise_mf": Adapter(
+        lambda: PairwiseMF(capacity=SMALL, users=SMALL),
+        lambda model, post, context, user, at: model.learn_one(post, context, user),
+        lambda model, context, user, at: model.rank(context, user),
+        lambda model: max(len(model.slots), len(model.user_slots)),
+    ),
+}
+
+
+def stream(events: int, seed: int = 1) -> list[tuple[int, list[int], int, float]]:
+    """Users of two tastes: those with even numbers come to even posts, the others to odd ones; in a circle."""
+    draws = np.random.default_rng(seed)
+    pasts: dict[int, list[int]] = {}
+    found = []
+    for number in range(events):
+        user = int(draws.integers(1, 21))
+        past = pasts.setdefault(user, [])
+        post = (past[0] % 20 + 2 - (past[0] % 20 + 2 > 20) * 20 if past else 1 + user % 2) or 20
+        found.append((post, past.copy(), user, number * 60.0))
+        pasts[user] = [post, *(other for other in past if other != post)][:8]
+    return found
+
+
+def taught(adapter: Adapter, events: int) -> Any:
+    model = adapter.make()
+    for post, context, user, at in stream(events):
+        adapter.learn(model, post, context, user, at)
+    return model
+
+
+def hit_rate(adapter: Adapter, model: Any) -> float:
+    """How often the post comes first among those of the right taste and the wrong one that the user has not met."""
+    hits = tests = 0
+    for post, context, user, at in stream(400, seed=2)[200:]:
+        ranked = [other for other in adapter.rank(model, context, user, at) if other not in context]
+        hits += post in ranked[:3]
+        tests += 1
+    return hits / tests
+
+
+@pytest.fixture(params=ADAPTERS.values(), ids=ADAPTERS)
+def adapter(request: pytest.FixtureRequest) -> Adapter:
+    return request.param
+
+
+def test_what_is_learnt_is_predicted(adapter: Adapter) -> None:
+    assert hit_rate(adapter, taught(adapter, 3_000)) > max(0.5, hit_rate(adapter, taught(adapter, 20)) + 0.2)
+
+
+def test_prediction_changes_nothing(adapter: Adapter) -> None:
+    model, asked = taught(adapter, 500), taught(adapter, 500)
+    for context in ([1, 3], [], [999_999], [2**40]):
+        adapter.rank(asked, context, 12_345, DAY)
+    for post, context, user, at in stream(50, seed=3):
+        adapter.learn(model, post, context, user, at + DAY)
+        adapter.learn(asked, post, context, user, at + DAY)
+    assert adapter.rank(model, [1, 3], 2, 2 * DAY) == adapter.rank(asked, [1, 3], 2, 2 * DAY)
+    assert adapter.size(model) == adapter.size(asked)
+
+
+def test_a_clone_knows_nothing_and_learns_the_same(adapter: Adapter) -> None:
+    model = taught(adapter, 500)
+    clone = model.clone()
+    assert adapter.rank(clone, [1, 3], 2, DAY) == []
+    for post, context, user, at in stream(500):
+        adapter.learn(clone, post, context, user, at)
+    assert adapter.rank(clone, [1, 3], 2, DAY) == adapter.rank(model, [1, 3], 2, DAY)
+
+
+def test_a_copy_scores_the_same(adapter: Adapter) -> None:
+    model = taught(adapter, 500)
+    assert adapter.rank(copy.deepcopy(model), [1, 3], 2, DAY) == adapter.rank(model, [1, 3], 2, DAY)
+
+
+def test_memory_is_bounded_under_ever_new_ids(adapter: Adapter) -> None:
+    model = adapter.make()
+    for number in range(1, 2_000):
+        adapter.learn(model, number, [1 + number % 7, max(number - 1, 1)], number, number * 1.0)
+    assert adapter.size(model) <= SMALL
+
+
+def test_strangers_are_no_error(adapter: Adapter) -> None:
+    model = taught(adapter, 100)
+    assert isinstance(adapter.rank(model, [123_456_789], 987_654_321, DAY), list)
+    assert adapter.rank(adapter.make(), [5], 5, 0.0) == []
+
+
+@pytest.mark.parametrize("kind", [SequenceFactors, PairwiseMF])
+def test_factors_come_back_from_a_snapshot(kind: type) -> None:
+    model = kind(capacity=SMALL)
+    for post, context, user, _ in stream(500):
+        model.learn_one(post, context, user)
+    resumed = kind(capacity=SMALL)
+    resumed.slots.load(model.slots.state())
+    resumed.user_slots.load(model.user_slots.state())
+    resumed.replay.load(model.replay.state())
+    resumed.load(model.state())
+    assert resumed.rank([1, 3], 2) == model.rank([1, 3], 2)
+    assert resumed.predict_one(5, [1, 3], 2) == model.predict_one(5, [1, 3], 2)
+    with pytest.raises(ValueError, match="slots do not fit"):
+        kind(capacity=4).slots.load(model.slots.state())
+
+
+@pytest.mark.parametrize("kind", [SequenceFactors, PairwiseMF])
+def test_many_are_scored_as_one_product(kind: type) -> None:
+    model = kind(capacity=SMALL)
+    for post, context, user, _ in stream(300):
+        model.learn_one(post, context, user)
+    scores = model.rank_many([[1, 3], [2]], [3, 4])
+    for row, (context, user) in zip(scores, [([1, 3], 3), ([2], 4)], strict=True):
+        slots = model.slots.find(np.arange(1, 21))
+        expected = [model.predict_one(post, context, user) for post in range(1, 21)]
+        np.testing.assert_allclose(row[slots], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_factors_stay_finite_over_many_events() -> None:
+    """A fifth of a million here, as each takes some 100 µs with its way through Python."""
+    model = SequenceFactors(capacity=SMALL, rate=0.5)
+    draws = np.random.default_rng(1)
+    for post, first, second in draws.integers(1, 200, (60_000, 3)).tolist():
+        model.learn_one(post, [first, second])
+    assert all(np.isfinite(array).all() for array in model.state().values())
+
+
+def test_counters_forget_at_their_half_lives() -> None:
+    model = DecayedCounters()
+    model.learn_one(1, 1, 1, 4.0, 0.0)
+    assert model.predict_one(1, DAY)[1] == pytest.approx(2.0)
+    assert model.predict_one(2, DAY) == [0.0, 0.0, 0.0]
+    assert list(model.items) == [1], "asking for a stranger must not make one"
+
+
+def lists(count: int, seed: int) -> list[tuple[np.ndarray, int]]:
+    """Three sources: the first knows the answer, the second guesses, the third is always wrong."""
+    draws = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        features = draws.normal(0, 1, (30, 8)).astype(np.float32)
+        chosen = int(draws.integers(30))
+        features[chosen, 0] += 2.0
+        features[chosen, 4] -= 2.0
+        found.append((features, chosen))
+    return found
+
+
+def rank_of(model: Blend, features: np.ndarray, chosen: int) -> int:
+    scores = model.predict_many(features)
+    return int(np.count_nonzero(scores > scores[chosen]))
+
+
+def test_a_blend_begins_with_equal_weights() -> None:
+    model = Blend(sources=3, width=8)
+    features, _ = lists(1, 1)[0]
+    np.testing.assert_allclose(model.predict_many(features), 0.1 * features[:, :6].sum(axis=1), rtol=1e-5)
+
+
+def test_a_blend_learns_whom_to_trust() -> None:
+    model, equal = Blend(sources=3, width=8), Blend(sources=3, width=8)
+    for features, chosen in lists(1_000, 1):
+        model.learn_one(features, chosen)
+    ranks = np.array([(rank_of(model, *each), rank_of(equal, *each)) for each in lists(200, 2)])
+    assert ranks[:, 0].mean() < 0.5 * ranks[:, 1].mean()
+    weights = model.weights(["right", "guess", "wrong"])
+    assert weights["right"] > weights["guess"] > weights["wrong"]
+
+
+def test_a_blend_serves_equal_weights_where_nothing_is_to_be_learnt() -> None:
+    """Lists whose choice follows equal weights exactly: whatever is learnt from 50 of them is no better."""
+    model = Blend(sources=2, width=4)
+    draws = np.random.default_rng(3)
+    served = 0
+    for _ in range(50):
+        features = (3 * draws.normal(0, 1, (30, 4))).astype(np.float32)
+        model.learn_one(features, int((features.sum(axis=1) + draws.gumbel(0, 10, 30)).argmax()))
+        served += model.serves_learnt
+    assert served < 40
+
+
+def test_a_blend_comes_back_from_a_snapshot() -> None:
+    model = Blend(sources=3, width=8)
+    for features, chosen in lists(100, 1):
+        model.learn_one(features, chosen)
+    resumed = Blend(sources=3, width=8, seed=9)
+    resumed.load(model.state())
+    features, _ = lists(1, 5)[0]
+    np.testing.assert_array_equal(resumed.predict_many(features), model.predict_many(features))
+    with pytest.raises(ValueError, match="features"):
+        Blend(sources=3, width=9).load(model.state())
