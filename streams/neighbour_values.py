@@ -11,7 +11,7 @@ from schemas.item_state import NARROW_IDS, SINGLE_LARGEST, SINGLE_SMALLEST, Neig
 
 
 def encode(rows: NeighbourRows, post_ids: Sequence[int]) -> list[bytes]:
-    """The values of posts that have a row: .5 µs each, and 10 where ids or weights take the long form."""
+    """The values of posts that have a row: .5 µs each, and 20 where ids or weights take the long form."""
     places = np.array([rows.places.rows[post_id] for post_id in post_ids], np.int32)
     packed = np.empty((len(post_ids), 2 * rows.neighbours.shape[1]), np.uint32)
     counts = np.empty(len(post_ids), np.int32)

@@ -1,6 +1,6 @@
 """Which partition owns each of many posts: schemas.topics.post_owner, compiled.
 
-An event asks it of 16 posts: 0.3 µs, where looking them up in a dict took 1.5.
+An event asks it of 16 posts: 0.2 µs, where looking them up in a dict took 0.9.
 """
 
 import numpy as np
