@@ -52,6 +52,9 @@ BUFFERED_MESSAGES = 1024
 """Between Faust's consumer and an agent, beside batches.MOST_BYTES. While Redis was frozen for 60 s and 6,500 arrays
 of 1,000 events came (800 MB), a worker grew from 233 MB to 353; to 1,004 with Faust's 4,096 and no bound in bytes. With
 256 it is 280, but single events took a tenth more CPU."""
+METADATA_MS = 10_000
+"""A worker that joins its group while the broker comes up may be told of topics without partitions. It owns none then,
+until it asks again: after 5 minutes unless told otherwise."""
 RECORD_PACE = Pace(0.1, 0.1)
 """The record may be a little late: fewer and fuller fetches and inserts leave the cores to what feeds wait for."""
 log = structlog.get_logger()
@@ -106,6 +109,7 @@ def create_app(settings: Settings, role: str, slot: int) -> WorkerApp:
         stream_wait_empty=True,
         stream_buffer_maxsize=BUFFERED_MESSAGES,
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=METADATA_MS,
         consumer_group_instance_id=f"reelstream-{role}-{slot}",
         topic_partitions=settings.kafka_partitions,
         topic_allow_declare=False,
