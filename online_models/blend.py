@@ -5,8 +5,8 @@
 x_i: features of candidate i (online_models.candidates, online_models.side_features); leaky slope SLOPE, HIDDEN units;
 Adagrad. One step for the list of an event, then one for a list drawn from the last RING.
 
-It begins near equal weights of all sources (w = START for features of sources), which serve by themselves, and what it has learnt serves
-only once its loss, decayed over some 500 lists, is below that of equal weights: few data never make it worse.
+It begins near equal weights of all sources (w = START for features of sources). Those serve by themselves until the
+loss of what was learnt, decayed over some 500 lists, is below theirs: few data never make it worse.
 """
 
 from collections.abc import Mapping
@@ -127,7 +127,8 @@ class Blend(base.Base):  # type: ignore[misc]
 
     def state(self) -> dict[str, NDArray[Any]]:
         """What a snapshot keeps: weights and sums; lists in the ring are not worth it."""
-        kept = {"linear": self.linear, "inner": self.inner, "outer": self.outer, "losses": self._losses}
+        kept: dict[str, NDArray[Any]] = {"linear": self.linear, "inner": self.inner, "outer": self.outer}
+        kept["losses"] = self._losses
         kept |= {f"sums{at}": sums for at, sums in enumerate(self._sums)}
         return {name: array.copy() for name, array in kept.items()} | {"lists": np.array(self.lists)}
 

@@ -1,12 +1,13 @@
 """The past of an event as models learn from it: distinct posts, without disliked ones."""
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.events import INTERACTION_TYPES, NEGATIVE_TYPES
 from schemas.history import TYPE_MASK
 from schemas.learning import LearningBatch
+
+from .compiled import compiled
 
 MOST_POSTS = 50
 
@@ -24,7 +25,7 @@ def distinct_contexts(batch: LearningBatch) -> tuple[NDArray[np.int32], NDArray[
     return starts, context[:count]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _distinct(
     starts: NDArray[np.int32],
     context: NDArray[np.int64],

@@ -2,16 +2,15 @@
 
 A dict of dicts took 19 µs an event with 30 pairs of posts, half of that for cutting full rows, and 12 KB a row of 100;
 this takes 2 µs and 2 KB. Double precision: single would hold the weights of 2023 to 2039 only, and lose the order
-independence of sums of thousands. The price is numba: each process that imports it waits 0.2 s and takes 65 MB, and
-the first ever to call what is compiled waits 2 s (cached beside this file, or in the user's cache directory).
+independence of sums of thousands. The price is numba: each process that imports it waits 0.2 s and takes 65 MB.
 """
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from .compiled import compiled
 from .places import Places
 
 
@@ -89,7 +88,7 @@ def _doubled(column: NDArray[Any]) -> NDArray[Any]:
     return longer
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _add(
     neighbours: NDArray[np.int64], weights: NDArray[np.float64], counts: NDArray[np.int32], changed: NDArray[np.bool_],
     rows: NDArray[np.int32], added: NDArray[np.int64], gains: NDArray[np.float64], keep: int,
@@ -112,7 +111,7 @@ def _add(
         counts[row] = count + 1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _cut(ids: NDArray[np.int64], weights: NDArray[np.float64], keep: int) -> int:
     """Forgets the weakest of a full row, the first of equals first; returns how many stay.
 

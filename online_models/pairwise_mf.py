@@ -1,4 +1,4 @@
-"""Positive-only matrix factorisation: a vector for each user, learnt by sampled softmax (online_models.softmax_factors).
+"""Positive-only matrix factorisation: a vector for each user (online_models.softmax_factors).
 
 It adds what a user liked long ago: beside both SequenceFactors, a blend on ML-100K gains .005 of recall@10. The
 softmax over sampled posts replaces BPR, with which prototypes reached .129 in place of .149.

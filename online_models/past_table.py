@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from .compiled import compiled
 
 LENGTH = 200
 """What a history holds (schemas.user_state). With 50, factor models took posts that users had met long ago for
@@ -61,8 +62,8 @@ class PastTable:
             getattr(self, name)[: len(state[name])] = state[name]
 
 
-@numba.njit(cache=True, nogil=True)
-def _to_front(posts, glads, length, post, glad):  # type: ignore[no-untyped-def]
+@compiled
+def _to_front(posts: Any, glads: Any, length: Any, post: Any, glad: Any) -> int:
     at = 0
     while at < length and posts[at] != post:
         at += 1
@@ -74,4 +75,4 @@ def _to_front(posts, glads, length, post, glad):  # type: ignore[no-untyped-def]
         posts[at], glads[at] = posts[at - 1], glads[at - 1]
         at -= 1
     posts[0], glads[0] = post, glad
-    return length
+    return int(length)

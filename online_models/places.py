@@ -4,9 +4,10 @@ A dict takes 76 ns a lookup once ids come and go as arrays, and an event has 30 
 repeats what the dict says: open addressing, at most half full.
 """
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from .compiled import compiled
 
 FIRST_ROWS = 256
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
@@ -60,7 +61,7 @@ class Places:
         _insert(self._keys, self._found, np.fromiter(self.rows, np.int64, count), rows)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _slot(keys: NDArray[np.int64], post_id: np.int64) -> np.int64:
     """Where a post stands in the table, or where it would."""
     mask = len(keys) - 1
@@ -70,7 +71,7 @@ def _slot(keys: NDArray[np.int64], post_id: np.int64) -> np.int64:
     return at
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _find(
     keys: NDArray[np.int64], rows: NDArray[np.int32], post_ids: NDArray[np.int64], found: NDArray[np.int32]
 ) -> None:
@@ -78,7 +79,7 @@ def _find(
         found[number] = rows[_slot(keys, post_ids[number])]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _insert(
     keys: NDArray[np.int64], rows: NDArray[np.int32], post_ids: NDArray[np.int64], places: NDArray[np.int32]
 ) -> None:
@@ -87,7 +88,7 @@ def _insert(
         keys[at], rows[at] = post_ids[number], places[number]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _remove(keys: NDArray[np.int64], rows: NDArray[np.int32], post_id: np.int64) -> None:
     """Takes a post out, and puts those after it anew that would no longer be found past the gap."""
     mask = len(keys) - 1

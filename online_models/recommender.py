@@ -8,7 +8,6 @@ online` runs this very class.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +19,7 @@ from . import side_features, sources
 from .blend import Blend
 from .candidates import Candidates
 from .co_visitation import growth
+from .compiled import compiled
 from .contexts import distinct_contexts
 from .drift import HitRate
 from .past_table import PastTable
@@ -144,8 +144,8 @@ class Recommender:
         found = Candidates(scores, sources.LOGITS, allowed)
         last_at = float(self._last_at[user])
         side = side_features.side_features(
-            found.slots, found.places, past, self._past.glad_of(user), table, made.taste.outputs, made.co_visitation.rows, made.strength,
-            1.0 / growth(at), at, at - last_at if last_at else 0.0,
+            found.slots, found.places, past, self._past.glad_of(user), table, made.taste.outputs,
+            made.co_visitation.rows, made.strength, 1.0 / growth(at), at, at - last_at if last_at else 0.0,
         )  # fmt: skip
         features = side_features.blend_features(found.features, side)
         logits, chosen = self.blend.predict_many(features), int(found.places[slot])
@@ -208,8 +208,8 @@ class Recommender:
         return figures | {"hit_rate": self.hit_rate.rate, "drifts": float(self.hit_rate.drifts)}
 
 
-@numba.njit(cache=True, nogil=True)
-def _ranks(scores, allowed, slot):  # type: ignore[no-untyped-def]
+@compiled
+def _ranks(scores: Any, allowed: Any, slot: Any) -> Any:
     """Of a slot with each source, from 0, among those allowed; ties count half."""
     ranks = np.empty(len(scores))
     for source in range(len(scores)):

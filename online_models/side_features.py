@@ -3,10 +3,12 @@
 In prototypes a blend without them had .185 instead of .194 of recall@10 on 20,000 events of ML-100K.
 """
 
-import numba
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from .compiled import compiled
 from .neighbour_rows import NeighbourRows
 from .post_table import PostTable
 
@@ -31,20 +33,20 @@ DAY = 86_400.0
 
 
 def side_features(
-    slots: NDArray[np.int32], places: NDArray[np.int32], context: NDArray[np.int32], glad: NDArray[np.int32], table: PostTable, vectors: NDArray[np.float32],
-    rows: NeighbourRows, strength: NDArray[np.float64], scale: float, now: float, gap: float,
+    slots: NDArray[np.int32], places: NDArray[np.int32], context: NDArray[np.int32], glad: NDArray[np.int32],
+    table: PostTable, vectors: NDArray[np.float32], rows: NeighbourRows, strength: NDArray[np.float64], scale: float, now: float, gap: float,
 ) -> NDArray[np.float32]:  # fmt: skip
     """(n, WIDTH), each roughly between −2 and 2.
 
-    slots (n,): the candidates, places (N,): where among them a slot is, or −1. context (q,): slots of the user's last posts, newest first. glad (g,): of those
-    the user was glad of. vectors (N, d). rows, strength
-    (N,) and scale: of co-visitation, whose ids are slots. now: seconds since 1970. gap: since the user's last event.
+    slots (n,): the candidates. places (N,): where among them a slot is, or −1. context (q,): slots of the user's last
+    posts, newest first; glad (g,): of those that the user was glad of. vectors (N, d). rows, strength (N,) and scale: of
+    co-visitation, whose ids are slots. now: seconds since 1970. gap: since the user's last event.
     """
     features = np.zeros((len(slots), WIDTH), np.float32)
     last = rows.places.find(context[:3].astype(np.int64))
     _fill(
-        features, slots, places, context[:PAST], glad[:PAST], vectors, rows.neighbours, rows.weights, rows.counts, last, strength, scale,
-        table.popularity, table.decays(now), table.total, table.value, float(table.value_sums[0] / table.value_sums[1]),
+        features, slots, places, context[:PAST], glad[:PAST], vectors, rows.neighbours, rows.weights, rows.counts,
+        last, strength, scale, table.popularity, table.decays(now), table.total, table.value, float(table.value_sums[0] / table.value_sums[1]),
         table.first_at, table.last_at, table.created_at, table.author, table.tags, table.tag_share, table.spread,
         now, gap,
     )  # fmt: skip
@@ -59,11 +61,13 @@ def blend_features(of_sources: NDArray[np.float32], side: NDArray[np.float32]) -
     return np.concatenate([of_sources, side, *gates], axis=1)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _fill(
-    features, slots, places, context, glad, vectors, neighbours, weights, counts, last, strength, scale, popularity, decays, total,
-    value, mean_value, first_at, last_at, created_at, author, tags, tag_share, spread, now, gap,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+    features: Any, slots: Any, places: Any, context: Any, glad: Any, vectors: Any, neighbours: Any, weights: Any,
+    counts: Any, last: Any, strength: Any, scale: Any, popularity: Any, decays: Any, total: Any, value: Any,
+    mean_value: Any, first_at: Any, last_at: Any, created_at: Any, author: Any, tags: Any, tag_share: Any, spread:
+    Any, now: Any, gap: Any,
+) -> None:  # fmt: skip
     past = len(context)
     mean_created, mean_users, weight, created_weight, all_weight = 0.0, 0.0, 1.0, 0.0, 0.0
     for slot in glad:

@@ -14,11 +14,11 @@ Steps are Adagrad's with one sum for a vector (Duchi et al. 2011), with L2 in pr
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from river import base
 
+from .compiled import compiled, compiled_sums
 from .replay import Replay
 from .slots import Slots
 
@@ -37,7 +37,7 @@ Slot = NDArray[np.int32]
 
 
 class SoftmaxFactors(base.Base):  # type: ignore[misc]
-    """Works on post ids by itself, or on slots that are shared with other models, as are then `user_slots` and `replay`.
+    """Works on post ids by itself, or on slots that are shared with others, as are then `user_slots` and `replay`.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ class SoftmaxFactors(base.Base):  # type: ignore[misc]
         self._draws = state["draws"].copy()
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"nsz", "arcp", "contract", "afn", "reassoc"})
+@compiled_sums
 def _sum(inputs: Float, context: Slot, decay: np.float32) -> Float:
     vector = np.zeros(inputs.shape[1], np.float32)
     weight, squares = np.float32(1), np.float32(0)
@@ -176,7 +176,7 @@ def _sum(inputs: Float, context: Slot, decay: np.float32) -> Float:
     return vector
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _draw(draws: NDArray[np.uint64], below: int) -> int:
     """xorshift64* (Vigna 2016): of 0 … below − 1. Its state is a part of the model, so that a seed fixes everything."""
     x = draws[0]
@@ -187,11 +187,12 @@ def _draw(draws: NDArray[np.uint64], below: int) -> int:
     return int(((x * np.uint64(2685821657736338717)) >> np.uint64(33)) % np.uint64(below))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _learn(
-    inputs, outputs, bias, sums, own, own_sums, size, posts, pasts, lengths, users, drawn, count, draws, post, past, user,
-    length, decay, rate,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+    inputs: Any, outputs: Any, bias: Any, sums: Any, own: Any, own_sums: Any, size: Any, posts: Any, pasts: Any,
+    lengths: Any, users: Any, drawn: Any, count: Any, draws: Any, post: Any, past: Any, user: Any, length: Any,
+    decay: Any, rate: Any,
+) -> None:  # fmt: skip
     """The event, then REPLAYS of those in the ring."""
     if count == 0 or len(past) == 0 or (length == 0 and user < 0):
         return
@@ -207,12 +208,12 @@ def _learn(
             before, whose = pasts[again, : lengths[again]], users[again]
         if len(before) and (length > 0 or whose >= 0):
             _step(
-                inputs, outputs, bias, sums, own, own_sums, size, drawn, min(count, len(posts)), negatives, target, before,
-                whose, length, decay, rate,
+                inputs, outputs, bias, sums, own, own_sums, size, drawn, min(count, len(posts)), negatives, target,
+                before, whose, length, decay, rate,
             )  # fmt: skip
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _place(count: int, again: int, replayed: int, held: int) -> int:
     """Where among `held` events the one is that is in place `again` of the last `replayed`."""
     newest = count - 1
@@ -220,25 +221,11 @@ def _place(count: int, again: int, replayed: int, held: int) -> int:
     return int(event % held)
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"nsz", "arcp", "contract", "afn", "reassoc"})
+@compiled_sums
 def _step(
-    inputs,
-    outputs,
-    bias,
-    sums,
-    own,
-    own_sums,
-    size,
-    drawn,
-    filled,
-    negatives,
-    post,
-    context,
-    user,
-    length,
-    decay,
-    rate,
-):  # type: ignore[no-untyped-def]
+    inputs: Any, outputs: Any, bias: Any, sums: Any, own: Any, own_sums: Any, size: Any, drawn: Any, filled: Any,
+    negatives: Any, post: Any, context: Any, user: Any, length: Any, decay: Any, rate: Any,
+) -> None:  # fmt: skip
     """One step on the log-likelihood of `post` among itself and the negatives; those the user met are left out."""
     dim = outputs.shape[1]
     x = own[user].copy() if length == 0 else _sum(inputs, context[:length], decay)

@@ -1,16 +1,16 @@
-"""Candidate sources of the learner: the estimators, side by side on slots that they share, and how each scores posts."""
+"""Candidate sources of the learner: estimators, side by side on slots that they share, and how each scores posts."""
 
 from collections.abc import Mapping
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.posts import Post
 
-from .co_visitation import BACKWARD, RECENCY, CoVisitation, growth
-from .co_visitation_scores import SHRINK
+from .co_visitation import BACKWARD, CoVisitation, growth
+from .co_visitation_scores import RECENCY, SHRINK
+from .compiled import compiled
 from .pairwise_mf import PairwiseMF
 from .post_table import PostTable
 from .sequence_factors import SequenceFactors, long_memory
@@ -103,8 +103,8 @@ class Sources:
         scores = self._scores[:, :size]
         scale, rows = 1.0 / growth(now), self.co_visitation.rows
         _visit(
-            rows.places.find(past[:PROFILE].astype(np.int64)), past[:PROFILE], rows.neighbours, rows.weights, rows.counts,
-            self.strength[:size], scale, RECENCY, scores[0], scores[1],
+            rows.places.find(past[:PROFILE].astype(np.int64)), past[:PROFILE], rows.neighbours, rows.weights,
+            rows.counts, self.strength[:size], scale, RECENCY, scores[0], scores[1],
         )  # fmt: skip
         self.transitions.score(past, scale, scores[2])
         for number, model in enumerate(self._factor_models, 3):
@@ -156,8 +156,11 @@ class Sources:
 _FACTORS = ("sequence", "taste", "factors")
 
 
-@numba.njit(cache=True, nogil=True)
-def _visit(places, past, neighbours, weights, counts, strength, scale, recency, near, profile):  # type: ignore[no-untyped-def]
+@compiled
+def _visit(
+    places: Any, past: Any, neighbours: Any, weights: Any, counts: Any, strength: Any, scale: Any, recency: Any,
+    near: Any, profile: Any,
+) -> None:  # fmt: skip
     """Both scores by co-visitation; see online_models.co_visitation for `near`, and for `profile`
 
     Σ_q C[h_q, j] / (n_hq + 30) / (n_j + 30)^¼
@@ -180,8 +183,8 @@ def _visit(places, past, neighbours, weights, counts, strength, scale, recency, 
             profile[slot] /= np.sqrt(norm)
 
 
-@numba.njit(cache=True, nogil=True)
-def _taste(past, tags, author, codes, scores):  # type: ignore[no-untyped-def]
+@compiled
+def _taste(past: Any, tags: Any, author: Any, codes: Any, scores: Any) -> None:
     """Mean share of a post's tags among those of the last posts, and AUTHOR_SHARE for an author of them."""
     own, total, weight = np.zeros(codes, np.float32), np.float32(1e-9), np.float32(1)
     for slot in past:

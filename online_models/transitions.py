@@ -9,13 +9,14 @@ says what comes next, for a guest as well. Sums decay forward as those of co-vis
 """
 
 from collections.abc import Sequence
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from river import base
 
 from .co_visitation import KEEP, SLACK, growth
+from .compiled import compiled
 from .neighbour_rows import NeighbourRows
 
 PAST = 5
@@ -83,8 +84,8 @@ class Transitions(base.Base):  # type: ignore[misc]
 _STEPS = 1.0 / np.arange(1, PAST + 1)
 
 
-@numba.njit(cache=True, nogil=True)
-def _score(places, factors, neighbours, weights, counts, scores):  # type: ignore[no-untyped-def]
+@compiled
+def _score(places: Any, factors: Any, neighbours: Any, weights: Any, counts: Any, scores: Any) -> None:
     scores[:] = 0.0
     for q in range(len(places)):
         row = places[q]

@@ -58,7 +58,8 @@ class Evaluation:
         seconds = time.perf_counter() - began
         return {
             "events": count, "skipped": self._skipped, **self.prequential.report(),
-            "events_per_second": round(count / seconds, 1), "scored_per_second": round(self.prequential.scored / seconds, 1),
+            "events_per_second": round(count / seconds, 1),
+            "scored_per_second": round(self.prequential.scored / seconds, 1),
             "weights": self._recommender.blend.weights(list(NAMES)), "drifts": self._recommender.hit_rate.drifts,
         }  # fmt: skip
 

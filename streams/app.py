@@ -59,6 +59,9 @@ LEARNER_PACE = Pace(0.1, 0.1)
 LEARNER_MESSAGES = 128
 """Held at a time: each has up to 1,000 events with their pasts, 450 KB; of Faust's 4,096 that would be 1.8 GB."""
 PUBLISH_SECONDS = 1.0
+METADATA_MS = 10_000
+"""A worker that joins its group while the broker comes up may be told of topics without partitions. It owns none then,
+until it asks again: after 5 minutes unless told otherwise."""
 RECORD_PACE = Pace(0.1, 0.1)
 """The record may be a little late: fewer and fuller fetches and inserts leave the cores to what feeds wait for."""
 log = structlog.get_logger()
@@ -113,6 +116,7 @@ def create_app(settings: Settings, role: str, slot: int) -> WorkerApp:
         stream_wait_empty=True,
         stream_buffer_maxsize=BUFFERED_MESSAGES,
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=METADATA_MS,
         consumer_group_instance_id=f"reelstream-{role}-{slot}",
         topic_partitions=settings.kafka_partitions,
         topic_allow_declare=False,

@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from online_models.compiled import compiled
 from online_models.neighbour_rows import NeighbourRows
 from schemas.item_state import NARROW_IDS, SINGLE_LARGEST, SINGLE_SMALLEST, Neighbours, plain_header
 
 
 def encode(rows: NeighbourRows, post_ids: Sequence[int]) -> list[bytes]:
-    """The values of posts that have a row: .5 µs each, and 10 where ids or weights take the long form."""
+    """The values of posts that have a row: .5 µs each, and 20 where ids or weights take the long form."""
     places = np.array([rows.places.rows[post_id] for post_id in post_ids], np.int32)
     packed = np.empty((len(post_ids), 2 * rows.neighbours.shape[1]), np.uint32)
     counts = np.empty(len(post_ids), np.int32)
@@ -23,7 +23,7 @@ def encode(rows: NeighbourRows, post_ids: Sequence[int]) -> list[bytes]:
     ]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _pack(
     neighbours: NDArray[np.int64], weights: NDArray[np.float64], counts: NDArray[np.int32], places: NDArray[np.int32],
     packed: NDArray[np.uint32], singles: NDArray[np.float32], packed_counts: NDArray[np.int32],

@@ -1,11 +1,12 @@
 """Which partition owns each of many posts: schemas.topics.post_owner, compiled.
 
-An event asks it of 16 posts: 0.3 µs, where looking them up in a dict took 1.5.
+An event asks it of 16 posts: 0.2 µs, where looking them up in a dict took 0.9.
 """
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from online_models.compiled import compiled
 
 _DIGITS = 20
 """Of the largest id in decimal, and one more than that."""
@@ -13,7 +14,7 @@ _MIX = np.uint32(0x5BD1E995)
 _SEED = np.uint32(0x9747B28C)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def post_owners(post_ids: NDArray[np.int64], partitions: int) -> NDArray[np.int16]:
     """(n,) partitions. murmur2 of the id in decimal, as Kafka's producers place it."""
     owners = np.empty(len(post_ids), np.int16)

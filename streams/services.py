@@ -8,7 +8,7 @@ from schemas import topics
 from schemas.settings import Settings
 
 from .commit import Committer
-from .compiled import compile_all
+from .compiling import compile_all
 from .log_ids import fetch_log_ids
 from .log_reader import LogReader
 from .producing import create_producer

@@ -29,7 +29,7 @@ def online(
         list[str] | None,
         typer.Option(
             metavar="TYPE[:MIN]",
-            help="what counts as a hit; like, inspire, share, bookmark, comment, follow, rating:80 and view:0.5 unless told",
+            help="a hit; like, inspire, share, bookmark, comment, follow, rating:80 and view:0.5 unless told",
         ),
     ] = None,
     score_from: Annotated[

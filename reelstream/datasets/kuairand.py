@@ -48,9 +48,8 @@ def load(directory: Path, say: Callable[[str], None]) -> Path:
         return folder
     source = Path(os.environ.get(VARIABLE, "")) / NAME
     if not os.environ.get(VARIABLE) or not (source / EVENTS).is_file():
-        raise ReelstreamError(
-            f"{VARIABLE} must name the directory that holds {NAME}/{EVENTS}; it is {os.environ.get(VARIABLE, 'not set')!r}."
-        )
+        named = os.environ.get(VARIABLE, "not set")
+        raise ReelstreamError(f"{VARIABLE} must name the directory that holds {NAME}/{EVENTS}; it is {named!r}.")
     directory.mkdir(parents=True, exist_ok=True)
     convert(source, folder)
     return folder
@@ -65,7 +64,7 @@ def convert(source: Path, folder: Path) -> None:
 
 def _table(path: Path) -> list[dict[str, Any]]:
     try:
-        from pyarrow import parquet
+        from pyarrow import parquet  # type: ignore[import-untyped]
     except ImportError:
         raise ReelstreamError("kuairand needs pyarrow: pip install 'reelstream[evaluate]'") from None
     rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
