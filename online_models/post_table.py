@@ -81,6 +81,11 @@ class PostTable:
                 self._dates += 1.0, created, created * created
 
     @property
+    def mean_value(self) -> float:
+        """Of all events."""
+        return float(self.value_sums[0] / self.value_sums[1])
+
+    @property
     def spread(self) -> float:
         """Standard deviation, at least a day."""
         count, dates, squares = self._dates

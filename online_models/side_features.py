@@ -34,19 +34,20 @@ DAY = 86_400.0
 
 def side_features(
     slots: NDArray[np.int32], places: NDArray[np.int32], context: NDArray[np.int32], glad: NDArray[np.int32],
-    table: PostTable, vectors: NDArray[np.float32], rows: NeighbourRows, strength: NDArray[np.float64], scale: float, now: float, gap: float,
+    table: PostTable, vectors: NDArray[np.float32], rows: NeighbourRows, strength: NDArray[np.float64], scale: float,
+    now: float, gap: float,
 ) -> NDArray[np.float32]:  # fmt: skip
     """(n, WIDTH), each roughly between −2 and 2.
 
     slots (n,): the candidates. places (N,): where among them a slot is, or −1. context (q,): slots of the user's last
-    posts, newest first; glad (g,): of those that the user was glad of. vectors (N, d). rows, strength (N,) and scale: of
-    co-visitation, whose ids are slots. now: seconds since 1970. gap: since the user's last event.
+    posts, newest first; glad (g,): of those that the user was glad of. vectors (N, d). rows, strength (N,) and scale:
+    of co-visitation, whose ids are slots. now: seconds since 1970. gap: since the user's last event.
     """
     features = np.zeros((len(slots), WIDTH), np.float32)
     last = rows.places.find(context[:3].astype(np.int64))
     _fill(
         features, slots, places, context[:PAST], glad[:PAST], vectors, rows.neighbours, rows.weights, rows.counts,
-        last, strength, scale, table.popularity, table.decays(now), table.total, table.value, float(table.value_sums[0] / table.value_sums[1]),
+        last, strength, scale, table.popularity, table.decays(now), table.total, table.value, table.mean_value,
         table.first_at, table.last_at, table.created_at, table.author, table.tags, table.tag_share, table.spread,
         now, gap,
     )  # fmt: skip

@@ -166,4 +166,4 @@ async def test_what_waited_too_long_is_sampled_and_what_models_fail_at_is_left_o
     refused = await models.learn([message(2, *([666] * 1_000)), message(2, *([1] * 1_000)), *full])
     assert (refused, models.applied) == ([], 4)
     assert services.progress.counters["not_learnt"] == 2_000
-    assert models._recommender._events == MINIBATCH
+    assert sorted(models._recommender.sources.slots.known_ids()) == [7]
