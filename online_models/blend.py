@@ -67,6 +67,7 @@ class Blend(base.Base):  # type: ignore[misc]
         self._equal = self.linear.copy()
         self._losses = np.zeros(2)
         self._ring: list[tuple[Float, int]] = []
+        self._forwarded: tuple[Float, Float, Float] | None = None  # a list is predicted, then learnt
         self.lists = 0
 
     @property
@@ -78,7 +79,8 @@ class Blend(base.Base):  # type: ignore[misc]
         """z (n,) of candidates with features (n, width); equal weights until what was learnt is better."""
         if not self.serves_learnt:
             return np.asarray(features @ self._equal, np.float32)
-        return _forward(features, self.linear, self.inner, self.outer)[0]
+        self._forwarded = features, *_forward(features, self.linear, self.inner, self.outer)
+        return self._forwarded[1]
 
     def learn_one(self, features: Float, chosen: int) -> None:
         """The user took the candidate `chosen` of those with features (n, width)."""
@@ -103,7 +105,11 @@ class Blend(base.Base):  # type: ignore[misc]
         return {name: float(linear[2 * at] + linear[2 * at + 1]) for at, name in enumerate(names)}
 
     def _step(self, features: Float, chosen: int) -> float:
-        logits, hidden = _forward(features, self.linear, self.inner, self.outer)
+        if self._forwarded is not None and self._forwarded[0] is features:
+            _, logits, hidden = self._forwarded
+        else:
+            logits, hidden = _forward(features, self.linear, self.inner, self.outer)
+        self._forwarded = None
         gradient = np.exp(logits - logits.max())
         gradient /= gradient.sum()
         loss = -float(np.log(max(gradient[chosen], 1e-12)))

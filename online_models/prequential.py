@@ -12,7 +12,7 @@ CURVE = 1_000
 """Scored events a point of the curve."""
 
 
-class Tested(NamedTuple):
+class Ranked(NamedTuple):
     """A positive as it was ranked, before it was learnt.
 
     ranks (S + 1,): from 0, of its post with each source and then with the blend; ties count half; inf: not listed.
@@ -42,8 +42,8 @@ class Prequential:
         self._points: list[NDArray[np.float64]] = []
         self._point = np.zeros(len(self.names))
 
-    def add(self, tested: Tested) -> None:
-        ranks = tested.ranks
+    def add(self, ranked: Ranked) -> None:
+        ranks = ranked.ranks
         self.scored += 1
         for number, cut in enumerate(CUTS):
             found = ranks < cut
@@ -51,11 +51,11 @@ class Prequential:
             self._sums[:, 3 * number] += found
             self._sums[:, 3 * number + 1] += found / np.log2(places + 2.0)
             self._sums[:, 3 * number + 2] += found / (places + 1.0)
-        self._shown.update(tested.shown.tolist())
-        self._posts = max(self._posts, tested.posts)
-        self._popularity += float(tested.popularity.sum())
-        self._popularity_count += len(tested.popularity)
-        self._events.append(tested.events)
+        self._shown.update(ranked.shown.tolist())
+        self._posts = max(self._posts, ranked.posts)
+        self._popularity += float(ranked.popularity.sum())
+        self._popularity_count += len(ranked.popularity)
+        self._events.append(ranked.events)
         self._found.append(bool(ranks[-1] < SHOWN))
         self._point += ranks < SHOWN
         if self.scored % CURVE == 0:

@@ -24,7 +24,7 @@ from .contexts import distinct_contexts
 from .drift import HitRate
 from .past_table import PastTable
 from .positives import Positives
-from .prequential import SHOWN, Prequential, Tested
+from .prequential import SHOWN, Prequential, Ranked
 from .sources import Sources
 
 NO_POSTS = np.empty(0, np.int64)
@@ -158,11 +158,11 @@ class Recommender:
             self.blend.hasten()
         shown = found.slots[np.argpartition(-logits, min(SHOWN, len(logits) - 1))[:SHOWN]]
         popularity = np.array([np.count_nonzero(table.total[: made.slots.size] > table.total[one]) for one in shown])
-        self.tested(Tested(at, ranks, shown, popularity, events, int(np.count_nonzero(table.known[: made.slots.size]))))
+        self.tested(Ranked(at, ranks, shown, popularity, events, int(np.count_nonzero(table.known[: made.slots.size]))))
 
-    def tested(self, tested: Tested) -> None:
+    def tested(self, ranked: Ranked) -> None:
         """Gets every test; an evaluation that counts only some takes its place."""
-        self.prequential.add(tested)
+        self.prequential.add(ranked)
 
     def rehearse(self) -> None:
         """Calls everything that is compiled. 15 s the first time on a machine, 1 s later."""

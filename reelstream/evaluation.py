@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from online_models import user_history
 from online_models.positives import Positives
-from online_models.prequential import Prequential, Tested
+from online_models.prequential import Prequential, Ranked
 from online_models.recommender import Recommender
 from online_models.sources import NAMES
 from schemas.events import DEFAULT_WEIGHTS, TYPE_CODES, Interaction
@@ -97,9 +97,9 @@ class Evaluation:
         self._recommender.learn_many(batch, self._met.__getitem__)
         self._writer, self._met = LearningWriter(), []
 
-    def _count(self, tested: Tested) -> None:
-        if tested.at >= self._score_from:
-            self.prequential.add(tested)
+    def _count(self, ranked: Ranked) -> None:
+        if ranked.at >= self._score_from:
+            self.prequential.add(ranked)
 
 
 def plot(prequential: Prequential, path: str) -> None:
