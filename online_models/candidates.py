@@ -58,21 +58,43 @@ def _gather(scores: Any, logits: Any, allowed: Any, depth: Any, places: Any) -> 
 
 @compiled
 def _top(scores: Any, allowed: Any, above: Any, best: Any) -> int:
-    """The best slots with a score above a limit, best first; returns how many. Insertion: few get past the last."""
+    """The best slots with a score above a limit, best first; returns how many."""
     depth, count = len(best), 0
     values = np.empty(depth, np.float32)
     for slot in range(len(scores)):
         score = scores[slot]
-        if not score > above or (count == depth and score <= values[depth - 1]) or not allowed[slot]:
+        if not score > above or (count == depth and score <= values[0]) or not allowed[slot]:
             continue
-        at = count if count < depth else depth - 1
-        while at > 0 and values[at - 1] < score:
-            values[at], best[at] = values[at - 1], best[at - 1]
-            at -= 1
-        values[at], best[at] = score, slot
-        if count < depth:
+        if count < depth:  # a heap with the least on top: up from the end, or down from the top
+            at = count
             count += 1
+            while at > 0 and values[(at - 1) // 2] > score:
+                values[at], best[at] = values[(at - 1) // 2], best[(at - 1) // 2]
+                at = (at - 1) // 2
+        else:
+            at = _sunk(values, best, count, score)
+        values[at], best[at] = score, slot
+    for end in range(count - 1, 0, -1):
+        score, slot = values[end], best[end]
+        values[end], best[end] = values[0], best[0]
+        at = _sunk(values, best, end, score)
+        values[at], best[at] = score, slot
     return count
+
+
+@compiled
+def _sunk(values: Any, best: Any, count: int, score: Any) -> int:
+    """Where a score goes that takes the place of the top of a heap of `count`."""
+    at = 0
+    while 2 * at + 1 < count:
+        child = 2 * at + 1
+        if child + 1 < count and values[child + 1] < values[child]:
+            child += 1
+        if values[child] >= score:
+            break
+        values[at], best[at] = values[child], best[child]
+        at = child
+    return at
 
 
 @compiled
