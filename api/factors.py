@@ -16,7 +16,7 @@ from .mirror import Gap, Mirror, Place
 from .redis import RedisBytes
 
 AT_ONCE = 500
-"""Posts read at once: .3 MB, and a millisecond to take them over."""
+"""Posts read at once: .4 MB, and a millisecond to take them over."""
 POLL_SECONDS = 0.5
 """The learner publishes once a second."""
 LONGEST_PAUSE_SECONDS = 2.0

@@ -21,7 +21,7 @@ from .batches import Conflict
 from .commit import SET_EXPIRING, Command, Committer
 
 AT_ONCE = 500
-"""Posts or users in a transaction: .3 MB, some 4 ms. Lua's unpack takes some 8,000 arguments."""
+"""Posts or users in a transaction: .4 MB, some 4 ms. Lua's unpack takes some 8,000 arguments."""
 CHANGES_BYTES = 1 << 20
 """Of the change stream, roughly; a reader that is further behind loads everything again."""
 LEAST_CHANGES, MOST_CHANGES = 64, 4_096

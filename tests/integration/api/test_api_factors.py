@@ -151,7 +151,7 @@ async def test_vectors_move_with_their_posts_when_the_catalogue_is_exchanged(
 ) -> None:
     store = await claimed(redis)
     both = changed({3: 1.0, 4: 2.0})
-    both.records["followers"] = [[4] + [0] * 19, [0] * 20]
+    both.records["followers"] = [[4] + [0] * (learnt.FOLLOWERS - 1), [0] * learnt.FOLLOWERS]
     await store.publish(both, weights(0.4), whole=True)
     async with following(valkey) as factors:
         factors._mirror.catalogue.slot(4)
