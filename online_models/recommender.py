@@ -210,8 +210,9 @@ class Recommender:
         own = users.find(np.array(sorted(self._changed_users), np.int64))
         own = own[own >= 0]
         self._gone, self._changed, self._changed_users = set(), set(), set()
+        gone.difference_update(posts.ids[slots].tolist())
         return Changed(
-            posts.ids[slots], made.records(slots), np.array(sorted(gone - changed), np.int64),
+            posts.ids[slots], made.records(slots), np.array(sorted(gone), np.int64),
             users.ids[own], made.factors.own[own].astype(np.float16), np.array(sorted(users.take_dropped()), np.int64),
         )  # fmt: skip
 
