@@ -17,7 +17,8 @@ def batch_of(*events: tuple[int, int], at: float = 1e9) -> LearningBatch:
     ones, zeros = np.ones(n), np.zeros(n, np.int64)
     return LearningBatch(
         users, posts, at + np.arange(n), ones.astype(np.int8), 1000 * ones.astype(np.int32), ones.astype(np.int8),
-        ones, ones, ones.astype(np.bool_), zeros, 0 * ones, np.zeros(n + 1, np.int32), np.empty(0, np.int64), np.empty(0, np.int32),
+        ones, ones, ones.astype(np.bool_), zeros, 0 * ones, np.zeros(n + 1, np.int32), np.empty(0, np.int64),
+        np.empty(0, np.int32),
     )  # fmt: skip
 
 
