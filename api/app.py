@@ -1,5 +1,6 @@
 """The HTTP API: routes and what surrounds them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,6 +13,7 @@ from starlette.routing import Route
 from schemas.errors import ReelstreamError
 from schemas.settings import Settings
 
+from .compiled import compile_all
 from .metrics import Metrics
 from .middleware import RequestContext
 from .pipelines import feed_pipeline
@@ -51,6 +53,7 @@ def create_app(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        await asyncio.to_thread(compile_all, settings)
         async with serving.running():
             yield
 

@@ -11,11 +11,11 @@ from typing import Protocol, TypeVar
 import numpy as np
 import structlog
 
+from online_models import candidates as best
+
 from .metrics import Metrics
-from .scorers.blend import DEPTH
 from .sources import popular
 from .stages import (
-    ABSENT,
     Candidates,
     Filter,
     Mask,
@@ -130,26 +130,32 @@ class CandidatePipeline:
         return kept, dropped
 
     def _candidates(self, kept: Mask, retrieved: list[Retrieved | None]) -> Candidates:
-        """The union of the best DEPTH of each source among those that stay."""
-        best = []
-        for found in retrieved:
-            slots, scores = (found.slots, found.scores) if found else (np.empty(0, np.int64), np.empty(0))
-            stays = kept[slots]
-            slots, scores = slots[stays], scores[stays]
-            if len(slots) > DEPTH:
-                top = np.argpartition(-scores, DEPTH)[:DEPTH]
-                slots, scores = slots[top], scores[top]
-            order = np.lexsort((slots, -scores))
-            best.append((slots[order], scores[order]))
-        union = np.unique(np.concatenate([slots for slots, _ in best]))
-        matrix = np.zeros((len(union), len(best)))
-        ranks = np.full((len(union), len(best)), ABSENT)
-        for column, (slots, scores) in enumerate(best):
-            places = np.searchsorted(union, slots)
-            matrix[places, column] = scores
-            ranks[places, column] = np.arange(len(slots))
-        names = [source.name for source in self.sources]
-        return Candidates(union, names, np.array([source.personal for source in self.sources]), matrix, ranks)
+        """The union of the best of each source among those that stay (online_models.candidates).
+
+        Scores go there as shares of the best of their source: single precision would lose those of events long ago.
+        """
+        size, sources = len(kept), len(self.sources)
+        shares, scale = np.zeros((sources, size), np.float32), np.ones(sources)
+        logits = np.zeros(sources, np.bool_)
+        for row, found in enumerate(retrieved):
+            if found is None or not len(found.slots):
+                continue
+            logits[row] = found.logits
+            if found.logits:
+                shares[row] = -np.inf
+            else:
+                scale[row] = found.scores.max()
+            shares[row, found.slots] = found.scores / scale[row]
+        union = best.Candidates(shares, logits, kept)
+        return Candidates(
+            slots=union.slots.astype(np.int64),
+            places=union.places,
+            names=[source.name for source in self.sources],
+            personal=np.array([source.personal for source in self.sources]),
+            scores=shares[:, union.slots].T * scale,
+            taken=union.ranks < best.ABSENT,
+            features=union.features,
+        )
 
     def _slate(
         self,
@@ -166,8 +172,8 @@ class CandidatePipeline:
         chosen = order[start:end]
         slots, final = candidates.slots[chosen], scores[chosen]
         sources = [
-            {name: float(score) for name, score in zip(candidates.names, row, strict=True) if score > 0}
-            for row in candidates.scores[chosen]
+            {name: score for name, score, has in zip(candidates.names, row, taken, strict=True) if has}
+            for row, taken in zip(candidates.scores[chosen].tolist(), candidates.taken[chosen].tolist(), strict=True)
         ]
         if end > len(order):
             rest = kept.copy()

@@ -5,11 +5,13 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from online_models.post_table import TAGS, codes_of
 from schemas.item_state import ItemState
 from schemas.posts import Post
 
-NEIGHBOURS = 64
-"""Neighbours kept of a post, the strongest first: 768 bytes a post."""
+NEIGHBOURS = 128
+"""Neighbours kept of a post, the strongest first: all that there are (online_models.co_visitation), 1.5 KB a post. With
+64, what the learner knows as weak evidence was none here: ½ ln of the score was off by .21 on average, now by .03."""
 
 
 class Catalogue:
@@ -17,8 +19,10 @@ class Catalogue:
 
     slots: post id → slot. posts: the row, or None for a post known only as a neighbour, or deleted.
     ids (N,); servable (N,): may be shown; created_at (N,): seconds, 0 unknown; category (N,): code of its name.
+    author (N,), tags (N, TAGS): codes, as in online_models.post_table.
     decayed (N, 3) as of `at` (N,), strength (N,): as in schemas.item_state.
-    neighbour_slots (N, NEIGHBOURS): padded with -1; neighbour_weights beside it, strongest first.
+    neighbour_slots (N, NEIGHBOURS): padded with -1; neighbour_weights beside it, strongest first; of both, the first
+    neighbour_counts (N,) mean something.
     """
 
     def __init__(self, capacity: int = 1024) -> None:
@@ -30,11 +34,14 @@ class Catalogue:
         self.servable = np.zeros(capacity, np.bool_)
         self.created_at = np.zeros(capacity)
         self.category = np.full(capacity, -1, np.int32)
+        self.author = np.full(capacity, -1, np.int32)
+        self.tags = np.full((capacity, TAGS), -1, np.int16)
         self.decayed = np.zeros((capacity, 3))
         self.at = np.zeros(capacity)
         self.strength = np.zeros(capacity)
         self.neighbour_slots = np.full((capacity, NEIGHBOURS), -1, np.int32)
         self.neighbour_weights = np.zeros((capacity, NEIGHBOURS))
+        self.neighbour_counts = np.zeros(capacity, np.int32)
 
     def slot(self, post_id: int) -> int:
         """The slot of a post; a new one, not servable, for an id that has none."""
@@ -60,6 +67,7 @@ class Catalogue:
         self.servable[slot] = post is not None and post.servable
         if post is not None:
             self.created_at[slot] = post.created_at
+            self.author[slot], self.tags[slot] = codes_of(post)
             self.category[slot] = self.category_codes.setdefault(post.category.casefold(), len(self.category_codes))
 
     def set_state(self, post_id: int, state: ItemState) -> None:
@@ -80,6 +88,7 @@ class Catalogue:
         self.neighbour_slots[slot, count:] = -1
         self.neighbour_weights[slot, :count] = weights
         self.neighbour_weights[slot, count:] = 0.0
+        self.neighbour_counts[slot] = count
 
     def known_slots(self, post_ids: Iterable[int]) -> NDArray[np.int64]:
         """Slots of those posts that have one, in their order."""
@@ -91,8 +100,8 @@ class Catalogue:
     def _grow(self) -> None:
         """Doubles every array, so that adding N posts copies each a constant number of times."""
         for name in (
-            "ids", "servable", "created_at", "category", "decayed", "at", "strength", "neighbour_slots",
-            "neighbour_weights",
+            "ids", "servable", "created_at", "category", "author", "tags", "decayed", "at", "strength",
+            "neighbour_slots", "neighbour_weights", "neighbour_counts",
         ):  # fmt: skip
             old = getattr(self, name)
             new = np.full((2 * len(old), *old.shape[1:]), -1 if name in _PADDED else 0, old.dtype)
@@ -100,4 +109,4 @@ class Catalogue:
             setattr(self, name, new)
 
 
-_PADDED = frozenset({"category", "neighbour_slots"})
+_PADDED = frozenset({"category", "author", "tags", "neighbour_slots"})

@@ -1,21 +1,22 @@
-"""What the learner publishes, kept in this process: vectors of posts by slot of the catalogue, the blend's weights."""
+"""Follows what the learner publishes: records of posts, and the blend's weights (api/learnt.py holds them)."""
 
 import asyncio
-from collections.abc import Sequence
 
 import numpy as np
 import structlog
-from numpy.typing import NDArray
 from redis.exceptions import RedisError
 
 from schemas import factors, keys
+from schemas.errors import ReelstreamError
+from schemas.learnt import Weights
 
 from .catalogue import Catalogue
+from .learnt import Learnt, LearntPosts, read_weights
 from .mirror import Gap, Mirror, Place
 from .redis import RedisBytes
 
-AT_ONCE = 1_000
-"""Vectors read at once: 128 KB with 64 numbers each, and half a millisecond to take them over."""
+AT_ONCE = 500
+"""Posts read at once: .4 MB, and a millisecond to take them over."""
 POLL_SECONDS = 0.5
 """The learner publishes once a second."""
 LONGEST_PAUSE_SECONDS = 2.0
@@ -23,75 +24,29 @@ LONGEST_PAUSE_SECONDS = 2.0
 _log = structlog.get_logger()
 
 
-class SlotVectors:
-    """Vectors of posts by slot of one catalogue. vectors (M, width) and has (M,): as long as its arrays."""
-
-    def __init__(self, catalogue: Catalogue, width: int) -> None:
-        self.catalogue = catalogue
-        self.width = width
-        self.vectors = np.zeros((0, width), np.float32)
-        self.has = np.zeros(0, np.bool_)
-
-    def set(self, ids: Sequence[int], values: Sequence[bytes | None]) -> None:
-        """Takes vectors over; None and those of another width are gone."""
-        slot, known = self.catalogue.slot, self.catalogue.slots
-        there: list[tuple[int, bytes]] = []
-        gone: list[int] = []
-        for post_id, value in zip(ids, values, strict=True):
-            if value is not None and len(value) == 2 * self.width:
-                there.append((slot(post_id), value))
-            elif post_id in known:
-                gone.append(known[post_id])
-        self.make_room()
-        slots = [place for place, _ in there]
-        self.vectors[slots] = np.frombuffer(b"".join([value for _, value in there]), "<f2").reshape(-1, self.width)
-        self.has[slots] = True
-        self.vectors[gone] = 0.0
-        self.has[gone] = False
-
-    def moved_to(self, catalogue: Catalogue) -> "SlotVectors":
-        """The same in the slots of another catalogue."""
-        had = np.flatnonzero(self.has)
-        moved = SlotVectors(catalogue, self.width)
-        slots = [catalogue.slot(post_id) for post_id in self.catalogue.ids[had].tolist()]
-        moved.make_room()
-        moved.vectors[slots] = self.vectors[had]
-        moved.has[slots] = True
-        return moved
-
-    def make_room(self) -> None:
-        """As many rows as the catalogue has, which grows by doubling."""
-        missing = len(self.catalogue.ids) - len(self.has)
-        if missing > 0:
-            self.vectors = np.pad(self.vectors, ((0, missing), (0, 0)))
-            self.has = np.pad(self.has, (0, missing))
-
-
 class Factors:
-    """weights: as online_models.recommender wrote them, None before there are any. version: of the publication.
-
-    problem: why all this may be out of date, a sentence; None when it is not. Vectors stay while Redis is away.
+    """weights: of the blend, None before there are any, or when they are of another version. version: of the
+    publication. problem: why all this may be out of date, a sentence; None when it is not. What was learnt stays while
+    Redis or the learner is away.
     """
 
     def __init__(self, redis: RedisBytes, mirror: Mirror) -> None:
         self._redis = redis
         self._mirror = mirror
         self._place: Place | None = None
-        self._slots = SlotVectors(mirror.catalogue, 0)
-        self.weights: bytes | None = None
+        self._posts: LearntPosts | None = None
+        self._packed: bytes | None = None
+        self.weights: Weights | None = None
         self.version = 0
         self.problem: str | None = "nothing is loaded yet"
 
-    def of(self, catalogue: Catalogue) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """vectors (N, width) and has (N,), by slot of that catalogue: views, changed in place between requests.
-
-        Where `has` is False the vector is zero. A catalogue that was just exchanged has none for half a second.
-        """
-        size, slots = catalogue.size, self._slots
-        if catalogue is not slots.catalogue:
-            slots = SlotVectors(catalogue, slots.width)
-        slots.make_room()
-        return slots.vectors[:size], slots.has[:size]
+    def of(self, catalogue: Catalogue) -> Learnt | None:
+        """What there is of posts in that catalogue; one that was just exchanged has nothing for half a second."""
+        posts = self._posts
+        if posts is None or posts.catalogue is not catalogue or self.weights is None:
+            return None
+        posts.make_room()
+        return Learnt(self.version, posts, self.weights)
 
     async def run(self) -> None:
         """Loads and follows for ever; after a failure with back-off."""
@@ -104,14 +59,14 @@ class Factors:
                     self._place = await self._follow(self._place)
                 failures = 0
             except Gap as gap:
-                _log.warning("learnt vectors are loaded again", reason=str(gap))
+                _log.warning("what was learnt is loaded again", reason=str(gap))
                 self._place = None
             except (RedisError, OSError) as error:
-                self.problem = f"Redis does not answer ({type(error).__name__}); vectors are as they were last seen"
+                self.problem = f"Redis does not answer ({type(error).__name__}); what was learnt is as it was last seen"
                 failures += 1
             except Exception as error:
                 self.problem = f"{type(error).__name__}: {error}"
-                _log.exception("learnt vectors not read, trying again")
+                _log.exception("what was learnt is not read, trying again")
                 self._place = None
                 failures += 1
             await asyncio.sleep(min(POLL_SECONDS * 2**failures, LONGEST_PAUSE_SECONDS))
@@ -131,21 +86,28 @@ class Factors:
         if not mark.width:
             self.problem = "the learner has published nothing yet, or Redis lost it"
             return None
-        slots = SlotVectors(self._mirror.catalogue, mark.width)
+        posts = LearntPosts(self._mirror.catalogue, mark.width)
         cursor, begun = 0, False
         while cursor or not begun:
             cursor, found = await self._redis.hscan(keys.LEARNER_VECTORS, cursor, count=AT_ONCE)
-            slots.set([*map(int, found)], [*found.values()])
+            ids, values = [*map(int, found)], [*found.values()]
+            for start in range(0, len(ids), AT_ONCE):  # a small hash comes whole, whatever was asked for
+                posts.set(ids[start : start + AT_ONCE], values[start : start + AT_ONCE])
+                await asyncio.sleep(0)
             begun = True
-        self._slots = slots
-        self.weights, self.version, self.problem = _sound(weights), mark.version, None
-        _log.info("learnt vectors loaded", vectors=int(np.count_nonzero(slots.has)), version=mark.version)
+        self._posts = posts
+        self._take_weights(_sound(weights))
+        self.version, self.problem = mark.version, None
+        _log.info("what was learnt is loaded", posts=int(np.count_nonzero(posts.known)), version=mark.version)
         return place
 
     async def _follow(self, place: Place) -> Place:
         """What changed since `place`; returns the new one. Raises Gap when the stream does not go on from there."""
-        if self._mirror.catalogue is not self._slots.catalogue and self._mirror.catalogue.size:
-            self._slots = self._slots.moved_to(self._mirror.catalogue)
+        posts = self._posts
+        if posts is None:
+            raise Gap("nothing is loaded")
+        if self._mirror.catalogue is not posts.catalogue and self._mirror.catalogue.size:
+            posts = self._posts = posts.moved_to(self._mirror.catalogue)
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.xread({keys.LEARNER_CHANGES: place.last_id})
         pipeline.xinfo_stream(keys.LEARNER_CHANGES)
@@ -156,15 +118,26 @@ class Factors:
         entries = [entry for _, entries in streams for entry in entries]
         end, mark = Place.end_of(info), factors.decode_mark(_sound(stored))
         reached = Place(entries[-1][0], place.added + len(entries)) if entries else place
-        if reached != end or mark.width != self._slots.width:
+        if reached != end or mark.width != posts.width:
             raise Gap(f"{keys.LEARNER_CHANGES}: read {reached.added} entries, Redis has {end.added}")
         packed = [np.frombuffer(fields[b"ids"], "<i8") for _, fields in entries]
         ids = np.unique(np.concatenate(packed)).tolist() if packed else []
         for start in range(0, len(ids), AT_ONCE):
             part = ids[start : start + AT_ONCE]
-            self._slots.set(part, await self._redis.hmget(keys.LEARNER_VECTORS, part))
-        self.weights, self.version, self.problem = _sound(weights), mark.version, None
+            posts.set(part, await self._redis.hmget(keys.LEARNER_VECTORS, part))
+        self._take_weights(_sound(weights))
+        self.version, self.problem = mark.version, None
         return reached
+
+    def _take_weights(self, packed: bytes | None) -> None:
+        if packed == self._packed:
+            return
+        self._packed = packed
+        try:
+            self.weights = None if packed is None else read_weights(packed)
+        except ReelstreamError as error:
+            _log.error("the learnt blend is left out", error=str(error))
+            self.weights = None
 
 
 def _sound(answer: bytes | Exception | None) -> bytes | None:

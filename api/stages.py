@@ -10,10 +10,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from online_models.co_visitation_scores import growth
 from online_models.decayed_counters import decay_to
+from online_models.post_columns import PostColumns, Rows
+from online_models.source_scores import PROFILE, logits, visit
 from schemas.user_state import UserState
 
 from .catalogue import Catalogue
+from .learnt import Learnt
 from .models import ItemVectors
 
 Slots = NDArray[np.int64]
@@ -28,7 +32,9 @@ class Query:
     now: seconds since 1970. category: its code, None for all, -1 for one that no post has.
     history (q,): slots of the user's last distinct posts, newest first. strengths (q,): the largest strength of the
     remembered interactions with each (schemas.events.strength). vectors: model name → the version in service when the
-    request came, which stays that of the whole request.
+    request came, which stays that of the whole request. online: what the learner told until then, None before it told
+    anything. own (dim,): the user's vector of it, None for a user without one. last_at: seconds since 1970 of the
+    user's newest event but dislikes, 0 without one.
     """
 
     username: str
@@ -42,14 +48,69 @@ class Query:
     history: Slots = field(default_factory=lambda: np.empty(0, np.int64))
     strengths: Scores = field(default_factory=lambda: np.empty(0))
     vectors: dict[str, ItemVectors] = field(default_factory=dict)
-    _decayed: Scores = field(default_factory=lambda: np.empty((0, 3)))
+    online: Learnt | None = None
+    own: NDArray[np.float32] | None = None
+    last_at: float = 0.0
+    _decayed: Scores = field(default_factory=lambda: np.empty((3, 0)))
+    _visited: Scores = field(default_factory=lambda: np.empty((2, 0)))
+
+    @property
+    def learnt(self) -> Learnt | None:
+        """`online`, for users whom the learner can tell anything of: it learns from lists of users with a past."""
+        return self.online if len(self.history) else None
+
+    @property
+    def model_versions(self) -> dict[str, str]:
+        """Of the models that the request is answered with, by name."""
+        versions = {name: vectors.version.version for name, vectors in self.vectors.items()}
+        return versions | ({"online": str(self.learnt.version)} if self.learnt is not None else {})
+
+    @property
+    def past(self) -> NDArray[np.int32]:
+        """`history` as online_models takes it."""
+        return self.history.astype(np.int32)
+
+    @property
+    def scale(self) -> float:
+        """Brings weights that decay forward to now (online_models.co_visitation)."""
+        return 1.0 / growth(self.now)
 
     def decayed(self, window: int) -> Scores:
         """Decayed sums (N,) of all posts now, by place of the window in schemas.trending.WINDOWS."""
+        found: Scores = self._popularity()[window]
+        return found
+
+    def _popularity(self) -> Scores:
         size = self.catalogue.size
-        if len(self._decayed) != size:
-            self._decayed = decay_to(self.catalogue.decayed[:size], self.catalogue.at[:size], self.now)
-        return self._decayed[:, window]
+        if self._decayed.shape[1] != size:
+            decayed = decay_to(self.catalogue.decayed[:size], self.catalogue.at[:size], self.now)
+            self._decayed = np.ascontiguousarray(decayed.T)
+        return self._decayed
+
+    def rows(self) -> Rows:
+        """Co-visitation rows: that of a post lies in its slot."""
+        catalogue = self.catalogue
+        return Rows(
+            catalogue.neighbour_slots, catalogue.neighbour_weights, catalogue.neighbour_counts, self.past[:PROFILE]
+        )
+
+    def visited(self) -> Scores:
+        """(2, N): both scores by co-visitation, online_models.source_scores.visit."""
+        size = self.catalogue.size
+        if self._visited.shape[1] != size:
+            self._visited = np.empty((2, size))
+            visit(self.past, self.rows(), self.catalogue.strength[:size], self.scale, *self._visited)
+        return self._visited
+
+    def columns(self, online: Learnt) -> PostColumns:
+        """What side features need of posts (N,)."""
+        size, catalogue, posts, weights = self.catalogue.size, self.catalogue, online.posts, online.weights
+        posts.make_room()
+        return PostColumns(
+            self._popularity(), np.ones(len(self._decayed)), posts.total[:size], posts.value[:size],
+            posts.first_at[:size], posts.last_at[:size], catalogue.created_at[:size], catalogue.author[:size],
+            catalogue.tags[:size], weights.tag_share, weights.mean_value, weights.spread,
+        )  # fmt: skip
 
 
 class QueryHydrator(Protocol):
@@ -62,10 +123,14 @@ class QueryHydrator(Protocol):
 
 @dataclass
 class Retrieved:
-    """All posts a source has evidence for: slots (n,), distinct, and their scores (n,), > 0, higher is better."""
+    """All posts a source has evidence for: slots (n,), distinct, and their scores (n,), > 0, higher is better.
+
+    logits: scores are logarithms of how likely a post is, but for a constant, and may be negative.
+    """
 
     slots: Slots
     scores: Scores
+    logits: bool = False
 
 
 class Source(Protocol):
@@ -92,18 +157,18 @@ class Filter(Protocol):
 class Candidates:
     """What the sources found and the filters left.
 
-    slots (n,): distinct. names, personal: of the sources, in pipeline order.
-    scores (n, S): 0 where a source does not have the candidate. ranks (n, S): from 0, or ABSENT.
+    slots (n,): distinct. places (N,): where a slot of the catalogue is among them, −1 for others. names, personal: of
+    the sources, in pipeline order. scores (n, S): as the sources gave them. taken (n, S): whether the candidate is
+    among the best of the source. features (n, 2S): value and rank with each source (online_models.candidates).
     """
 
     slots: Slots
+    places: NDArray[np.int32]
     names: list[str]
     personal: Mask
     scores: Scores
-    ranks: NDArray[np.int64]
-
-
-ABSENT = np.iinfo(np.int64).max
+    taken: Mask
+    features: NDArray[np.float32]
 
 
 class Scorer(Protocol):
@@ -126,3 +191,18 @@ def evidence(scores: Scores) -> Retrieved:
     """What a source with scores for all slots (N,) retrieves: those above zero."""
     slots = np.flatnonzero(scores > 0)
     return Retrieved(slots, scores[slots])
+
+
+def nothing() -> Retrieved:
+    """What a source without its model retrieves."""
+    return Retrieved(np.empty(0, np.int64), np.empty(0))
+
+
+def ranked(query: Query, online: Learnt, model: int, user: NDArray[np.float32]) -> Retrieved:
+    """What a factor model retrieves, by its place in LearntPosts.outputs: posts that it knows. user (dim,)."""
+    size, posts = query.catalogue.size, online.posts
+    posts.make_room()
+    scores = np.empty(size, np.float32)
+    logits(posts.outputs[model][:size], posts.bias[model][:size], user, scores)
+    slots = np.flatnonzero(posts.known[:size])
+    return Retrieved(slots, scores[slots].astype(np.float64), logits=True)

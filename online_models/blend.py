@@ -10,9 +10,8 @@ loss of what was learnt, decayed over some 500 lists, is below theirs: few data 
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from river import base
@@ -30,7 +29,6 @@ DRIFT = 0.25
 """What a drift leaves of the sums that slow learning down: steps are twice as long again."""
 
 Float = NDArray[np.float32]
-_encode = msgspec.msgpack.Encoder().encode
 
 
 class Blend(base.Base):  # type: ignore[misc]
@@ -122,14 +120,11 @@ class Blend(base.Base):  # type: ignore[misc]
             part -= np.float32(RATE) * each / np.sqrt(sums)
         return loss
 
-    def encode(self) -> bytes:
-        """What a feed needs of it."""
-        linear, inner, outer = (
-            (self.linear, self.inner, self.outer)
-            if self.serves_learnt
-            else (self._equal, self.inner, np.zeros_like(self.outer))
-        )
-        return _encode((self.sources, self.lists, *(part.astype("<f4").tobytes() for part in (linear, inner, outer))))
+    def serving(self) -> "BlendWeights":
+        """What a feed needs of it; equal weights until what was learnt is better."""
+        if self.serves_learnt:
+            return BlendWeights(self.linear.copy(), self.inner.copy(), self.outer.copy())
+        return BlendWeights(self._equal, self.inner.copy(), np.zeros_like(self.outer))
 
     def state(self) -> dict[str, NDArray[Any]]:
         """What a snapshot keeps: weights and sums; lists in the ring are not worth it."""
@@ -145,6 +140,18 @@ class Blend(base.Base):  # type: ignore[misc]
         self.linear, self.inner, self.outer = (state[name].copy() for name in ("linear", "inner", "outer"))
         self._sums = [state[f"sums{at}"].copy() for at in range(3)]
         self._losses, self.lists = state["losses"].copy(), int(state["lists"])
+
+
+class BlendWeights(NamedTuple):
+    """linear (width,); inner (HIDDEN, width + 1), the last of each a constant; outer (HIDDEN,)."""
+
+    linear: Float
+    inner: Float
+    outer: Float
+
+    def predict_many(self, features: Float) -> Float:
+        """z (n,) of candidates with features (n, width)."""
+        return _forward(features, *self)[0]
 
 
 def _forward(features: Float, linear: Float, inner: Float, outer: Float) -> tuple[Float, Float]:

@@ -16,7 +16,7 @@ FLOOR = 0.002
 
 
 class Candidates:
-    """slots (n,). places (N,): where a slot is among them, −1 for those that are not.
+    """slots (n,). places (N,): where a slot is among them, −1 for those that are not. ranks (n, S): from 0, or ABSENT.
 
     features (n, 2S): of each source, with s its score, m its best among the candidates and k the rank from 0,
 
@@ -30,7 +30,7 @@ class Candidates:
         """scores (S, N): of all sources; where a source has no logits, 0 is no evidence. allowed (N,)."""
         places = np.full(scores.shape[1], -1, np.int32)
         slots, ranks = _gather(scores, logits, allowed, DEPTH, places)
-        self.slots, self.places = slots, places
+        self.slots, self.places, self.ranks = slots, places, ranks
         self.features = _features(scores, logits, slots, ranks)
 
 

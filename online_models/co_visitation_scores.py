@@ -1,7 +1,4 @@
-"""What co-visitation says of posts at a request: the scores of online_models.co_visitation, for arrays of posts.
-
-Apart from the estimator, whose compiled code the API has no use for: numba takes 0.2 s and 65 MB.
-"""
+"""What co-visitation says of posts at a request, and the constants of its scores (online_models.source_scores)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,25 +24,6 @@ def growth(at: float) -> float:
 def growths(at: NDArray[np.float64]) -> NDArray[np.float64]:
     """The same for many times, (n,)."""
     return np.asarray(np.exp2((at - LANDMARK) / HALF_LIFE), dtype=np.float64)
-
-
-def score_posts(
-    neighbour_slots: NDArray[np.int32],
-    neighbour_weights: NDArray[np.float64],
-    row_strength: NDArray[np.float64],
-    strength: NDArray[np.float64],
-    now: float,
-) -> NDArray[np.float64]:
-    """The same scores for posts in slots: (N,), zero where there is no evidence.
-
-    neighbour_slots (q, K), padded with -1, and neighbour_weights (q, K): rows of the user's last posts, newest first.
-    row_strength (q,): strengths of those posts; strength (N,): of all.
-    """
-    scale = 1.0 / growth(now)
-    recency = RECENCY[: len(row_strength)] * scale / np.sqrt(row_strength * scale + SHRINK)
-    weights = np.where(neighbour_slots >= 0, neighbour_weights * recency[:, None], 0.0)
-    scores = np.bincount(np.maximum(neighbour_slots, 0).ravel(), weights.ravel(), minlength=len(strength))
-    return np.asarray(scores / np.sqrt(strength * scale + SHRINK), dtype=np.float64)
 
 
 def similarity(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from schemas.posts import Post
 
 from .decayed_counters import HALF_LIVES
+from .post_columns import PostColumns
 
 TAGS = 8
 """Tags of a post that count."""
@@ -55,10 +56,7 @@ class PostTable:
     def describe(self, slot: int, post: Post) -> None:
         """What the row of a post says."""
         self.created_at[slot] = post.created_at
-        self.author[slot] = crc32(post.author.encode()) % AUTHOR_CODES if post.author else -1
-        named = dict.fromkeys([*([post.category] if post.category else []), *post.tags])
-        codes = [crc32(name.casefold().encode()) % TAG_CODES for name in named][:TAGS]
-        self.tags[slot] = codes + [-1] * (TAGS - len(codes))
+        self.author[slot], self.tags[slot] = codes_of(post)
 
     def learn(self, slot: int, at: float, weight: float, value: float, new: bool) -> None:
         """A user came to a post, at event time `at`, with a strength ≥ 0; new: for the first time."""
@@ -91,6 +89,13 @@ class PostTable:
         count, dates, squares = self._dates
         return max(float(squares / count - (dates / count) ** 2) ** 0.5, 86_400.0) if count else 86_400.0
 
+    def columns(self, now: float) -> PostColumns:
+        """Views of all slots, as features take them."""
+        return PostColumns(
+            self.popularity, self.decays(now), self.total, self.value, self.first_at, self.last_at, self.created_at,
+            self.author, self.tags, self.tag_share, self.mean_value, self.spread,
+        )  # fmt: skip
+
     def decays(self, now: float) -> NDArray[np.float64]:
         """(3,): what `popularity` is multiplied with to be that of `now`."""
         return np.asarray(np.exp2(-np.maximum(now - self.landmarks, -1e6) / np.array(HALF_LIVES)))
@@ -107,6 +112,14 @@ class PostTable:
         self.popularity[:, : state["popularity"].shape[1]] = state["popularity"]
         for name in ("landmarks", "tag_share", "value_sums", "_dates"):
             getattr(self, name)[:] = state[name]
+
+
+def codes_of(post: Post) -> tuple[int, list[int]]:
+    """Code of the author, −1 unknown, and codes (TAGS,) of the category and the tags, −1 for none."""
+    author = crc32(post.author.encode()) % AUTHOR_CODES if post.author else -1
+    named = dict.fromkeys([*([post.category] if post.category else []), *post.tags])
+    codes = [crc32(name.casefold().encode()) % TAG_CODES for name in named][:TAGS]
+    return author, codes + [-1] * (TAGS - len(codes))
 
 
 _COLUMNS = ("total", "value", "first_at", "last_at", "known", "created_at", "author", "tags")

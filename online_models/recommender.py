@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas import learnt
 from schemas.events import INTERACTION_TYPES, NEGATIVE_TYPES
 from schemas.learning import LearningBatch
 from schemas.posts import Post
@@ -22,6 +23,7 @@ from .co_visitation import growth
 from .compiled import compiled
 from .contexts import distinct_contexts
 from .drift import HitRate
+from .features import FEATURES
 from .past_table import PastTable
 from .positives import Positives
 from .prequential import SHOWN, Prequential, Ranked
@@ -32,16 +34,25 @@ MOST_POSTS, MOST_USERS = 100_000, 50_000
 """Users: 1 KB each, beyond which those who were away longest are strangers again."""
 SAMPLE = 0.25
 """Share of the positives that are ranked live: 1 ms each, where learning an event takes .1."""
+REFRESHED = 1_000
+"""Posts published each time because their vectors moved, although nobody came to them: .8 MB. 10,000 posts have all
+had their turn after 10 s."""
 _NEGATIVE = np.array([name in NEGATIVE_TYPES for name in INTERACTION_TYPES])
 _RATING = INTERACTION_TYPES.index("rating")
 
 
 class Changed(NamedTuple):
-    """ids (n,) of posts and their vectors (n, width), float16; gone (g,): posts that have none any more."""
+    """ids (n,) of posts and their records (n,), as in schemas.learnt; gone (g,): posts that have none any more.
+
+    users (u,): hashes, and their vectors own (u, dim), float16; strangers (s,): users who have none any more.
+    """
 
     ids: NDArray[np.int64]
-    vectors: NDArray[np.float16]
+    records: NDArray[np.void]
     gone: NDArray[np.int64] = NO_POSTS
+    users: NDArray[np.int64] = NO_POSTS
+    own: NDArray[np.float16] = np.empty((0, 0), np.float16)
+    strangers: NDArray[np.int64] = NO_POSTS
 
 
 class Recommender:
@@ -57,7 +68,7 @@ class Recommender:
         self.positives = positives or Positives()
         self.sample = sample
         self.sources = Sources(capacity, users, seed)
-        self.blend = Blend(len(sources.NAMES), 6 * len(sources.NAMES) + side_features.WIDTH, seed + 3)
+        self.blend = Blend(len(sources.NAMES), len(FEATURES), seed + 3)
         self.hit_rate = HitRate()
         self.prequential = Prequential(sources.NAMES)
         self.users = self.sources.factors.user_slots
@@ -66,6 +77,8 @@ class Recommender:
         self._random = np.random.default_rng(seed)
         self._changed: set[int] = set()
         self._gone: set[int] = set()
+        self._changed_users: set[int] = set()
+        self._stale, self._turn = 0, 0
 
     def learn_posts(self, rows: Sequence[tuple[int, Post | None]]) -> None:
         """A row of each post; None deletes it."""
@@ -110,8 +123,10 @@ class Recommender:
             past = self._past.of(user)
             self.sources.learn(slot, past, user, at, gain, weight, float(values[number]), new)
             self._changed.add(post_id)
+            self._changed_users.add(user_id)
             self._past.add(user, slot, bool(glad[number]))
             self._last_at[user] = at
+        self._stale = self.sources.slots.size
 
     def _user(self, user_id: int, context: NDArray[np.int64]) -> int:
         """The slot of the past of a user; of one who is new, what the event tells of it."""
@@ -134,20 +149,13 @@ class Recommender:
     def _test(self, user: int, slot: int, at: float, events: int, met: NDArray[np.int64] | None) -> None:
         """Ranks the post in `slot` as a feed for the user would now; the blend learns from the list."""
         made, table, past = self.sources, self.sources.table, self._past.of(user)
-        scores = made.score(past, user, at)
         allowed = table.known[: made.slots.size].copy()
         allowed[past] = False
         if met is not None:
             slots = made.slots.find(met)
             allowed[slots[slots >= 0]] = False
         allowed[slot] = True
-        found = Candidates(scores, sources.LOGITS, allowed)
-        last_at = float(self._last_at[user])
-        side = side_features.side_features(
-            found.slots, found.places, past, self._past.glad_of(user), table, made.taste.outputs,
-            made.co_visitation.rows, made.strength, 1.0 / growth(at), at, at - last_at if last_at else 0.0,
-        )  # fmt: skip
-        features = side_features.blend_features(found.features, side)
+        scores, found, features = self.candidates(user, at, allowed)
         logits, chosen = self.blend.predict_many(features), int(found.places[slot])
         ranks = np.append(_ranks(scores, allowed, slot), np.inf)
         if chosen >= 0:
@@ -159,6 +167,21 @@ class Recommender:
         shown = found.slots[np.argpartition(-logits, min(SHOWN, len(logits) - 1))[:SHOWN]]
         popularity = np.array([np.count_nonzero(table.total[: made.slots.size] > table.total[one]) for one in shown])
         self.tested(Ranked(at, ranks, shown, popularity, events, int(np.count_nonzero(table.known[: made.slots.size]))))
+
+    def candidates(
+        self, user: int, at: float, allowed: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], Candidates, NDArray[np.float32]]:
+        """Scores (S, N) of all slots, candidates among those allowed (N,), and their features (n, width), for the user
+        in a slot at `at`; the scores are a view that the next call overwrites."""
+        made, past = self.sources, self._past.of(user)
+        scores = made.score(past, user, at)
+        found = Candidates(scores, sources.LOGITS, allowed)
+        last_at = float(self._last_at[user])
+        side = side_features.side_features(
+            found.slots, found.places, past, self._past.glad_of(user), made.table.columns(at), made.taste.outputs,
+            made.rows(past), made.strength, 1.0 / growth(at), at, at - last_at if last_at else 0.0,
+        )  # fmt: skip
+        return scores, found, side_features.blend_features(found.features, side)
 
     def tested(self, ranked: Ranked) -> None:
         """Gets every test; an evaluation that counts only some takes its place."""
@@ -178,20 +201,39 @@ class Recommender:
         ))  # fmt: skip
 
     def changed_vectors(self) -> Changed:
-        """What changed since the last call; after `load`, every vector.
+        """What changed since the last call, and some of what changed a little; after `load`, everything."""
+        posts, users, made = self.sources.slots, self.users, self.sources
+        gone, changed = self._gone | posts.take_dropped(), self._changed | self._refreshed()
+        found = posts.find(np.array(sorted(changed), np.int64))
+        slots = found[found >= 0]
+        slots = slots[made.table.known[slots]]
+        own = users.find(np.array(sorted(self._changed_users), np.int64))
+        own = own[own >= 0]
+        self._gone, self._changed, self._changed_users = set(), set(), set()
+        gone.difference_update(posts.ids[slots].tolist())
+        return Changed(
+            posts.ids[slots], made.records(slots), np.array(sorted(gone), np.int64),
+            users.ids[own], made.factors.own[own].astype(np.float16), np.array(sorted(users.take_dropped()), np.int64),
+        )  # fmt: skip
 
-        width: inputs, outputs and bias of `sequence` and of `taste_factors`, outputs and bias of `factors`.
+    def _refreshed(self) -> set[int]:
+        """The next REFRESHED posts, until every one had its turn since the last event.
+
+        An event moves vectors of a hundred other posts a little, those of its past and of its negatives: to publish
+        all of them would be 100 times the work.
         """
-        gone, changed = self._gone, self._changed
-        self._gone, self._changed = set(), set()
-        ids = np.array(sorted(changed), np.int64)
-        slots = self.sources.slots.find(ids)
-        ids, slots = ids[slots >= 0], slots[slots >= 0]
-        return Changed(ids, self.sources.vectors(slots).astype(np.float16), np.array(sorted(gone - changed), np.int64))
+        size = self.sources.slots.size
+        count = min(REFRESHED, self._stale)
+        slots = (self._turn + np.arange(count)) % max(size, 1)
+        self._turn, self._stale = self._turn + count, self._stale - count
+        return set(self.sources.slots.ids[slots].tolist())
 
     def weights(self) -> bytes:
-        """The blend: complete, less than 64 KB."""
-        return self.blend.encode()
+        """The blend, and what features need of all posts together: less than 64 KB."""
+        blend, table = self.blend.serving(), self.sources.table
+        return learnt.encode_weights(
+            learnt.Weights(list(FEATURES), *blend, table.tag_share, table.mean_value, table.spread)
+        )
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Everything to resume from."""
@@ -212,6 +254,7 @@ class Recommender:
         self._past.load(parts["past"])
         self._last_at[: len(state["last_at"])], self._liked[: len(state["liked"])] = state["last_at"], state["liked"]
         self._changed = {int(one) for one in self.sources.slots.known_ids()}
+        self._changed_users = {int(one) for one in self.users.known_ids()}
 
     def metrics(self) -> dict[str, float]:
         """How good it is, by name."""

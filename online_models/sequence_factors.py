@@ -5,7 +5,20 @@ Recall@10 on ML-100K: .195 with the last 10 posts at .8, .20 with the last 50 at
 with `long_memory`: what a user does now, and what they like.
 """
 
+from typing import NamedTuple
+
 from .softmax_factors import SoftmaxFactors
+
+
+class Memory(NamedTuple):
+    """How many of the last posts are summed, and what each counts against the one after it."""
+
+    length: int
+    decay: float
+
+
+SHORT, LONG = Memory(10, 0.8), Memory(50, 0.95)
+"""What a user does now; what they like: the newest of 50 posts counts little more than the oldest."""
 
 
 class SequenceFactors(SoftmaxFactors):
@@ -21,12 +34,12 @@ class SequenceFactors(SoftmaxFactors):
     """
 
     def __init__(
-        self, length: int = 10, decay: float = 0.8, rate: float = 0.1, capacity: int = 100_000, dim: int = 32,
-        seed: int = 1,
+        self, length: int = SHORT.length, decay: float = SHORT.decay, rate: float = 0.1, capacity: int = 100_000,
+        dim: int = 32, seed: int = 1,
     ) -> None:  # fmt: skip
         super().__init__(length, decay, rate, 0, capacity, dim, seed)
 
 
 def long_memory(capacity: int = 100_000, dim: int = 32, seed: int = 2) -> SequenceFactors:
-    """What a user likes: the last 50 posts, the newest counting little more than the oldest."""
-    return SequenceFactors(50, 0.95, 0.1, capacity, dim, seed)
+    """SequenceFactors of LONG."""
+    return SequenceFactors(*LONG, 0.1, capacity, dim, seed)

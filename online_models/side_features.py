@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compiled import compiled
-from .neighbour_rows import NeighbourRows
-from .post_table import PostTable
+from .post_columns import PostColumns, Rows
 
 NAMES = (
     "cosine_1", "cosine_2", "cosine_3", "log_users", "velocity_hour", "velocity_day", "age_here", "idle",
@@ -34,22 +33,19 @@ DAY = 86_400.0
 
 def side_features(
     slots: NDArray[np.int32], places: NDArray[np.int32], context: NDArray[np.int32], glad: NDArray[np.int32],
-    table: PostTable, vectors: NDArray[np.float32], rows: NeighbourRows, strength: NDArray[np.float64], scale: float,
+    posts: PostColumns, vectors: NDArray[np.float32], rows: Rows, strength: NDArray[np.float64], scale: float,
     now: float, gap: float,
 ) -> NDArray[np.float32]:  # fmt: skip
     """(n, WIDTH), each roughly between −2 and 2.
 
     slots (n,): the candidates. places (N,): where among them a slot is, or −1. context (q,): slots of the user's last
     posts, newest first; glad (g,): of those that the user was glad of. vectors (N, d). rows, strength (N,) and scale:
-    of co-visitation, whose ids are slots. now: seconds since 1970. gap: since the user's last event.
+    of co-visitation. now: seconds since 1970. gap: since the user's last event. A post without any begins now.
     """
     features = np.zeros((len(slots), WIDTH), np.float32)
-    last = rows.places.find(context[:3].astype(np.int64))
     _fill(
         features, slots, places, context[:PAST], glad[:PAST], vectors, rows.neighbours, rows.weights, rows.counts,
-        last, strength, scale, table.popularity, table.decays(now), table.total, table.value, table.mean_value,
-        table.first_at, table.last_at, table.created_at, table.author, table.tags, table.tag_share, table.spread,
-        now, gap,
+        rows.found[:3], strength, scale, *posts, now, gap,
     )  # fmt: skip
     return features
 
@@ -66,7 +62,7 @@ def blend_features(of_sources: NDArray[np.float32], side: NDArray[np.float32]) -
 def _fill(
     features: Any, slots: Any, places: Any, context: Any, glad: Any, vectors: Any, neighbours: Any, weights: Any,
     counts: Any, last: Any, strength: Any, scale: Any, popularity: Any, decays: Any, total: Any, value: Any,
-    mean_value: Any, first_at: Any, last_at: Any, created_at: Any, author: Any, tags: Any, tag_share: Any, spread:
+    first_at: Any, last_at: Any, created_at: Any, author: Any, tags: Any, tag_share: Any, mean_value: Any, spread:
     Any, now: Any, gap: Any,
 ) -> None:  # fmt: skip
     past = len(context)
@@ -117,8 +113,9 @@ def _fill(
         features[at, 3] = users / 4.0
         features[at, 4] = np.log((hour + 0.1) / (day / 24.0 + 0.1))
         features[at, 5] = np.log((day + 0.1) / (week / 7.0 + 0.1))
-        features[at, 6] = np.log(1.0 + max(now - first_at[slot], 0.0) / 3600.0) / 4.0
-        features[at, 7] = np.log(1.0 + max(now - last_at[slot], 0.0) / 60.0) / 4.0
+        if first_at[slot] > 0:
+            features[at, 6] = np.log(1.0 + max(now - first_at[slot], 0.0) / 3600.0) / 4.0
+            features[at, 7] = np.log(1.0 + max(now - last_at[slot], 0.0) / 60.0) / 4.0
         if created_at[slot] > 0:
             if created_weight > 0:
                 features[at, 8] = min(abs(created_at[slot] - mean_created / created_weight) / spread, 4.0)

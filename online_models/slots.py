@@ -1,5 +1,6 @@
 """Places of ids in arrays: bounded, so that a stream of ever new ids costs no more memory than the busiest of them."""
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,12 +16,14 @@ class Slots:
     """A slot for each id, at most `capacity`.
 
     ids (capacity,): whose a slot is. size: slots ever given; arrays of models mean something up to there.
+    dropped: ids that lost theirs to others, for who has to know; it takes them out.
     """
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.ids = np.zeros(capacity, np.int64)
         self.size = 0
+        self.dropped: deque[int] = deque(maxlen=capacity)
         self._places: dict[int, int] = {}
         self._used = np.zeros(capacity, np.int64)
         self._clock = 0
@@ -61,6 +64,12 @@ class Slots:
             self._free.append(slot)
         return slot
 
+    def take_dropped(self) -> set[int]:
+        """The ids that lost their slots since the last call and have none now."""
+        dropped = {one for one in self.dropped if one not in self._places}
+        self.dropped.clear()
+        return dropped
+
     def _take(self) -> int:
         if self._free:
             return self._free.pop()
@@ -70,6 +79,7 @@ class Slots:
         oldest = np.argpartition(self._used, self.capacity // RECYCLED)[: max(self.capacity // RECYCLED, 1)]
         for slot in oldest.tolist():
             del self._places[int(self.ids[slot])]
+            self.dropped.append(int(self.ids[slot]))
         self._free = oldest.tolist()
         return self._free.pop()
 

@@ -108,7 +108,7 @@ class SoftmaxFactors(base.Base):  # type: ignore[misc]
         """x (dim,) of a user with these last posts, newest first."""
         if not self.length:
             return self.own[user] if user >= 0 else np.zeros(self.dim, np.float32)
-        return np.asarray(_sum(self.inputs, context[: self.length], np.float32(self.decay)), np.float32)
+        return summed(self.inputs, context[: self.length], self.decay)
 
     def score(self, context: Slot, user: int = -1) -> Float:
         """Logits (size,) of all slots."""
@@ -160,6 +160,11 @@ class SoftmaxFactors(base.Base):  # type: ignore[misc]
             getattr(self, name)[: len(state[name])] = state[name]
         self._sums[:, : state["sums"].shape[1]] = state["sums"]
         self._draws = state["draws"].copy()
+
+
+def summed(inputs: Float, context: Slot, decay: float) -> Float:
+    """x (dim,) = Σ_q g^q E[h_q] / sqrt(Σ_q g^2q) over the posts of `context` (q,), newest first."""
+    return np.asarray(_sum(inputs, context, np.float32(decay)), np.float32)
 
 
 @compiled_sums

@@ -6,15 +6,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas import learnt
 from schemas.posts import Post
 
 from .co_visitation import BACKWARD, CoVisitation, growth
-from .co_visitation_scores import RECENCY, SHRINK
-from .compiled import compiled
+from .co_visitation_scores import RECENCY
 from .pairwise_mf import PairwiseMF
+from .post_columns import Rows
 from .post_table import PostTable
 from .sequence_factors import SequenceFactors, long_memory
 from .slots import Slots
+from .source_scores import PROFILE, VISITED, logits, taste, visit
 from .transitions import Transitions
 
 NAMES = (
@@ -25,10 +27,6 @@ NAMES = (
 alike. next: what came right after the last five (online_models.transitions). sequence, taste_factors: SequenceFactors,
 short and long. factors: PairwiseMF. tastes: posts with the tags and authors of the last ones, met by anybody or not."""
 LOGITS = np.array([name in ("sequence", "taste_factors", "factors") for name in NAMES])
-VISITED, PROFILE = 20, 50
-TASTE_DECAY = 0.95
-AUTHOR_SHARE = 0.5
-"""What a post by an author of the last ones adds to a taste, whose tags add up to 1."""
 
 
 class Sources:
@@ -101,23 +99,39 @@ class Sources:
         """(S, N): of each source in NAMES, for all slots; a view that the next call overwrites."""
         size, table = self.slots.size, self.table
         scores = self._scores[:, :size]
-        scale, rows = 1.0 / growth(now), self.co_visitation.rows
-        _visit(
-            rows.places.find(past[:PROFILE].astype(np.int64)), past[:PROFILE], rows.neighbours, rows.weights,
-            rows.counts, self.strength[:size], scale, RECENCY, scores[0], scores[1],
-        )  # fmt: skip
+        scale = 1.0 / growth(now)
+        visit(past, self.rows(past), self.strength[:size], scale, scores[0], scores[1])
         self.transitions.score(past, scale, scores[2])
         for number, model in enumerate(self._factor_models, 3):
-            np.dot(model.outputs[:size], model.user_vector(past, user if model.users else -1), out=scores[number])
-            scores[number] += model.bias[:size]
-        _taste(past[:PROFILE], table.tags[:size], table.author[:size], len(table.tag_share), scores[6])
+            vector = model.user_vector(past, user if model.users else -1)
+            logits(model.outputs[:size], model.bias[:size], vector, scores[number])
+        taste(past, table.tags[:size], table.author[:size], len(table.tag_share), scores[6])
         for number, decay in enumerate(table.decays(now)):
             np.multiply(table.popularity[number, :size], decay, out=scores[7 + number], casting="unsafe")
         scores[10] = table.total[:size]
         return scores
 
+    def rows(self, past: NDArray[np.int32]) -> Rows:
+        """Of co-visitation, those of a user's last posts among them."""
+        rows = self.co_visitation.rows
+        return Rows(rows.neighbours, rows.weights, rows.counts, rows.places.find(past[:PROFILE].astype(np.int64)))
+
+    def records(self, slots: NDArray[np.int32]) -> NDArray[np.void]:
+        """(n,): what feeds get of posts (schemas.learnt.post_type)."""
+        vectors, table = self.vectors(slots), self.table
+        found = np.zeros(len(slots), learnt.post_type(vectors.shape[1]))
+        found["vectors"] = vectors
+        for name in ("total", "value", "first_at", "last_at"):
+            found[name] = getattr(table, name)[slots]
+        left = found["left"] = self.transitions.left(slots)
+        followers, weights = self.transitions.strongest(slots, learnt.FOLLOWERS)
+        found["followers"] = np.where(followers >= 0, self.slots.ids[followers], 0)
+        found["shares"] = np.divide(weights, left[:, None], out=np.zeros_like(weights), where=left[:, None] > 0)
+        return found
+
     def vectors(self, slots: NDArray[np.int32]) -> NDArray[np.float32]:
-        """(n, 5 · dim + 3): what feeds need of the factor models."""
+        """(n, 5 · dim + 3): inputs, outputs and bias of `sequence` and of `taste_factors`, outputs and bias of
+        `factors`."""
         first, second, third = self._factor_models
         return np.concatenate(
             [first.inputs[slots], first.outputs[slots], first.bias[slots, None], second.inputs[slots],
@@ -154,59 +168,6 @@ class Sources:
 
 
 _FACTORS = ("sequence", "taste", "factors")
-
-
-@compiled
-def _visit(
-    places: Any, past: Any, neighbours: Any, weights: Any, counts: Any, strength: Any, scale: Any, recency: Any,
-    near: Any, profile: Any,
-) -> None:  # fmt: skip
-    """Both scores by co-visitation; see online_models.co_visitation for `near`, and for `profile`
-
-    Σ_q C[h_q, j] / (n_hq + 30) / (n_j + 30)^¼
-    """
-    near[:], profile[:] = 0.0, 0.0
-    for q in range(len(past)):
-        if places[q] < 0:
-            continue
-        held = strength[past[q]] * scale + SHRINK
-        first = scale * recency[q] / np.sqrt(held) if q < VISITED else 0.0
-        row = places[q]
-        for k in range(counts[row]):
-            slot, weight = neighbours[row, k], weights[row, k]
-            near[slot] += first * weight
-            profile[slot] += scale * weight / held
-    for slot in range(len(strength)):
-        if profile[slot] > 0:
-            norm = np.sqrt(strength[slot] * scale + SHRINK)
-            near[slot] /= norm
-            profile[slot] /= np.sqrt(norm)
-
-
-@compiled
-def _taste(past: Any, tags: Any, author: Any, codes: Any, scores: Any) -> None:
-    """Mean share of a post's tags among those of the last posts, and AUTHOR_SHARE for an author of them."""
-    own, total, weight = np.zeros(codes, np.float32), np.float32(1e-9), np.float32(1)
-    for slot in past:
-        for tag in tags[slot]:
-            if tag >= 0:
-                own[tag] += weight
-                total += weight
-        weight *= np.float32(TASTE_DECAY)
-    for slot in range(len(scores)):
-        score, count = np.float32(0), 0
-        for tag in tags[slot]:
-            if tag < 0:
-                break
-            score += own[tag]
-            count += 1
-        score = score / total / count if count else np.float32(0)
-        if author[slot] >= 0:
-            for other in past[:10]:
-                if author[other] == author[slot]:
-                    score += np.float32(AUTHOR_SHARE)
-                    break
-        scores[slot] = score
 
 
 def rows_state(rows: Any, size: int) -> dict[str, NDArray[Any]]:

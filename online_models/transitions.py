@@ -18,6 +18,7 @@ from river import base
 from .co_visitation import KEEP, SLACK, growth
 from .compiled import compiled
 from .neighbour_rows import NeighbourRows
+from .post_columns import Rows
 
 PAST = 5
 SHRINK = 20.0
@@ -63,10 +64,20 @@ class Transitions(base.Base):  # type: ignore[misc]
     def score(self, past: NDArray[np.int32], scale: float, scores: NDArray[np.float32]) -> None:
         """Fills scores (N,) of slots."""
         last = past[:PAST].astype(np.int64)
-        left = np.array([self._left.get(slot, 0.0) for slot in last.tolist()])
-        factors = _STEPS[: len(last)] * scale / (left * scale + SHRINK)
         rows = self.rows
-        _score(rows.places.find(last), factors, rows.neighbours, rows.weights, rows.counts, scores)
+        found = Rows(rows.neighbours, rows.weights, rows.counts, rows.places.find(last))
+        follow(found, self.left(past[:PAST]), scale, scores)
+
+    def strongest(self, slots: NDArray[np.int32], most: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Followers (n, most) of posts in slots (n,), strongest first, −1 for none, and their weights (n, most)."""
+        followers, weights = np.full((len(slots), most), -1, np.int64), np.zeros((len(slots), most))
+        rows, places = self.rows, self.rows.places.find(slots.astype(np.int64))
+        _strongest(places, rows.neighbours, rows.weights, rows.counts, followers, weights)
+        return followers, weights
+
+    def left(self, slots: NDArray[np.int32]) -> NDArray[np.float64]:
+        """How often users went on from posts in slots (n,), forward-decayed."""
+        return np.array([self._left.get(slot, 0.0) for slot in slots.tolist()])
 
     def forget(self, post: int) -> None:
         """Drops the row of a post."""
@@ -84,12 +95,30 @@ class Transitions(base.Base):  # type: ignore[misc]
 _STEPS = 1.0 / np.arange(1, PAST + 1)
 
 
+def follow(rows: Rows, left: NDArray[np.float64], scale: float, scores: NDArray[np.floating]) -> None:
+    """Fills scores (N,) of slots, −1 in a row being none. left (q,): n of the user's last posts, at most PAST."""
+    factors = _STEPS[: len(left)] * scale / (left * scale + SHRINK)
+    _follow(rows.found, factors, rows.neighbours, rows.weights, rows.counts, scores)
+
+
 @compiled
-def _score(places: Any, factors: Any, neighbours: Any, weights: Any, counts: Any, scores: Any) -> None:
+def _follow(places: Any, factors: Any, neighbours: Any, weights: Any, counts: Any, scores: Any) -> None:
     scores[:] = 0.0
     for q in range(len(places)):
         row = places[q]
         if row < 0:
             continue
         for k in range(counts[row]):
-            scores[neighbours[row, k]] += factors[q] * weights[row, k]
+            if neighbours[row, k] >= 0:
+                scores[neighbours[row, k]] += factors[q] * weights[row, k]
+
+
+@compiled
+def _strongest(places: Any, neighbours: Any, weights: Any, counts: Any, best: Any, values: Any) -> None:
+    for at in range(len(places)):
+        row = places[at]
+        if row < 0:
+            continue
+        order = np.argsort(-weights[row, : counts[row]])[: best.shape[1]]
+        for k in range(len(order)):
+            best[at, k], values[at, k] = neighbours[row, order[k]], weights[row, order[k]]

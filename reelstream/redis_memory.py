@@ -25,7 +25,7 @@ SCAN_COUNT = 1_000
 MOST_ASKED = 1_000
 
 _SAMPLED = {"user": "users", "profile": "profiles", "item": "item states", "neighbours": "neighbours",
-            "post": "post rows"}  # fmt: skip
+            "post": "post rows", "own": "learnt users"}  # fmt: skip
 _NAMED = frozenset({
     "mark", "posts-mark", "users-mark", "generation", "rebuild", "incomplete", "ids", "posts", "changes", "trending",
     "categories", "workers", "worker", "current", "v", "vectors", "weights", "snapshot",
@@ -113,7 +113,7 @@ async def _named(client: redis.asyncio.Redis, partitions: int) -> dict[str, list
             names["models"] += [keys.model_current(model), *chunks]
     pointer: Any = await client.get(keys.LEARNER_SNAPSHOT)
     snapshot = factors.decode_snapshot(pointer)
-    names["learnt vectors"] = [keys.LEARNER_VECTORS, keys.LEARNER_WEIGHTS, keys.LEARNER_CHANGES, keys.LEARNER_MARK]
+    names["learnt posts"] = [keys.LEARNER_VECTORS, keys.LEARNER_WEIGHTS, keys.LEARNER_CHANGES, keys.LEARNER_MARK]
     if snapshot is not None:
         chunks = [keys.learner_snapshot(snapshot.version, chunk) for chunk in range(snapshot.chunks)]
         names["learner snapshot"] = [keys.LEARNER_SNAPSHOT, *chunks]

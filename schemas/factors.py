@@ -1,4 +1,4 @@
-"""What the learner publishes and resumes from: vectors of posts, the blend's weights, snapshots of its models."""
+"""What the learner resumes from, and the mark of what it publishes (schemas.learnt)."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -113,16 +113,25 @@ LEARNER_MARK = f"{PREFIX}{{learner}}:mark"
 """Who publishes what the global models learn, and which version is there (schemas.factors.LearnerMark)."""
 
 LEARNER_VECTORS = f"{PREFIX}{{learner}}:vectors"
-"""Hash post id → its learnt vector, float16, little-endian. Those that the models dropped leave it."""
+"""Hash post id → what is learnt of it (schemas.learnt.post_type). Those that the models dropped leave it."""
 
 LEARNER_CHANGES = f"{PREFIX}{{learner}}:changes"
-"""Stream of whose vectors changed: field `ids`, packed little-endian int64; capped."""
+"""Stream of which of these changed: field `ids`, packed little-endian int64; capped."""
 
 LEARNER_WEIGHTS = f"{PREFIX}{{learner}}:weights"
-"""The blend's weights, as bytes that online_models.recommender writes and reads."""
+"""The blend's weights, and what features need to know of all posts together (schemas.learnt.Weights)."""
 
 LEARNER_SNAPSHOT = f"{PREFIX}{{learner}}:snapshot"
 """Which snapshot to resume from, as JSON (schemas.factors.Snapshot)."""
+
+
+LEARNT_USER_TTL_SECONDS = 30 * 86_400
+
+
+def learnt_user(user: int) -> str:
+    """What is learnt of the user with that hash (schemas.learnt.encode_user). It goes when the model drops the user,
+    and LEARNT_USER_TTL_SECONDS after their last event."""
+    return f"{PREFIX}{{learner}}:own:{user & 0xFFFF_FFFF_FFFF_FFFF:016x}"
 
 
 def learner_snapshot(version: int, chunk: int) -> str:

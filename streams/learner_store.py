@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from redis.asyncio import Redis
 
 from online_models.recommender import Changed
-from schemas import factors, keys
+from schemas import factors, keys, learnt
 from schemas.errors import ReelstreamError
 from schemas.factors import LearnerMark, Snapshot
 
 from . import learner_record
 from .batches import Conflict
-from .commit import Command, Committer
+from .commit import SET_EXPIRING, Command, Committer
 
-AT_ONCE = 1_000
-"""Vectors in a transaction: 4 ms. Lua's unpack takes some 8,000 arguments."""
+AT_ONCE = 500
+"""Posts or users in a transaction: .4 MB, some 4 ms. Lua's unpack takes some 8,000 arguments."""
 CHANGES_BYTES = 1 << 20
 """Of the change stream, roughly; a reader that is further behind loads everything again."""
 LEAST_CHANGES, MOST_CHANGES = 64, 4_096
@@ -81,27 +81,38 @@ class LearnerStore:
             return None
 
     async def publish(self, changed: Changed, weights: bytes, whole: bool) -> None:
-        """Writes what changed. whole: these are all vectors there are, others go. Raises Conflict, RedisError."""
+        """Writes what changed. whole: these are all posts there are, others go. Raises Conflict, RedisError."""
         gone = changed.gone
         if whole:
             fields: Any = await self._redis.hkeys(keys.LEARNER_VECTORS)
             gone = await asyncio.to_thread(_others, fields, changed.ids)
-        width = changed.vectors.shape[1] if len(changed.ids) else self._mark.width
-        packed = np.ascontiguousarray(changed.vectors, "<f2")
+        width = changed.records.dtype["vectors"].shape[0] if len(changed.ids) else self._mark.width
         for start in range(0, len(changed.ids), AT_ONCE):
             ids = changed.ids[start : start + AT_ONCE]
             values: list[int | bytes] = []
-            for post_id, vector in zip(ids.tolist(), packed[start : start + AT_ONCE], strict=True):
-                values += (post_id, vector.tobytes())
+            for post_id, record in zip(ids.tolist(), changed.records[start : start + AT_ONCE], strict=True):
+                values += (post_id, record.tobytes())
             await self._tell(("HSET", keys.LEARNER_VECTORS, *values), ids, width)
         for start in range(0, len(gone), AT_ONCE):
             ids = gone[start : start + AT_ONCE]
             await self._tell(("HDEL", keys.LEARNER_VECTORS, *ids.tolist()), ids, width)
+        await self._publish_users(changed, width)
         if weights != self._weights:
             await self._move(self._next(width), [("SET", keys.LEARNER_WEIGHTS, weights)])
             self._weights = weights
-        elif not len(changed.ids) and not len(gone) and await self._redis.get(keys.LEARNER_MARK) != self._stored:
+        elif not any(map(len, changed)) and not len(gone) and await self._redis.get(keys.LEARNER_MARK) != self._stored:
             raise Conflict(f"{keys.LEARNER_MARK} is gone or was moved by another learner")
+
+    async def _publish_users(self, changed: Changed, width: int) -> None:
+        for start in range(0, len(changed.users), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            values: list[str | bytes] = []
+            for user, vector in zip(changed.users[part].tolist(), changed.own[part], strict=True):
+                values += (keys.learnt_user(user), learnt.encode_user(vector))
+            await self._move(self._next(width), [(SET_EXPIRING, keys.LEARNT_USER_TTL_SECONDS, *values)])
+        for start in range(0, len(changed.strangers), AT_ONCE):
+            gone = [keys.learnt_user(user) for user in changed.strangers[start : start + AT_ONCE].tolist()]
+            await self._move(self._next(width), [("UNLINK", *gone)])
 
     async def superseded(self) -> bool:
         """After a Conflict: whether another learner took over. False: Redis lost what was there, or went back."""

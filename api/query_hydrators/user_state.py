@@ -1,9 +1,12 @@
-"""The user's state from Redis, in one round trip, and the history in slots."""
+"""The user from Redis, state and learnt vector in one round trip, and the history in slots."""
 
 import numpy as np
 
 from online_models.user_history import recent_posts, strength_of
-from schemas import keys
+from schemas import keys, learnt
+from schemas.events import INTERACTION_TYPES, NEGATIVE_TYPES
+from schemas.history import TYPE_MASK, History
+from schemas.learning import user_hash
 from schemas.settings import Settings
 from schemas.topics import owner
 from schemas.user_state import HISTORY_LENGTH, UserState
@@ -13,7 +16,7 @@ from ..stages import Query
 
 
 class UserStateHydrator:
-    """Sets `state`, `history` and `strengths`. A user nobody has met has an empty state."""
+    """Sets `state`, `history`, `strengths`, `own` and `last_at`. A user nobody has met has an empty state."""
 
     name = "user_state"
 
@@ -24,7 +27,9 @@ class UserStateHydrator:
 
     async def hydrate(self, query: Query) -> None:
         partition = owner(query.username, self._partitions)
-        payload = await self._redis.get(keys.user_state(partition, query.username))
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.get(keys.user_state(partition, query.username)).get(keys.learnt_user(user_hash(query.username)))
+        payload, own = await pipeline.execute()
         state = query.state = UserState.decode(payload)
         strengths = {kind: strength_of(kind, self._weights) for kind in set(state.history.kinds)}
         strongest: dict[int, float] = {}
@@ -34,3 +39,18 @@ class UserStateHydrator:
         known = [post for post in recent_posts(state, HISTORY_LENGTH) if post in query.catalogue.slots]
         query.history = query.catalogue.known_slots(known)
         query.strengths = np.array([strongest[post] for post in known])
+        query.last_at = _last_at(state.history)
+        if query.online is not None:
+            query.own = learnt.decode_user(own, query.online.posts.dim)
+
+
+def _last_at(history: History) -> float:
+    """Of the newest event but dislikes, as the learner counts it: seconds since 1970, 0 without one."""
+    at, place = history.newest_at, len(history) - 1
+    while place >= 0 and _NEGATIVE[history.kinds[place] & TYPE_MASK]:
+        place -= 1
+        at -= history.gaps[place] if place >= 0 else at
+    return at / 1000
+
+
+_NEGATIVE = tuple(name in NEGATIVE_TYPES for name in INTERACTION_TYPES)

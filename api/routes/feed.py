@@ -32,10 +32,11 @@ async def feed(request: Request) -> Response:
         page_size=requests.page_size(request, serving.settings),
         session_id=requests.text(request, "session_id"),
         vectors=serving.models.vectors,
+        online=serving.factors.of(serving.mirror.catalogue),
     )
     explain = requests.flag(request, "explain")
     slate = await pipeline.run(query)
-    slate.model_versions = {name: vectors.version.version for name, vectors in query.vectors.items()}
+    slate.model_versions = query.model_versions
     page = Page(
         post=_items(query, slate, explain),
         algorithm_used=slate.algorithm_used,

@@ -1,23 +1,27 @@
 """One score from those of all sources."""
 
 import numpy as np
+from numpy.typing import NDArray
 
+from online_models.blend import START
+from online_models.side_features import side_features
+from online_models.sources import NAMES
 from schemas.settings import Settings
 
-from ..stages import ABSENT, Candidates, Query, Scores
+from ..learnt import Learnt
+from ..stages import Candidates, Query, Scores
 
-DEPTH = 100
-"""Candidates taken from each source; more changed nothing in prototypes (80 against 150)."""
-WEIGHT = 0.1
+LEARNT_NAMES = {"trending": "trending_24h", "popular": "trending_7d"}
+"""What the learner calls sources that had a name before it came."""
 
 
 class Blend:
-    """Σ over sources of weight · (v + r), where for a candidate of score s and rank k in a source of best score m
+    """z of the learnt blend (online_models.blend) over the very features that it was learnt from, plus START · (v + r)
+    of each source that the learner does not have, v and r as in online_models.candidates.
 
-        v = ½ · ln((s + .002 m) / (m + .002 m))       r = 1 − 2 · ln(1 + k) / ln(1 + 1.5 · DEPTH)
-
-    and a candidate that the source does not have counts as s = 0, k = 1.5 · DEPTH. All weights are equal, but those
-    of sources that don't know the user fade as 1 / (1 + events / COLD_START_THRESHOLD): smoothly, without a switch.
+    Without it (no learner yet, one of another version, a user without a past): Σ over sources of weight · (v + r). All
+    weights are equal, but those of sources that don't know the user fade as 1 / (1 + events / COLD_START_THRESHOLD):
+    smoothly, without a switch.
     """
 
     name = "blend"
@@ -26,17 +30,36 @@ class Blend:
         self._threshold = settings.cold_start_threshold
 
     def score(self, query: Query, candidates: Candidates, scores: Scores) -> Scores:
-        best = candidates.scores.max(axis=0, initial=0.0)
-        offered = best > 0
-        best = np.where(offered, best, 1.0)
-        value = 0.5 * np.log((candidates.scores + 0.002 * best) / (1.002 * best))
-        ranks = np.where(candidates.ranks == ABSENT, 1.5 * DEPTH, candidates.ranks)
-        rank = 1.0 - 2.0 * np.log1p(ranks) / np.log1p(1.5 * DEPTH)
-        weights = self.weights(query, candidates) * offered
-        return np.asarray(scores + (value + rank) @ weights, np.float64)
+        if (learnt := query.learnt) is None:
+            weights = self.weights(query, candidates)
+        else:
+            scores = scores + learnt.blend.predict_many(features(query, learnt, candidates))
+            weights = START * np.array([name not in _learnt(candidates) for name in candidates.names])
+        both = candidates.features[:, ::2] + candidates.features[:, 1::2]
+        return np.asarray(scores + both @ weights, np.float64)
 
     def weights(self, query: Query, candidates: Candidates) -> Scores:
-        """Weight of each source (S,) for this user."""
+        """Equal weights of the sources (S,) for this user."""
         events = query.state.events
         fade = 1.0 / (1.0 + events / self._threshold) if self._threshold else float(events == 0)
-        return WEIGHT * np.where(candidates.personal, 1.0, fade)
+        return START * np.where(candidates.personal, 1.0, fade)
+
+
+def features(query: Query, learnt: Learnt, candidates: Candidates) -> NDArray[np.float32]:
+    """(n, width), in the order of online_models.features; zeros for a source that the pipeline does not have."""
+    size = query.catalogue.size
+    found = np.zeros((len(candidates.slots), 2 * len(NAMES)), np.float32)
+    for column, name in enumerate(candidates.names):
+        if (name := LEARNT_NAMES.get(name, name)) in NAMES:
+            at = 2 * NAMES.index(name)
+            found[:, at : at + 2] = candidates.features[:, 2 * column : 2 * column + 2]
+    side = side_features(
+        candidates.slots.astype(np.int32), candidates.places, query.past, query.columns(learnt),
+        learnt.posts.outputs[1], query.rows(), query.catalogue.strength[:size], query.scale, query.now,
+        query.now - query.last_at if query.last_at else 0.0,
+    )  # fmt: skip
+    return np.concatenate([found, side], axis=1)
+
+
+def _learnt(candidates: Candidates) -> set[str]:
+    return {name for name in candidates.names if LEARNT_NAMES.get(name, name) in NAMES}

@@ -7,9 +7,10 @@ import pytest
 from live_system import Client, System, client, event, eventually, running_on
 from redis.asyncio import Redis
 
-from schemas import factors, generation, heartbeat, keys, topics
+from schemas import factors, generation, heartbeat, keys, learnt, topics
 from schemas.factors import LearnerMark, Snapshot
 from schemas.heartbeat import Heartbeat
+from schemas.learning import user_hash
 
 BASE = 9_900_000
 POSTS = range(BASE, BASE + 10)
@@ -33,7 +34,7 @@ async def partitions_of(redis: Redis, name: str) -> list[str]:
     return heartbeat.decode(payload).partitions if payload else []
 
 
-async def learnt(redis: Redis, pid: int) -> int:
+async def count_learnt(redis: Redis, pid: int) -> int:
     return sum(beat.counters.get("learnt", 0) for beat in await learners(redis) if beat.pid == pid)
 
 
@@ -63,7 +64,7 @@ async def wait_for_vectors(redis: Redis, posts: range) -> None:
 async def wait_for_learnt(redis: Redis, pid: int, least: int) -> None:
     async for attempt in eventually():
         with attempt:
-            assert await learnt(redis, pid) >= least
+            assert await count_learnt(redis, pid) >= least
 
 
 async def test_events_become_vectors_weights_and_announcements(system: System):
@@ -77,8 +78,10 @@ async def test_events_become_vectors_weights_and_announcements(system: System):
         await wait_for_vectors(here.redis, POSTS)
         published = await mark(here.redis)
         sizes = {len(vector) for vector in await here.redis.hvals(keys.LEARNER_VECTORS)}
-        assert sizes == {2 * published.width}
-        assert await here.redis.get(keys.LEARNER_WEIGHTS)
+        assert sizes == {learnt.post_type(published.width).itemsize}
+        assert learnt.decode_weights(await here.redis.get(keys.LEARNER_WEIGHTS)).features
+        own = await here.redis.get(keys.learnt_user(user_hash("learnt-1")))
+        assert learnt.decode_user(own, (published.width - 3) // 5) is not None
         told = b"".join(fields[b"ids"] for _, fields in await here.redis.xrange(keys.LEARNER_CHANGES))
         for post_id in POSTS:
             assert post_id.to_bytes(8, "little") in told
@@ -96,7 +99,7 @@ async def test_a_learner_that_is_stopped_goes_on_where_it_was(system: System):
         await wait_for_learnt(here.redis, system.workers["learn"].pid, 3)
         await wait_for_vectors(here.redis, range(BASE + 20, BASE + 23))
         assert set(POSTS) <= await vectors(here.redis)
-        assert await learnt(here.redis, system.workers["learn"].pid) == 3
+        assert await count_learnt(here.redis, system.workers["learn"].pid) == 3
         assert (await mark(here.redis)).version > before.version
 
 
@@ -109,7 +112,7 @@ async def test_a_learner_that_is_killed_learns_again_what_came_after_its_snapsho
         await like(here, "learnt-3", range(BASE + 35, BASE + 36))
         await wait_for_learnt(here.redis, system.workers["learn"].pid, 3 + 5 + 1)
         await wait_for_vectors(here.redis, range(BASE + 30, BASE + 36))
-        assert await learnt(here.redis, system.workers["learn"].pid) == 3 + 5 + 1
+        assert await count_learnt(here.redis, system.workers["learn"].pid) == 3 + 5 + 1
 
 
 async def test_a_message_that_is_none_becomes_a_dead_letter_and_the_learner_goes_on(system: System):

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisAway
 
 from online_models.recommender import Changed, Recommender
-from schemas import factors, keys, learning, topics
+from schemas import factors, keys, learning, learnt, topics
 from schemas.learning import LearningBatch, LearningMessage
 from streams import learner_record
 from streams.batches import Conflict
@@ -61,8 +61,15 @@ def message(offset: int, *posts: int, at: float = NOW) -> Record:
     return Record("learning", 0, offset, at, None, learning.encode(LearningMessage(batch_of(*posts), [])))
 
 
-def vector(post_id: int) -> Changed:
-    return Changed(np.array([post_id]), np.ones((1, 4), np.float16))
+def record(post_id: int) -> Changed:
+    return Changed(np.array([post_id]), np.ones(1, learnt.post_type(8)))
+
+
+def acted(*users: int, strangers: tuple[int, ...] = ()) -> Changed:
+    own = np.ones((len(users), 4), np.float16)
+    nobody = np.empty(0, np.int64)
+    nothing, who = np.ones(0, learnt.post_type(8)), np.array(users, np.int64)
+    return Changed(nobody, nothing, nobody, who, own, np.array(strangers, np.int64))
 
 
 async def published(redis: Redis) -> set[int]:
@@ -72,19 +79,34 @@ async def published(redis: Redis) -> set[int]:
 async def test_whoever_was_the_learner_before_overwrites_nothing(redis: Redis):
     zombie, heir = [LearnerStore(redis, Committer(redis), None) for _ in range(2)]
     await zombie.claim()
-    await zombie.publish(vector(1), b"old", whole=True)
+    await zombie.publish(record(1), b"old", whole=True)
     await heir.claim()
-    await heir.publish(vector(2), b"new", whole=True)
+    await heir.publish(record(2), b"new", whole=True)
     await heir.save([b"new"], "log", 5)
-    for attempt in (zombie.publish(vector(3), b"late", whole=False), zombie.save([b"late"], "log", 4)):
+    for attempt in (zombie.publish(record(3), b"late", whole=False), zombie.save([b"late"], "log", 4)):
         with pytest.raises(Conflict):
             await attempt
     with pytest.raises(Conflict):
-        await zombie.publish(vector(3)._replace(ids=np.empty(0, np.int64)), b"old", whole=False)
+        await zombie.publish(acted(), b"old", whole=False)
     assert await zombie.superseded()
     assert await published(redis) == {2}
     assert await redis.get(keys.LEARNER_WEIGHTS) == b"new"
     assert factors.decode_snapshot(await redis.get(keys.LEARNER_SNAPSHOT)).offset == 5
+
+
+async def test_a_user_has_a_vector_until_the_model_drops_them(redis: Redis):
+    store = LearnerStore(redis, Committer(redis), None)
+    await store.claim()
+    await store.publish(acted(-5, 7), b"w", whole=False)
+    assert learnt.decode_user(await redis.get(keys.learnt_user(-5)), 4).tolist() == [1.0] * 4
+    assert learnt.decode_user(await redis.get(keys.learnt_user(-5)), 5) is None
+    assert 0 < await redis.ttl(keys.learnt_user(7)) <= keys.LEARNT_USER_TTL_SECONDS
+    await store.publish(acted(strangers=(7,)), b"w", whole=False)
+    assert await redis.exists(keys.learnt_user(-5), keys.learnt_user(7)) == 1
+    await LearnerStore(redis, Committer(redis), None).claim()
+    with pytest.raises(Conflict):
+        await store.publish(acted(8), b"w", whole=False)
+    assert not await redis.exists(keys.learnt_user(8))
 
 
 async def test_a_snapshot_replaces_the_one_before_and_a_half_one_expires(redis: Redis):

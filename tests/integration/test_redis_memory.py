@@ -63,6 +63,7 @@ async def add_the_few(redis: Redis) -> None:
     await redis.set(keys.LEARNER_SNAPSHOT, encode_snapshot(snapshot))
     for chunk in range(2):
         await redis.set(keys.learner_snapshot(3, chunk), b"x" * 9_000)
+    await redis.set(keys.learnt_user(-7), b"x" * 64)
     await redis.zadd(keys.WORKERS, {"learn-0": 1.0})
     await redis.set("somebody:else", "x")
 
@@ -71,7 +72,7 @@ async def test_every_kind_is_counted_and_the_bytes_are_what_redis_uses(redis: Re
     await add_the_few(redis)
     found = await redis_memory.measure(redis, PARTITIONS)
     few = {"event ids": 2 * BLOCKS, "post ids": 2, "change streams": 2, "trending": 6, "marks": 2, "models": 2,
-           "learnt vectors": 2, "learner snapshot": 3, "heartbeats": 1, "others": 1}  # fmt: skip
+           "learnt posts": 2, "learner snapshot": 3, "learnt users": 1, "heartbeats": 1, "others": 1}  # fmt: skip
     assert {kind: weight.keys for kind, weight in found.kinds.items()} == COUNTS | few
     assert found.exact
     assert found.keys == await redis.dbsize() == sum((COUNTS | few).values())

@@ -12,10 +12,11 @@ from api.catalogue import Catalogue
 from api.filters.seen import Seen
 from api.filters.unavailable import Unavailable
 from api.metrics import Metrics
-from api.scorers.blend import DEPTH, Blend
+from api.scorers.blend import Blend
 from api.selector.top import Top
 from api.sources.popular import Popular
 from api.stages import Query, Retrieved
+from online_models.candidates import DEPTH
 from schemas.item_state import ItemState
 from schemas.posts import decode_post
 from schemas.settings import Settings

@@ -22,7 +22,8 @@ from api.sources.fresh import Fresh
 from api.sources.popular import Popular
 from api.sources.svd import Svd
 from api.sources.trending import Trending
-from api.stages import ABSENT, Candidates, Query, Retrieved
+from api.stages import Candidates, Query, Retrieved
+from online_models import candidates as best
 from schemas.item_state import ItemState
 from schemas.models import ModelVersion
 from schemas.posts import decode_post
@@ -162,10 +163,12 @@ def test_category_drops_others_only_when_one_is_named() -> None:
 
 
 def candidates_of(scores: list[list[float]], personal: list[bool]) -> Candidates:
-    matrix = np.array(scores)
-    order = np.argsort(np.argsort(-matrix, axis=0, kind="stable"), axis=0)
+    matrix = np.array(scores, np.float32)
     names = [f"source{number}" for number in range(matrix.shape[1])]
-    return Candidates(np.arange(len(matrix)), names, np.array(personal), matrix, np.where(matrix > 0, order, ABSENT))
+    found = best.Candidates(matrix.T.copy(), np.zeros(len(names), np.bool_), np.ones(len(matrix), np.bool_))
+    taken = found.ranks < best.ABSENT
+    assert found.slots.tolist() == [*range(len(matrix))]
+    return Candidates(found.slots, found.places, names, np.array(personal), matrix, taken, found.features)
 
 
 def test_blend_ranks_what_several_sources_have_above_what_one_has() -> None:

@@ -81,13 +81,19 @@ def test_a_history_ends_where_the_users_state_ends() -> None:
 
 
 class OneState:
-    """Redis with the state of one user in it."""
+    """Redis with the state of one user in it, of whom nothing is learnt."""
 
     def __init__(self, state: UserState) -> None:
         self._state = state
 
-    async def get(self, key: str) -> bytes:
-        return self._state.encode()
+    def pipeline(self, transaction: bool) -> "OneState":
+        return self
+
+    def get(self, key: str) -> "OneState":
+        return self
+
+    async def execute(self) -> list[bytes | None]:
+        return [self._state.encode(), None]
 
 
 async def test_a_history_weighs_what_the_api_folds_in() -> None:
@@ -100,7 +106,7 @@ async def test_a_history_weighs_what_the_api_folds_in() -> None:
         learn_one(state, HistoryEvent(second * 1000, post, TYPE_CODES[kind], round(value * 1000)), DEFAULT_WEIGHTS)
 
     catalogue = SimpleNamespace(slots=dict.fromkeys(rows.post_ids.tolist()), known_slots=np.array)
-    query = SimpleNamespace(username="a", catalogue=catalogue)
+    query = SimpleNamespace(username="a", catalogue=catalogue, online=None)
     await UserStateHydrator(OneState(state), Settings(_env_file=None)).hydrate(query)  # type: ignore[arg-type]
     served_weights = served.RECENCY ** np.arange(len(query.history)) * np.maximum(query.strengths, 0.0)
 

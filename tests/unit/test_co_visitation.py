@@ -11,8 +11,11 @@ from online_models.co_visitation import (
     RANK_WEIGHTS,
     SLACK,
     CoVisitation,
+    growth,
 )  # fmt: skip
-from online_models.co_visitation_scores import score_posts, similarity
+from online_models.co_visitation_scores import similarity
+from online_models.post_columns import Rows
+from online_models.source_scores import visit
 from online_models.user_history import Effect
 from schemas.item_state import Neighbours
 from streams.touch_writer import TouchWriter
@@ -57,7 +60,11 @@ def test_scores_in_slots_rank_as_the_estimator_does():
         model.learn_one(rng.randrange(1, 60), rng.sample(range(1, 60), 8), gain=rng.random(), at=LANDMARK + step * 3600)
     now = LANDMARK + 2000 * 3600
     history = [5, 9, 31, 2]
-    scores = score_posts(*slots(model, history, 60), now)
+    neighbours, weights, _, strength = slots(model, history, 60)
+    counts = (neighbours >= 0).sum(axis=1).astype(np.int32)
+    rows = Rows(neighbours, weights, counts, np.arange(len(history), dtype=np.int32))
+    scores, profile = np.empty((2, 60))
+    visit(np.array(history, np.int32), rows, strength, 1.0 / growth(now), scores, profile)
     ranked = model.rank(history, now)
     assert [int(post) for post in np.argsort(-scores, kind="stable") if scores[post] > 0][:20] == ranked[:20]
 

@@ -1,0 +1,25 @@
+"""Candidates that users went to right after the posts this user met last."""
+
+import numpy as np
+
+from online_models.post_columns import Rows
+from online_models.transitions import PAST, follow
+
+from ..stages import Query, Retrieved, evidence, nothing
+
+
+class Next:
+    """Followers of the last five posts (online_models.transitions)."""
+
+    name = "next"
+    personal = True
+
+    async def retrieve(self, query: Query) -> Retrieved:
+        if (learnt := query.learnt) is None:
+            return nothing()
+        posts, last = learnt.posts, query.past[:PAST]
+        posts.make_room()
+        rows = Rows(posts.followers, posts.follower_weights, posts.follower_counts, last)
+        scores = np.empty(query.catalogue.size)
+        follow(rows, posts.left[last], query.scale, scores)
+        return evidence(scores)

@@ -1,0 +1,22 @@
+"""Candidates about what the user's posts are about."""
+
+import numpy as np
+
+from online_models.source_scores import taste
+
+from ..stages import Query, Retrieved, evidence, nothing
+
+
+class Tastes:
+    """Posts with the tags and authors of the last ones (online_models.source_scores.taste), met by anybody or not."""
+
+    name = "tastes"
+    personal = True
+
+    async def retrieve(self, query: Query) -> Retrieved:
+        if (learnt := query.learnt) is None:
+            return nothing()
+        catalogue, size = query.catalogue, query.catalogue.size
+        scores = np.empty(size, np.float32)
+        taste(query.past, catalogue.tags[:size], catalogue.author[:size], len(learnt.weights.tag_share), scores)
+        return evidence(scores.astype(np.float64))

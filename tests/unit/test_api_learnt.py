@@ -1,0 +1,228 @@
+"""Sources and scorer of what is learnt, on arrays small enough to know the answer."""
+
+import math
+
+import msgspec
+import numpy as np
+import pytest
+
+from api.candidate_pipeline import CandidatePipeline
+from api.catalogue import Catalogue
+from api.compiled import compile_all
+from api.learnt import Learnt, LearntPosts, read_weights
+from api.metrics import Metrics
+from api.pipelines import feed_sources
+from api.query_hydrators.user_state import _last_at
+from api.scorers.blend import Blend, features
+from api.selector.top import Top
+from api.sources.co_visitation import CoVisitation
+from api.sources.factors import Factors
+from api.sources.fresh import Fresh
+from api.sources.next import Next
+from api.sources.popularity import Popularity
+from api.sources.profile import Profile
+from api.sources.sequence import Sequence
+from api.sources.taste_factors import TasteFactors
+from api.sources.tastes import Tastes
+from api.sources.trending_1h import TrendingHour
+from api.stages import Query, Source
+from online_models.blend import HIDDEN
+from online_models.co_visitation import growth
+from online_models.features import FEATURES
+from online_models.post_table import TAG_CODES
+from online_models.sources import NAMES
+from schemas.errors import ReelstreamError
+from schemas.events import TYPE_CODES
+from schemas.history import History
+from schemas.item_state import ItemState
+from schemas.learnt import Weights, decode_user, decode_weights, encode_user, encode_weights, post_type
+from schemas.posts import decode_post
+from schemas.settings import Settings
+from schemas.user_state import HistoryEvent
+
+NOW = 1_800_000_000.0
+SETTINGS = Settings(redis_url="redis://127.0.0.1:1/0", kafka_bootstrap_servers="127.0.0.1:1")
+DIM, POSTS = 2, 6
+
+
+def weights(**linear: float) -> Weights:
+    """Of the features named; the hidden units count nothing."""
+    counts = np.array([linear.get(name, 0.0) for name in FEATURES], np.float32)
+    hidden = np.ones((HIDDEN, len(FEATURES) + 1), np.float32), np.zeros(HIDDEN, np.float32)
+    return Weights([*FEATURES], counts, *hidden, np.ones(TAG_CODES, np.float32), 0.5, 86_400.0)
+
+
+@pytest.fixture
+def catalogue() -> Catalogue:
+    """Posts 1 to POSTS; odd ones have tag and author in common, and even ones."""
+    catalogue = Catalogue(capacity=2)
+    for post_id in range(1, POSTS + 1):
+        row = {"id": post_id, "tags": [f"kind {post_id % 2}"], "username": f"author {post_id % 2}",
+               "created_at": (NOW - 3600 * post_id) * 1000}  # fmt: skip
+        catalogue.set_row(post_id, decode_post(msgspec.json.encode(row)))
+        catalogue.set_state(post_id, ItemState(decayed=[float(post_id)] * 3, at=NOW))
+    catalogue.set_neighbours(1, np.array([3, 2]), growth(NOW) * np.array([8.0, 4.0]))
+    return catalogue
+
+
+def records(**columns: object) -> np.ndarray:
+    """Of posts 1 to 4; nobody came to the others."""
+    made = np.zeros(4, post_type(5 * DIM + 3))
+    made["first_at"] = made["last_at"] = NOW - 60.0
+    for name, column in columns.items():
+        made[name] = column
+    return made
+
+
+def query_on(catalogue: Catalogue, made: np.ndarray | None = None, **fields: object) -> Query:
+    """Of a user whose last post is 1."""
+    posts = LearntPosts(catalogue, 5 * DIM + 3)
+    posts.set([1, 2, 3, 4], [record.tobytes() for record in (records() if made is None else made)])
+    given: dict[str, object] = {"online": Learnt(7, posts, weights()), "history": np.array([0]), "last_at": NOW - 600.0}
+    return Query("u", NOW, catalogue, **given | fields)  # type: ignore[arg-type]
+
+
+async def found(source: Source, query: Query) -> dict[int, float]:
+    retrieved = await source.retrieve(query)
+    return dict(zip(query.catalogue.ids[retrieved.slots].tolist(), retrieved.scores.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("online", [True, False])
+async def test_without_a_learner_or_a_past_nothing_is_learnt(catalogue: Catalogue, online: bool) -> None:
+    query = query_on(catalogue, **({"history": np.empty(0, np.int64)} if online else {"online": None}))
+    for source in (Profile(), Next(), Sequence(), TasteFactors(), Factors(), Tastes(), TrendingHour(), Popularity()):
+        assert await found(source, query) == {}
+    assert query.model_versions == {}
+
+
+async def test_co_visitation_and_profile_weigh_the_norm_of_a_post_differently(catalogue: Catalogue) -> None:
+    catalogue.set_state(3, ItemState(decayed=[0.0] * 3, at=NOW, strength=growth(NOW) * 450.0))
+    query = query_on(catalogue)
+    near, profile = await found(CoVisitation(), query), await found(Profile(), query)
+    assert near == pytest.approx({3: 8 / math.sqrt(30 * 480), 2: 4 / 30})
+    assert profile == pytest.approx({3: 8 / 30 / 480**0.25, 2: 4 / 30 / 30**0.25})
+
+
+async def test_next_are_the_followers_of_the_last_posts(catalogue: Catalogue) -> None:
+    made = records()
+    made["left"][0] = 10.0 * growth(NOW)
+    made["followers"][0, :3], made["shares"][0, :3] = [4, 2, 999], [0.5, 0.25, 0.125]
+    assert await found(Next(), query_on(catalogue, made)) == pytest.approx({4: 5 / 30, 2: 2.5 / 30}, rel=1e-3)
+
+
+def vectors(**parts: list[list[float]]) -> np.ndarray:
+    """Of posts 1 to 4, in the order of the record."""
+    widths = {"inputs0": DIM, "outputs0": DIM, "bias0": 1, "inputs1": DIM, "outputs1": DIM, "bias1": 1, "outputs2": DIM,
+              "bias2": 1}  # fmt: skip
+    return np.concatenate([np.array(parts.get(name, np.zeros((4, width)))) for name, width in widths.items()], axis=1)
+
+
+@pytest.mark.parametrize(("source", "number"), [(Sequence(), 0), (TasteFactors(), 1)])
+async def test_factors_of_sums_fold_the_past_in(catalogue: Catalogue, source: Source, number: int) -> None:
+    made = records()
+    inputs = [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0], [0.0, 0.0]]
+    outputs, bias = [[0.0, 0.0], [0.0, 0.0], [2.0, 0.0], [-1.0, 4.0]], [[0.0], [0.0], [0.5], [0.0]]
+    made["vectors"] = vectors(**{f"inputs{number}": inputs, f"outputs{number}": outputs, f"bias{number}": bias})
+    assert await found(source, query_on(catalogue, made)) == {1: 0.0, 2: 0.0, 3: 2.5, 4: -1.0}
+    both = await found(source, query_on(catalogue, made, history=np.array([1, 0])))
+    assert both[4] > both[3]
+
+
+async def test_factors_need_the_users_own_vector(catalogue: Catalogue) -> None:
+    made = records()
+    outputs, bias = [[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [0.0, 0.0]], [[0.0], [0.0], [0.0], [9.0]]
+    made["vectors"] = vectors(outputs2=outputs, bias2=bias)
+    query = query_on(catalogue, made, own=np.array([1.0, -1.0], np.float32))
+    assert await found(Factors(), query) == {1: 1.0, 2: 2.0, 3: -1.0, 4: 9.0}
+    query.own = None
+    assert await found(Factors(), query) == {}
+
+
+async def test_tastes_are_tags_and_authors_of_the_past(catalogue: Catalogue) -> None:
+    assert await found(Tastes(), query_on(catalogue)) == pytest.approx({1: 1.5, 3: 1.5, 5: 1.5})
+
+
+async def test_the_last_hour_and_everybody_who_ever_came(catalogue: Catalogue) -> None:
+    catalogue.set_state(2, ItemState(decayed=[6.0] * 3, at=NOW - 3600.0))
+    query = query_on(catalogue, records(total=[3, 0, 1, 2]))
+    assert (await found(TrendingHour(), query))[2] == pytest.approx(3.0)
+    assert await found(Popularity(), query) == {1: 3.0, 3: 1.0, 4: 2.0}
+
+
+async def run(query: Query, *sources: Source) -> list[int]:
+    pipeline = CandidatePipeline([], [*sources], [], [Blend(SETTINGS)], Top(), [], Metrics())
+    slate = await pipeline.run(query)
+    assert slate.degraded == []
+    return query.catalogue.ids[slate.slots].tolist()[:3]
+
+
+async def test_learnt_weights_order_the_feed(catalogue: Catalogue) -> None:
+    query = query_on(catalogue, records(total=[3, 9, 1, 2]))
+    posts = query.online.posts  # type: ignore[union-attr]
+    for weight, expected in ((1.0, [2, 1, 4]), (-1.0, [5, 6, 3])):  # nobody came to 5 and 6
+        query.online = Learnt(8, posts, weights(popularity_rank=weight))
+        assert await run(query, Popularity(), TrendingHour()) == expected
+    assert query.model_versions == {"online": "8"}
+
+
+async def test_a_source_that_the_learner_does_not_have_is_added_with_the_first_weight(catalogue: Catalogue) -> None:
+    query = query_on(catalogue)
+    query.online = Learnt(8, query.online.posts, weights(popularity_rank=0.001))  # type: ignore[union-attr]
+    assert await run(query, Popularity(), Fresh()) == [1, 2, 3]
+
+
+async def test_features_of_sources_stand_where_the_learner_has_them(catalogue: Catalogue) -> None:
+    query, kept = query_on(catalogue, records(total=[3, 9, 1, 2])), []
+
+    class Seeing(Blend):
+        def score(self, query, candidates, scores):  # type: ignore[no-untyped-def]
+            kept.append((candidates, features(query, query.learnt, candidates)))
+            return super().score(query, candidates, scores)
+
+    pipeline = CandidatePipeline([], [Popularity(), Fresh()], [], [Seeing(SETTINGS)], Top(), [], Metrics())
+    assert (await pipeline.run(query)).degraded == []
+    ((candidates, made),) = kept
+    assert made.shape == (POSTS, len(FEATURES))
+    of = {name: made[:, at] for at, name in enumerate(FEATURES)}
+    assert catalogue.ids[candidates.slots[of["popularity_value"].argmax()]] == 2
+    assert of["popularity_value"].max() == 0.0
+    assert of["popularity_rank"].max() == 1.0
+    assert not made[:, : 2 * NAMES.index("popularity")].any()
+    nobody_came = np.isin(catalogue.ids[candidates.slots], [5, 6])
+    assert not of["idle"][nobody_came].any()
+    assert (of["idle"][~nobody_came] > 0).all()
+    assert of["gap"] == pytest.approx(np.full(POSTS, math.log(11) / 5 - 1))
+
+
+def test_everything_compiles() -> None:
+    compile_all(SETTINGS)
+    assert len({source.name for source in feed_sources()}) == len(feed_sources())
+
+
+def test_weights_are_read_as_they_were_written_and_others_are_refused() -> None:
+    written = weights(gap=2.0)
+    read = read_weights(encode_weights(written))
+    assert read.features == written.features
+    for before, after in zip(written[1:5], read[1:5], strict=True):
+        assert np.array_equal(before, after)
+    assert read[5:] == written[5:]
+    packed = encode_weights(written._replace(features=[*FEATURES[:-1], "other"]))
+    with pytest.raises(ReelstreamError, match="same version"):
+        read_weights(packed)
+    for spoilt in (b"", b"\xff", encode_weights(written)[:-9], encode_weights(written._replace(outer=np.ones(3)))):
+        with pytest.raises(ReelstreamError):
+            decode_weights(spoilt)
+
+
+def test_a_users_vector_has_to_have_the_width() -> None:
+    packed = encode_user(np.array([0.5, -2.0]))
+    assert decode_user(packed, 2).tolist() == [0.5, -2.0]  # type: ignore[union-attr]
+    assert decode_user(packed, 3) is decode_user(None, 2) is None
+
+
+def test_a_dislike_is_not_when_the_user_was_here_last() -> None:
+    def history(*kinds: str) -> History:
+        return History([HistoryEvent(1000 * at, at, TYPE_CODES[kind], 0) for at, kind in enumerate(kinds, 5)])
+
+    assert _last_at(history("like", "view", "not_interested", "exit")) == 6.0
+    assert _last_at(history("not_interested")) == _last_at(History()) == 0.0
