@@ -5,7 +5,7 @@
 x_i: features of candidate i (online_models.candidates, online_models.side_features); leaky slope SLOPE, HIDDEN units;
 Adagrad. One step for the list of an event, then one for a list drawn from the last RING.
 
-It begins near equal weights of all sources (w = START for features of sources). Those serve by themselves until the
+It begins near equal weights of all sources. Those serve by themselves until the
 loss of what was learnt, decayed over some 500 lists, is below theirs: few data never make it worse.
 """
 
@@ -37,16 +37,14 @@ class Blend(base.Base):  # type: ignore[misc]
 
     Parameters
     ----------
-    sources
-        The first 2 · sources features are those of sources.
-    width
-        How many features there are in all.
+    start
+        The weight w that each feature begins with (width,): START for those of sources.
     seed
         Fixes what the hidden units begin with.
 
     Examples
     --------
-    >>> model = Blend(sources=1, width=2)
+    >>> model = Blend(start=np.array([START, START], np.float32))
     >>> lists = np.array([[[1, 0], [0, 1]], [[0, 1], [1, 0]]], np.float32)
     >>> for turn in range(200):
     ...     model.learn_one(lists[turn % 2], 1 - turn % 2)
@@ -54,16 +52,15 @@ class Blend(base.Base):  # type: ignore[misc]
     1
     """
 
-    def __init__(self, sources: int, width: int, seed: int = 4) -> None:
-        self.sources, self.width, self.seed = sources, width, seed
+    def __init__(self, start: Float, seed: int = 4) -> None:
+        self.start, self.seed = start, seed
+        width = len(start)
         self._random = np.random.default_rng(seed)
         # Of the linear part, of each hidden unit and its constant, and of what each unit counts.
-        self.linear = np.zeros(width, np.float32)
-        self.linear[: 2 * sources] = START
+        self.linear = start.copy()
         self.inner = (self._random.normal(0.0, 1.0, (HIDDEN, width + 1)) / width).astype(np.float32)
         self.outer = self._random.normal(0.0, 0.05, HIDDEN).astype(np.float32)
         self._sums = [np.full_like(each, FIRST_SUM) for each in (self.linear, self.inner, self.outer)]
-        self._equal = self.linear.copy()
         self._losses = np.zeros(2)
         self._ring: list[tuple[NDArray[np.float16], int]] = []
         self._forwarded: tuple[Float, Float, Float] | None = None  # a list is predicted, then learnt
@@ -77,13 +74,13 @@ class Blend(base.Base):  # type: ignore[misc]
     def predict_many(self, features: Float) -> Float:
         """z (n,) of candidates with features (n, width); equal weights until what was learnt is better."""
         if not self.serves_learnt:
-            return np.asarray(features @ self._equal, np.float32)
+            return np.asarray(features @ self.start, np.float32)
         self._forwarded = features, *_forward(features, self.linear, self.inner, self.outer)
         return self._forwarded[1]
 
     def learn_one(self, features: Float, chosen: int) -> None:
         """The user took the candidate `chosen` of those with features (n, width)."""
-        losses = self._step(features, chosen), _loss(features @ self._equal, chosen)
+        losses = self._step(features, chosen), _loss(features @ self.start, chosen)
         self._losses = MEMORY * self._losses + (1.0 - MEMORY) * np.array(losses)
         if self._ring:
             again, taken = self._ring[int(self._random.integers(len(self._ring)))]
@@ -102,7 +99,7 @@ class Blend(base.Base):  # type: ignore[misc]
 
     def weights(self, names: list[str]) -> dict[str, float]:
         """What each source counts: the sum of its two linear weights."""
-        linear = self.linear if self.serves_learnt else self._equal
+        linear = self.linear if self.serves_learnt else self.start
         return {name: float(linear[2 * at] + linear[2 * at + 1]) for at, name in enumerate(names)}
 
     def _step(self, features: Float, chosen: int) -> float:
@@ -127,7 +124,7 @@ class Blend(base.Base):  # type: ignore[misc]
         """What a feed needs of it; equal weights until what was learnt is better."""
         if self.serves_learnt:
             return BlendWeights(self.linear.copy(), self.inner.copy(), self.outer.copy())
-        return BlendWeights(self._equal, self.inner.copy(), np.zeros_like(self.outer))
+        return BlendWeights(self.start, self.inner.copy(), np.zeros_like(self.outer))
 
     def state(self) -> dict[str, NDArray[Any]]:
         """What a snapshot keeps: weights and sums; lists in the ring are not worth it."""
@@ -139,7 +136,7 @@ class Blend(base.Base):  # type: ignore[misc]
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Takes a state over. Raises ValueError for features of another width."""
         if state["linear"].shape != self.linear.shape:
-            raise ValueError(f"a blend of {len(state['linear'])} features, not {self.width}")
+            raise ValueError(f"a blend of {len(state['linear'])} features, not {len(self.start)}")
         self.linear, self.inner, self.outer = (state[name].copy() for name in ("linear", "inner", "outer"))
         self._sums = [state[f"sums{at}"].copy() for at in range(3)]
         self._losses, self.lists = state["losses"].copy(), int(state["lists"])

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .aversion import MOST
 from .compiled import compiled
 
 LENGTH = 200
@@ -15,11 +16,14 @@ negatives: −.004 of recall@10 for SequenceFactors, −.003 for the blend on ML
 
 class PastTable:
     """posts (users, LENGTH): slots of distinct posts, newest first, of which lengths (users,) count. glad, likewise:
-    whether the user was glad of the post, when they last met it."""
+    whether the user was glad of the post, when they last met it. disliked (users, MOST): slots of posts that the user
+    turned against, newest first, −1 for none.
+    """
 
     def __init__(self, users: int) -> None:
         self.posts, self.lengths = np.zeros((users, LENGTH), np.int32), np.zeros(users, np.int32)
         self.glad = np.zeros((users, LENGTH), np.bool_)
+        self.disliked = np.full((users, MOST), -1, np.int32)
 
     def of(self, user: int) -> NDArray[np.int32]:
         """A view: it moves when the user acts."""
@@ -30,8 +34,17 @@ class PastTable:
         past, glad = self.of(user), self.glad[user, : self.lengths[user]]
         return past[glad] if glad.any() else past
 
+    def disliked_of(self, user: int) -> NDArray[np.int32]:
+        """What they turned against, newest first."""
+        disliked = self.disliked[user]
+        return np.asarray(disliked[disliked >= 0])
+
     def start(self, user: int, posts: NDArray[np.int32], glad: NDArray[np.bool_]) -> None:
         """A user gets this slot, with a past, newest first, distinct."""
+        self.disliked[user] = -1
+        self._put(user, posts, glad)
+
+    def _put(self, user: int, posts: NDArray[np.int32], glad: NDArray[np.bool_]) -> None:
         self.lengths[user] = count = min(len(posts), LENGTH)
         self.posts[user, :count], self.glad[user, :count] = posts[:count], glad[:count]
 
@@ -40,13 +53,28 @@ class PastTable:
         self.lengths[user] = _to_front(self.posts[user], self.glad[user], int(self.lengths[user]), post, glad)
 
     def drop(self, user: int, post: int) -> None:
-        """The user turned against a post: it is no reason for anything any more."""
+        """A post is no reason for anything any more."""
         past = self.of(user)
         kept = past != post
-        self.start(user, past[kept], self.glad[user, : len(past)][kept])
+        self._put(user, past[kept], self.glad[user, : len(past)][kept])
+
+    def turn_against(self, user: int, post: int) -> None:
+        """The user does not want the like of a post."""
+        others = self.disliked_of(user)
+        others = others[others != post][: MOST - 1]
+        self.disliked[user] = -1
+        self.disliked[user, : 1 + len(others)] = [post, *others]
+
+    def make_up(self, user: int, post: int) -> None:
+        """The user took that back."""
+        others = self.disliked_of(user)
+        others = others[others != post]
+        self.disliked[user] = -1
+        self.disliked[user, : len(others)] = others
 
     def forget(self, post: int) -> None:
         """The slot of a post goes to another."""
+        self.disliked[self.disliked == post] = -1
         for user in np.flatnonzero((self.posts == post).any(axis=1)).tolist():
             self.drop(user, post)
 
@@ -55,10 +83,11 @@ class PastTable:
             "posts": self.posts[:size].copy(),
             "lengths": self.lengths[:size].copy(),
             "glad": self.glad[:size].copy(),
+            "disliked": self.disliked[:size].copy(),
         }
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
-        for name in ("posts", "lengths", "glad"):
+        for name in ("posts", "lengths", "glad", "disliked"):
             getattr(self, name)[: len(state[name])] = state[name]
 
 

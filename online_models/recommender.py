@@ -16,14 +16,14 @@ from schemas.events import INTERACTION_TYPES, NEGATIVE_TYPES
 from schemas.learning import LearningBatch
 from schemas.posts import Post
 
-from . import side_features, sources
+from . import aversion, side_features, sources
 from .blend import Blend
 from .candidates import Candidates
 from .co_visitation import growth
 from .compiled import compiled
 from .contexts import distinct_contexts
 from .drift import HitRate
-from .features import FEATURES
+from .features import FEATURES, START_WEIGHTS
 from .past_table import PastTable
 from .positives import Positives
 from .prequential import SHOWN, Prequential, Ranked
@@ -68,7 +68,7 @@ class Recommender:
         self.positives = positives or Positives()
         self.sample = sample
         self.sources = Sources(capacity, users, seed)
-        self.blend = Blend(len(sources.NAMES), len(FEATURES), seed + 3)
+        self.blend = Blend(START_WEIGHTS, seed + 3)
         self.hit_rate = HitRate()
         self.prequential = Prequential(sources.NAMES)
         self.users = self.sources.factors.user_slots
@@ -96,7 +96,7 @@ class Recommender:
         starts, contexts = distinct_contexts(batch)
         positive = self.positives.of(batch.type_code, batch.value_milli) & (batch.delta > 0) & batch.new
         glad = self.positives.of(batch.type_code, batch.value_milli)
-        negative = _NEGATIVE[batch.type_code]
+        negative, averse = _NEGATIVE[batch.type_code], aversion.dislikes(batch.type_code, batch.value_milli)
         values = np.where(
             batch.type_code == _RATING, batch.value_milli / 100_000, np.minimum(batch.value_milli / 1000, 1.0)
         )
@@ -104,12 +104,16 @@ class Recommender:
         for number, (user_id, post_id, at, delta, weight, gain, new, events) in enumerate(
             zip(*(column.tolist() for column in columns), strict=True)
         ):
-            if delta < 0:
-                continue
             user = self._user(user_id, contexts[starts[number] : starts[number + 1]])
             slot = self.sources.slots.get(post_id)
+            if delta < 0:
+                if negative[number]:
+                    self._past.make_up(user, slot)
+                continue
             if negative[number]:
                 self._past.drop(user, slot)
+                if slot >= 0:
+                    self._past.turn_against(user, slot)
                 continue
             if positive[number]:
                 if not (slot >= 0 and self.sources.table.known[slot]):
@@ -125,6 +129,8 @@ class Recommender:
             self._changed.add(post_id)
             self._changed_users.add(user_id)
             self._past.add(user, slot, bool(glad[number]))
+            if averse[number]:
+                self._past.turn_against(user, slot)
             self._last_at[user] = at
         self._stale = self.sources.slots.size
 
@@ -181,7 +187,12 @@ class Recommender:
             found.slots, found.places, past, self._past.glad_of(user), made.table.columns(at), made.taste.outputs,
             made.rows(past), made.strength, 1.0 / growth(at), at, at - last_at if last_at else 0.0,
         )  # fmt: skip
-        return scores, found, side_features.blend_features(found.features, side)
+        disliked, table = self._past.disliked_of(user), made.table
+        averse = aversion.aversion(
+            found.slots, found.places, disliked, table.author, table.tags, made.rows(disliked), made.strength,
+            1.0 / growth(at),
+        )  # fmt: skip
+        return scores, found, side_features.blend_features(found.features, side, averse)
 
     def tested(self, ranked: Ranked) -> None:
         """Gets every test; an evaluation that counts only some takes its place."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from river import base
 
-from online_models.blend import Blend
+from online_models.blend import START, Blend
 from online_models.co_visitation import CoVisitation
 from online_models.decayed_counters import DecayedCounters
 from online_models.pairwise_mf import PairwiseMF
@@ -192,19 +192,23 @@ def lists(count: int, seed: int) -> list[tuple[np.ndarray, int]]:
     return found
 
 
+def start(sources: int, width: int) -> np.ndarray:
+    return np.array([START] * 2 * sources + [0.0] * (width - 2 * sources), np.float32)
+
+
 def rank_of(model: Blend, features: np.ndarray, chosen: int) -> int:
     scores = model.predict_many(features)
     return int(np.count_nonzero(scores > scores[chosen]))
 
 
 def test_a_blend_begins_with_equal_weights() -> None:
-    model = Blend(sources=3, width=8)
+    model = Blend(start(3, 8))
     features, _ = lists(1, 1)[0]
     np.testing.assert_allclose(model.predict_many(features), 0.1 * features[:, :6].sum(axis=1), rtol=1e-5)
 
 
 def test_a_blend_learns_whom_to_trust() -> None:
-    model, equal = Blend(sources=3, width=8), Blend(sources=3, width=8)
+    model, equal = Blend(start(3, 8)), Blend(start(3, 8))
     for features, chosen in lists(1_000, 1):
         model.learn_one(features, chosen)
     ranks = np.array([(rank_of(model, *each), rank_of(equal, *each)) for each in lists(200, 2)])
@@ -215,7 +219,7 @@ def test_a_blend_learns_whom_to_trust() -> None:
 
 def test_a_blend_serves_equal_weights_where_nothing_is_to_be_learnt() -> None:
     """Lists whose choice follows equal weights exactly: whatever is learnt from 50 of them is no better."""
-    model = Blend(sources=2, width=4)
+    model = Blend(start(2, 4))
     draws = np.random.default_rng(3)
     served = 0
     for _ in range(50):
@@ -226,12 +230,12 @@ def test_a_blend_serves_equal_weights_where_nothing_is_to_be_learnt() -> None:
 
 
 def test_a_blend_comes_back_from_a_snapshot() -> None:
-    model = Blend(sources=3, width=8)
+    model = Blend(start(3, 8))
     for features, chosen in lists(100, 1):
         model.learn_one(features, chosen)
-    resumed = Blend(sources=3, width=8, seed=9)
+    resumed = Blend(start(3, 8), seed=9)
     resumed.load(model.state())
     features, _ = lists(1, 5)[0]
     np.testing.assert_array_equal(resumed.predict_many(features), model.predict_many(features))
     with pytest.raises(ValueError, match="features"):
-        Blend(sources=3, width=9).load(model.state())
+        Blend(start(3, 9)).load(model.state())
