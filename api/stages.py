@@ -33,8 +33,9 @@ class Query:
     history (q,): slots of the user's last distinct posts, newest first. strengths (q,): the largest strength of the
     remembered interactions with each (schemas.events.strength). vectors: model name → the version in service when the
     request came, which stays that of the whole request. online: what the learner told until then, None before it told
-    anything. own (dim,): the user's vector of it, None for a user without one. last_at: seconds since 1970 of the
-    user's newest event but dislikes, 0 without one.
+    anything. own (dim,): the user's vector of it, None for a user without one. past (p,): the history as the learner
+    has it, without posts that the user turned against. glad (g,): those of them that the user was glad of; all when it
+    was none. last_at: seconds since 1970 of the user's newest event but dislikes, 0 without one.
     """
 
     username: str
@@ -50,6 +51,8 @@ class Query:
     vectors: dict[str, ItemVectors] = field(default_factory=dict)
     online: Learnt | None = None
     own: NDArray[np.float32] | None = None
+    past: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    glad: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     last_at: float = 0.0
     _decayed: Scores = field(default_factory=lambda: np.empty((3, 0)))
     _visited: Scores = field(default_factory=lambda: np.empty((2, 0)))
@@ -57,18 +60,13 @@ class Query:
     @property
     def learnt(self) -> Learnt | None:
         """`online`, for users whom the learner can tell anything of: it learns from lists of users with a past."""
-        return self.online if len(self.history) else None
+        return self.online if len(self.past) else None
 
     @property
     def model_versions(self) -> dict[str, str]:
         """Of the models that the request is answered with, by name."""
         versions = {name: vectors.version.version for name, vectors in self.vectors.items()}
         return versions | ({"online": str(self.learnt.version)} if self.learnt is not None else {})
-
-    @property
-    def past(self) -> NDArray[np.int32]:
-        """`history` as online_models takes it."""
-        return self.history.astype(np.int32)
 
     @property
     def scale(self) -> float:

@@ -63,8 +63,9 @@ def world(posts: int, draw: np.random.Generator) -> Query:
         draw.normal(size=(HIDDEN, width + 1)).astype(np.float32), draw.normal(size=HIDDEN).astype(np.float32),
         np.ones(TAG_CODES, np.float32), 0.5, 1e6,
     )  # fmt: skip
+    past = draw.choice(posts, PAST, replace=False).astype(np.int32)
     return Query(
-        "u", NOW, catalogue, history=draw.choice(posts, PAST, replace=False), strengths=np.ones(PAST),
+        "u", NOW, catalogue, history=past.astype(np.int64), strengths=np.ones(PAST), past=past, glad=past,
         online=Learnt(1, learnt, weights), own=draw.normal(size=DIM).astype(np.float32), last_at=NOW - 60.0,
     )  # fmt: skip
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from online_models.positives import Positives
 from online_models.user_history import recent_posts, strength_of
 from schemas import keys, learnt
 from schemas.events import INTERACTION_TYPES, NEGATIVE_TYPES
-from schemas.history import TYPE_MASK, History
+from schemas.history import TYPE_BITS, TYPE_MASK, History
 from schemas.learning import user_hash
 from schemas.settings import Settings
 from schemas.topics import owner
@@ -16,7 +17,8 @@ from ..stages import Query
 
 
 class UserStateHydrator:
-    """Sets `state`, `history`, `strengths`, `own` and `last_at`. A user nobody has met has an empty state."""
+    """Sets `state`, `history`, `strengths`, `past`, `glad`, `own` and `last_at`. A user nobody has met has an empty
+    state."""
 
     name = "user_state"
 
@@ -39,9 +41,21 @@ class UserStateHydrator:
         known = [post for post in recent_posts(state, HISTORY_LENGTH) if post in query.catalogue.slots]
         query.history = query.catalogue.known_slots(known)
         query.strengths = np.array([strongest[post] for post in known])
+        self._set_past(query, known)
         query.last_at = _last_at(state.history)
         if query.online is not None:
             query.own = learnt.decode_user(own, query.online.posts.dim)
+
+    @staticmethod
+    def _set_past(query: Query, known: list[int]) -> None:
+        """known: posts of the history, newest first. What the last event with a post was decides, as at the learner."""
+        history = query.state.history
+        last = dict(zip(history.posts, history.kinds, strict=True))
+        past = [post_id for post_id in known if not _NEGATIVE[last[post_id] & TYPE_MASK]]
+        kinds = np.array([last[post_id] for post_id in past], np.int32)
+        query.past = query.catalogue.known_slots(past).astype(np.int32)
+        glad = _POSITIVES.of((kinds & TYPE_MASK).astype(np.int8), kinds >> TYPE_BITS)
+        query.glad = query.past[glad] if glad.any() else query.past
 
 
 def _last_at(history: History) -> float:
@@ -53,4 +67,5 @@ def _last_at(history: History) -> float:
     return at / 1000
 
 
+_POSITIVES = Positives()
 _NEGATIVE = tuple(name in NEGATIVE_TYPES for name in INTERACTION_TYPES)

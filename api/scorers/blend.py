@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from online_models.blend import START
-from online_models.side_features import side_features
+from online_models.side_features import blend_features, side_features
 from online_models.sources import NAMES
 from schemas.settings import Settings
 
@@ -30,7 +30,7 @@ class Blend:
         self._threshold = settings.cold_start_threshold
 
     def score(self, query: Query, candidates: Candidates, scores: Scores) -> Scores:
-        if (learnt := query.learnt) is None:
+        if (learnt := query.learnt) is None or not len(candidates.slots):
             weights = self.weights(query, candidates)
         else:
             scores = scores + learnt.blend.predict_many(features(query, learnt, candidates))
@@ -46,7 +46,7 @@ class Blend:
 
 
 def features(query: Query, learnt: Learnt, candidates: Candidates) -> NDArray[np.float32]:
-    """(n, width), in the order of online_models.features; zeros for a source that the pipeline does not have."""
+    """(n, width), in the order of online_models.features. Zeros for a source that the pipeline does not have."""
     size = query.catalogue.size
     found = np.zeros((len(candidates.slots), 2 * len(NAMES)), np.float32)
     for column, name in enumerate(candidates.names):
@@ -54,11 +54,11 @@ def features(query: Query, learnt: Learnt, candidates: Candidates) -> NDArray[np
             at = 2 * NAMES.index(name)
             found[:, at : at + 2] = candidates.features[:, 2 * column : 2 * column + 2]
     side = side_features(
-        candidates.slots.astype(np.int32), candidates.places, query.past, query.columns(learnt),
-        learnt.posts.outputs[1], query.rows(), query.catalogue.strength[:size], query.scale, query.now,
-        query.now - query.last_at if query.last_at else 0.0,
+        candidates.slots.astype(np.int32), candidates.places, query.past, query.glad,
+        query.columns(learnt), learnt.posts.outputs[1], query.rows(), query.catalogue.strength[:size], query.scale,
+        query.now, query.now - query.last_at if query.last_at else 0.0,
     )  # fmt: skip
-    return np.concatenate([found, side], axis=1)
+    return blend_features(found, side)
 
 
 def _learnt(candidates: Candidates) -> set[str]:

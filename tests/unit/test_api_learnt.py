@@ -12,7 +12,7 @@ from api.compiled import compile_all
 from api.learnt import Learnt, LearntPosts, read_weights
 from api.metrics import Metrics
 from api.pipelines import feed_sources
-from api.query_hydrators.user_state import _last_at
+from api.query_hydrators.user_state import UserStateHydrator, _last_at
 from api.scorers.blend import Blend, features
 from api.selector.top import Top
 from api.sources.co_visitation import CoVisitation
@@ -31,6 +31,7 @@ from online_models.co_visitation import growth
 from online_models.features import FEATURES
 from online_models.post_table import TAG_CODES
 from online_models.sources import NAMES
+from online_models.user_history import recent_posts
 from schemas.errors import ReelstreamError
 from schemas.events import TYPE_CODES
 from schemas.history import History
@@ -38,7 +39,7 @@ from schemas.item_state import ItemState
 from schemas.learnt import Weights, decode_user, decode_weights, encode_user, encode_weights, post_type
 from schemas.posts import decode_post
 from schemas.settings import Settings
-from schemas.user_state import HistoryEvent
+from schemas.user_state import HistoryEvent, UserState
 
 NOW = 1_800_000_000.0
 SETTINGS = Settings(redis_url="redis://127.0.0.1:1/0", kafka_bootstrap_servers="127.0.0.1:1")
@@ -78,7 +79,8 @@ def query_on(catalogue: Catalogue, made: np.ndarray | None = None, **fields: obj
     """Of a user whose last post is 1."""
     posts = LearntPosts(catalogue, 5 * DIM + 3)
     posts.set([1, 2, 3, 4], [record.tobytes() for record in (records() if made is None else made)])
-    given: dict[str, object] = {"online": Learnt(7, posts, weights()), "history": np.array([0]), "last_at": NOW - 600.0}
+    past = np.array([0], np.int32)
+    given: dict[str, object] = {"online": Learnt(7, posts, weights()), "past": past, "glad": past, "last_at": NOW - 600}
     return Query("u", NOW, catalogue, **given | fields)  # type: ignore[arg-type]
 
 
@@ -89,7 +91,7 @@ async def found(source: Source, query: Query) -> dict[int, float]:
 
 @pytest.mark.parametrize("online", [True, False])
 async def test_without_a_learner_or_a_past_nothing_is_learnt(catalogue: Catalogue, online: bool) -> None:
-    query = query_on(catalogue, **({"history": np.empty(0, np.int64)} if online else {"online": None}))
+    query = query_on(catalogue, **({"past": np.empty(0, np.int32)} if online else {"online": None}))
     for source in (Profile(), Next(), Sequence(), TasteFactors(), Factors(), Tastes(), TrendingHour(), Popularity()):
         assert await found(source, query) == {}
     assert query.model_versions == {}
@@ -124,7 +126,7 @@ async def test_factors_of_sums_fold_the_past_in(catalogue: Catalogue, source: So
     outputs, bias = [[0.0, 0.0], [0.0, 0.0], [2.0, 0.0], [-1.0, 4.0]], [[0.0], [0.0], [0.5], [0.0]]
     made["vectors"] = vectors(**{f"inputs{number}": inputs, f"outputs{number}": outputs, f"bias{number}": bias})
     assert await found(source, query_on(catalogue, made)) == {1: 0.0, 2: 0.0, 3: 2.5, 4: -1.0}
-    both = await found(source, query_on(catalogue, made, history=np.array([1, 0])))
+    both = await found(source, query_on(catalogue, made, past=np.array([1, 0], np.int32)))
     assert both[4] > both[3]
 
 
@@ -165,6 +167,18 @@ async def test_learnt_weights_order_the_feed(catalogue: Catalogue) -> None:
     assert query.model_versions == {"online": "8"}
 
 
+async def test_a_user_who_has_seen_everything_gets_an_empty_page(catalogue: Catalogue) -> None:
+    class Nothing:
+        name = "nothing"
+
+        def keep(self, query: Query, slots: np.ndarray) -> np.ndarray:
+            return np.zeros(len(slots), np.bool_)
+
+    feed = CandidatePipeline([], feed_sources(), [Nothing()], [Blend(SETTINGS)], Top(), [], Metrics())
+    slate = await feed.run(query_on(catalogue))
+    assert (len(slate.slots), slate.degraded) == (0, [])
+
+
 async def test_a_source_that_the_learner_does_not_have_is_added_with_the_first_weight(catalogue: Catalogue) -> None:
     query = query_on(catalogue)
     query.online = Learnt(8, query.online.posts, weights(popularity_rank=0.001))  # type: ignore[union-attr]
@@ -195,7 +209,7 @@ async def test_features_of_sources_stand_where_the_learner_has_them(catalogue: C
 
 
 def test_everything_compiles() -> None:
-    compile_all(SETTINGS)
+    assert compile_all(SETTINGS) == []
     assert len({source.name for source in feed_sources()}) == len(feed_sources())
 
 
@@ -218,6 +232,24 @@ def test_a_users_vector_has_to_have_the_width() -> None:
     packed = encode_user(np.array([0.5, -2.0]))
     assert decode_user(packed, 2).tolist() == [0.5, -2.0]  # type: ignore[union-attr]
     assert decode_user(packed, 3) is decode_user(None, 2) is None
+
+
+@pytest.mark.parametrize(
+    ("events", "past", "glad"),
+    [("1like 2view 3share", [3, 2, 1], [3, 1]), ("1like 2like 1not_interested", [2], [2]), ("1exit 1like", [1], [1]),
+     ("1like 1view 2view", [2, 1], [2, 1]), ("1exit", [], [])],
+)  # fmt: skip
+def test_the_last_event_with_a_post_says_what_the_user_thinks_of_it(
+    catalogue: Catalogue, events: str, past: list[int], glad: list[int]
+) -> None:
+    happened = [
+        HistoryEvent(1000 * at, int(event[0]), TYPE_CODES[event[1:]], 400 if event[1:] == "view" else 1000)
+        for at, event in enumerate(events.split())
+    ]
+    query = query_on(catalogue, state=UserState(History(happened)))
+    UserStateHydrator._set_past(query, recent_posts(query.state, 200))
+    assert catalogue.ids[query.past].tolist() == past
+    assert catalogue.ids[query.glad].tolist() == glad
 
 
 def test_a_dislike_is_not_when_the_user_was_here_last() -> None:

@@ -80,7 +80,7 @@ def test_a_deleted_post_is_not_servable_and_its_slot_stays() -> None:
 async def test_co_visitation_finds_neighbours_of_the_history() -> None:
     catalogue = catalogue_of(1, 2, 3, 4)
     catalogue.set_neighbours(1, np.array([3, 4]), np.array([8e6, 4e6]))
-    query = query_on(catalogue, history=np.array([catalogue.slots[1]]))
+    query = query_on(catalogue, past=np.array([catalogue.slots[1]], np.int32))
     found = ids_and_scores(query, await CoVisitation().retrieve(query))
     assert set(found) == {3, 4}
     assert found[3] == pytest.approx(2 * found[4])

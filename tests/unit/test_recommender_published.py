@@ -40,7 +40,7 @@ def test_a_record_says_what_the_learner_knows_of_a_post():
     assert changed.users.tolist() == [1, 2, 3]
     assert changed.own == pytest.approx(made.factors.own[model.users.find(changed.users)], abs=1e-3)
     weights = decode_weights(model.weights())
-    assert weights.tag_share.sum() == len(weights.tag_share) + 2
+    assert weights.tag_share.sum() == pytest.approx(0.01 * len(weights.tag_share) + 2)
     assert weights.mean_value == pytest.approx(made.table.mean_value)
 
 
