@@ -35,7 +35,8 @@ class Query:
     request came, which stays that of the whole request. online: what the learner told until then, None before it told
     anything. own (dim,): the user's vector of it, None for a user without one. past (p,): the history as the learner
     has it, without posts that the user turned against. glad (g,): those of them that the user was glad of; all when it
-    was none. last_at: seconds since 1970 of the user's newest event but dislikes, 0 without one.
+    was none. disliked (d,): slots of what the user turned against, newest first. last_at: seconds since 1970 of the
+    user's newest event but dislikes, 0 without one.
     """
 
     username: str
@@ -53,6 +54,7 @@ class Query:
     own: NDArray[np.float32] | None = None
     past: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     glad: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    disliked: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     last_at: float = 0.0
     _decayed: Scores = field(default_factory=lambda: np.empty((3, 0)))
     _visited: Scores = field(default_factory=lambda: np.empty((2, 0)))
@@ -85,19 +87,17 @@ class Query:
             self._decayed = np.ascontiguousarray(decayed.T)
         return self._decayed
 
-    def rows(self) -> Rows:
-        """Co-visitation rows: that of a post lies in its slot."""
+    def rows(self, posts: NDArray[np.int32]) -> Rows:
+        """Co-visitation rows, of which those of posts (q,) are asked for: that of a post lies in its slot."""
         catalogue = self.catalogue
-        return Rows(
-            catalogue.neighbour_slots, catalogue.neighbour_weights, catalogue.neighbour_counts, self.past[:PROFILE]
-        )
+        return Rows(catalogue.neighbour_slots, catalogue.neighbour_weights, catalogue.neighbour_counts, posts)
 
     def visited(self) -> Scores:
         """(2, N): both scores by co-visitation, online_models.source_scores.visit."""
         size = self.catalogue.size
         if self._visited.shape[1] != size:
             self._visited = np.empty((2, size))
-            visit(self.past, self.rows(), self.catalogue.strength[:size], self.scale, *self._visited)
+            visit(self.past, self.rows(self.past[:PROFILE]), self.catalogue.strength[:size], self.scale, *self._visited)
         return self._visited
 
     def columns(self, online: Learnt) -> PostColumns:

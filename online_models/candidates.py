@@ -68,29 +68,32 @@ def _top(scores: Any, allowed: Any, above: Any, best: Any) -> int:
         if count < depth:  # a heap with the least on top: up from the end, or down from the top
             at = count
             count += 1
-            while at > 0 and values[(at - 1) // 2] > score:
+            while at > 0 and values[(at - 1) // 2] >= score:
                 values[at], best[at] = values[(at - 1) // 2], best[(at - 1) // 2]
                 at = (at - 1) // 2
         else:
-            at = _sunk(values, best, count, score)
+            at = _sunk(values, best, count, score, slot)
         values[at], best[at] = score, slot
     for end in range(count - 1, 0, -1):
         score, slot = values[end], best[end]
         values[end], best[end] = values[0], best[0]
-        at = _sunk(values, best, end, score)
+        at = _sunk(values, best, end, score, slot)
         values[at], best[at] = score, slot
     return count
 
 
 @compiled
-def _sunk(values: Any, best: Any, count: int, score: Any) -> int:
-    """Where a score goes that takes the place of the top of a heap of `count`."""
+def _sunk(values: Any, best: Any, count: int, score: Any, slot: Any) -> int:
+    """Where a slot goes that replaces the top of a heap of `count`; of equal scores the later slot is less."""
     at = 0
     while 2 * at + 1 < count:
         child = 2 * at + 1
-        if child + 1 < count and values[child + 1] < values[child]:
-            child += 1
-        if values[child] >= score:
+        other = child + 1
+        if other < count and (
+            values[other] < values[child] or (values[other] == values[child] and best[other] > best[child])
+        ):
+            child = other
+        if values[child] > score or (values[child] == score and best[child] < slot):
             break
         values[at], best[at] = values[child], best[child]
         at = child

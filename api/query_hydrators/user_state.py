@@ -1,7 +1,9 @@
 """The user from Redis, state and learnt vector in one round trip, and the history in slots."""
 
 import numpy as np
+from numpy.typing import NDArray
 
+from online_models.aversion import MOST, dislikes
 from online_models.positives import Positives
 from online_models.user_history import recent_posts, strength_of
 from schemas import keys, learnt
@@ -17,8 +19,8 @@ from ..stages import Query
 
 
 class UserStateHydrator:
-    """Sets `state`, `history`, `strengths`, `past`, `glad`, `own` and `last_at`. A user nobody has met has an empty
-    state."""
+    """Sets `state`, `history`, `strengths`, `past`, `glad`, `disliked`, `own` and `last_at`. A user nobody has met
+    has an empty state."""
 
     name = "user_state"
 
@@ -56,6 +58,16 @@ class UserStateHydrator:
         query.past = query.catalogue.known_slots(past).astype(np.int32)
         glad = _POSITIVES.of((kinds & TYPE_MASK).astype(np.int8), kinds >> TYPE_BITS)
         query.glad = query.past[glad] if glad.any() else query.past
+        query.disliked = _disliked(query)
+
+
+def _disliked(query: Query) -> NDArray[np.int32]:
+    """Slots of the posts that the user turned against and did not make up with, newest first."""
+    history = query.state.history
+    kinds = np.array(history.kinds, np.int32)
+    turned = np.flatnonzero(dislikes(kinds & TYPE_MASK, kinds >> TYPE_BITS))[::-1].tolist()
+    posts = list(dict.fromkeys(history.posts[place] for place in turned))
+    return query.catalogue.known_slots(posts[:MOST]).astype(np.int32)
 
 
 def _last_at(history: History) -> float:

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from online_models import aversion
 from online_models.blend import START
 from online_models.side_features import blend_features, side_features
 from online_models.sources import NAMES
@@ -19,9 +20,9 @@ class Blend:
     """z of the learnt blend (online_models.blend) over the very features that it was learnt from, plus START · (v + r)
     of each source that the learner does not have, v and r as in online_models.candidates.
 
-    Without it (no learner yet, one of another version, a user without a past): Σ over sources of weight · (v + r). All
-    weights are equal, but those of sources that don't know the user fade as 1 / (1 + events / COLD_START_THRESHOLD):
-    smoothly, without a switch.
+    Without it (no learner yet, one of another version, a user without a past): Σ over sources of weight · (v + r), less
+    what a candidate has in common with what the user turned against. All weights are equal, but those of sources that
+    don't know the user fade as 1 / (1 + events / COLD_START_THRESHOLD): smoothly, without a switch.
     """
 
     name = "blend"
@@ -31,6 +32,7 @@ class Blend:
 
     def score(self, query: Query, candidates: Candidates, scores: Scores) -> Scores:
         if (learnt := query.learnt) is None or not len(candidates.slots):
+            scores = scores + aversion.START * averse(query, candidates).sum(axis=1)
             weights = self.weights(query, candidates)
         else:
             scores = scores + learnt.blend.predict_many(features(query, learnt, candidates))
@@ -55,10 +57,19 @@ def features(query: Query, learnt: Learnt, candidates: Candidates) -> NDArray[np
             found[:, at : at + 2] = candidates.features[:, 2 * column : 2 * column + 2]
     side = side_features(
         candidates.slots.astype(np.int32), candidates.places, query.past, query.glad,
-        query.columns(learnt), learnt.posts.outputs[1], query.rows(), query.catalogue.strength[:size], query.scale,
-        query.now, query.now - query.last_at if query.last_at else 0.0,
+        query.columns(learnt), learnt.posts.outputs[1], query.rows(query.past), query.catalogue.strength[:size],
+        query.scale, query.now, query.now - query.last_at if query.last_at else 0.0,
     )  # fmt: skip
-    return blend_features(found, side)
+    return blend_features(found, side, averse(query, candidates))
+
+
+def averse(query: Query, candidates: Candidates) -> NDArray[np.float32]:
+    """(n, 3): what candidates have in common with what the user turned against (online_models.aversion)."""
+    catalogue = query.catalogue
+    return aversion.aversion(
+        candidates.slots.astype(np.int32), candidates.places, query.disliked, catalogue.author, catalogue.tags,
+        query.rows(query.disliked), catalogue.strength[: catalogue.size], query.scale,
+    )  # fmt: skip
 
 
 def _learnt(candidates: Candidates) -> set[str]:

@@ -54,7 +54,7 @@ async def test_an_agent_gets_every_event_in_order_also_after_failures(failures):
     async with listen.test_context() as agent:
         for number in range(50):
             await agent.put(b"%d" % number, key=b"k", wait=False)
-        for _ in range(200):
+        for _ in range(1_000):
             if len(recording.applied) == 50:
                 break
             await asyncio.sleep(0.02)
