@@ -179,18 +179,18 @@ def test_blend_ranks_what_several_sources_have_above_what_one_has() -> None:
 
 
 def test_blend_lowers_posts_by_an_author_whom_the_user_turned_against_also_without_a_learner() -> None:
-    catalogue = catalogue_of(1, username="a")
-    for post_id, author in [(2, "b"), (3, "b")]:
+    catalogue = catalogue_of(1, username="b")
+    for post_id, author in [(2, "a"), (3, "b")]:
         catalogue.set_row(post_id, decode_post(msgspec.json.encode({"id": post_id, "username": author})))
-    candidates = candidates_of([[4.0], [5.0], [4.5]], [True])
+    candidates = candidates_of([[5.0], [4.5], [4.0]], [True])
     ranked = {
         disliked: Blend(SETTINGS).score(
             query_on(catalogue, disliked=np.array(disliked, np.int32)), candidates, np.zeros(3)
         )
         for disliked in [(), (2,)]
     }
-    assert ranked[()].argmax() == 1
-    assert ranked[(2,)].argmax() == 0, "posts 2 and 3 are of the same author"
+    assert ranked[()].argmax() == 0
+    assert ranked[(2,)].argmax() == 1, "the posts in slots 0 and 2 are of the same author"
 
 
 def test_blend_gives_the_best_of_a_source_v_0_and_r_1() -> None:
