@@ -1,7 +1,7 @@
 """What the routes share: connections and state that live as long as the process."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 import structlog
@@ -57,14 +57,23 @@ class Serving:
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
+            await cancel(tasks)
             for task, result in zip(tasks, await asyncio.gather(*tasks, return_exceptions=True), strict=True):
                 if isinstance(result, Exception):
                     _log.error("background task failed", task=task.get_name(), error=repr(result))
             await self.producer.close()
             await self.redis.aclose()
             await self._follow_redis.aclose()
+
+
+async def cancel(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Until all have ended. Once is not enough: Python 3.11's wait_for, in which redis-py sends, forgets that it was
+    cancelled when what it waits for is done just then, and a task that goes on for ever goes on."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.5)
 
 
 def serving_of(request: Request) -> Serving:

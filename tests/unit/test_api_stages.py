@@ -166,9 +166,10 @@ def candidates_of(scores: list[list[float]], personal: list[bool]) -> Candidates
     matrix = np.array(scores, np.float32)
     names = [f"source{number}" for number in range(matrix.shape[1])]
     found = best.Candidates(matrix.T.copy(), np.zeros(len(names), np.bool_), np.ones(len(matrix), np.bool_))
-    taken = found.ranks < best.ABSENT
-    assert found.slots.tolist() == [*range(len(matrix))]
-    return Candidates(found.slots, found.places, names, np.array(personal), matrix, taken, found.features)
+    order, taken = np.argsort(found.slots), found.ranks < best.ABSENT
+    slots, places = np.arange(len(matrix)), np.arange(len(matrix), dtype=np.int32)
+    assert found.slots[order].tolist() == slots.tolist()
+    return Candidates(slots, places, names, np.array(personal), matrix, taken[order], found.features[order])
 
 
 def test_blend_ranks_what_several_sources_have_above_what_one_has() -> None:

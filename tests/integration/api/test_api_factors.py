@@ -14,6 +14,7 @@ from api.factors import Factors
 from api.metrics import Metrics
 from api.mirror import Mirror
 from api.redis import connection
+from api.serving import cancel
 from online_models.blend import HIDDEN
 from online_models.features import FEATURES
 from online_models.post_table import TAG_CODES
@@ -60,10 +61,11 @@ async def following(valkey: str) -> AsyncIterator[Factors]:
     factors = Factors(opened, Mirror(opened, 1, Metrics()))
     factors._mirror.catalogue.slot(1)
     running = asyncio.create_task(factors.run())
-    yield factors
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    await opened.aclose()
+    try:
+        yield factors
+    finally:
+        await cancel([running])
+        await opened.aclose()
 
 
 def known(factors: Factors) -> dict[int, float]:

@@ -24,6 +24,7 @@ from api.query_hydrators.user_state import UserStateHydrator
 from api.redis import connection
 from api.scorers.blend import LEARNT_NAMES, Blend, features
 from api.selector.top import Top
+from api.serving import cancel
 from api.stages import Candidates, Query, Scores
 from online_models.co_visitation import CoVisitation
 from online_models.decayed_counters import DecayedCounters
@@ -137,9 +138,7 @@ async def serving(valkey: str, world: World, until: Any) -> AsyncIterator[tuple[
 
     await until(loaded)
     yield factors, mirror, opened
-    for task in running:
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
+    await cancel(running)
     await opened.aclose()
     await written.aclose()
 
