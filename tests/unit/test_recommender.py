@@ -174,6 +174,15 @@ def test_metrics_are_numbers_by_name() -> None:
     assert all(isinstance(value, float) for value in metrics.values())
 
 
+def test_live_figures_are_of_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WINDOW", 100)
+    model = small()
+    model.learn_many(batch(*walks(600)))
+    assert model.prequential.scored < 100
+    assert 10 <= model.metrics()["scored"] <= 100
+    assert model.metrics()["recall@10_sequence"] > 0
+
+
 def test_a_fall_of_the_hit_rate_is_a_drift() -> None:
     from online_models.drift import HitRate
 
