@@ -1,20 +1,17 @@
 """What the online models cost, in one process: learning, ranking, and what to compare them with.
 
-    python benchmarks/learning.py [--events 20000]
+    OPENBLAS_NUM_THREADS=1 python benchmarks/learning.py [--events 20000]
 
 MovieLens-100K (1,682 posts) through the code of `evaluate online`; CPU seconds of the process, so that others on the
 machine count little. Yardsticks in the same run: River's BiasedMF, one event at a time, and numpy's product of as many
-posts with one vector. BLAS gets one thread: a product of 250 × 118 is no work for two.
+posts with one vector. BLAS gets one thread, as in the workers.
 """
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before numpy is imported
 
 import numpy as np
 from river import reco

@@ -10,6 +10,9 @@ def api(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
 ) -> None:
     """Serves feeds and takes events over HTTP."""
+    from .. import blas
+
+    blas.one_thread()
     from api.server import run
     from schemas.settings import Settings
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from schemas.errors import ReelstreamError
 
-from .. import datasets
+from .. import blas, datasets
 
 app = typer.Typer(help="How good the models are, on data that they have not seen yet.", no_args_is_help=True)
 
@@ -43,6 +43,7 @@ def online(
 ) -> None:
     """The online models, test then learn: each positive on a post that the user had not met is ranked among all known
     posts the user had not met, before anything learns from it."""
+    blas.one_thread()
     from online_models.positives import DEFAULT, Positives
 
     from ..evaluation import Evaluation

@@ -27,6 +27,9 @@ def worker(
 
     settings = Settings.load()
     if role is not Role.all:
+        from .. import blas
+
+        blas.one_thread()
         from streams.worker import run
 
         from ..broken_connections import mend
