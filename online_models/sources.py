@@ -16,8 +16,9 @@ from .post_columns import Rows
 from .post_table import PostTable
 from .sequence_factors import SequenceFactors, long_memory
 from .slots import Slots
-from .source_scores import PROFILE, VISITED, logits, taste, visit
+from .source_scores import PROFILE, logits, taste, visit
 from .transitions import Transitions
+from .user_history import CONTEXT
 
 NAMES = (
     "co_visitation", "profile", "next", "sequence", "taste_factors", "factors", "tastes", "trending_1h", "trending_24h",
@@ -79,7 +80,7 @@ class Sources:
         """
         grown = growth(at)
         if gain > 0:
-            context = past[past != slot][:VISITED].astype(np.int64)
+            context = past[past != slot][:CONTEXT].astype(np.int64)
             ranks = gain * grown * RECENCY[: len(context)]
             post = np.full(len(context), slot, np.int64)
             self.co_visitation.learn_pairs(
