@@ -79,7 +79,10 @@ class Blend(base.Base):  # type: ignore[misc]
         return self._forwarded[1]
 
     def learn_one(self, features: Float, chosen: int) -> None:
-        """The user took the candidate `chosen` of those with features (n, width)."""
+        """The user took the candidate `chosen` of those with features (n, width). What is no number teaches nothing: it
+        would stay."""
+        if not np.isfinite(features).all():
+            return
         losses = self._step(features, chosen), _loss(features @ self.start, chosen)
         self._losses = MEMORY * self._losses + (1.0 - MEMORY) * np.array(losses)
         if self._ring:

@@ -45,6 +45,7 @@ class PostTable:
         self.tag_share = np.full(TAG_CODES, 0.01, np.float32)
         self.value_sums = np.array([0.5, 1.0])
         self._dates = np.zeros(3)
+        self._newest = 0.0
 
     def start(self, slot: int) -> None:
         """A post gets this slot: whatever was in it is forgotten."""
@@ -66,6 +67,7 @@ class PostTable:
                 self.popularity[number] *= 2.0**-age
                 self.landmarks[number], age = at, 0.0
             self.popularity[number, slot] += weight * 2.0**age if age > -1000 else 0.0
+        self._newest = max(self._newest, at)
         if not self.known[slot]:
             self.known[slot], self.first_at[slot] = True, at
         self.last_at[slot] = max(self.last_at[slot], at)
@@ -97,8 +99,9 @@ class PostTable:
         )  # fmt: skip
 
     def decays(self, now: float) -> NDArray[np.float64]:
-        """(3,): what `popularity` is multiplied with to be that of `now`."""
-        return np.asarray(np.exp2(-np.maximum(now - self.landmarks, -1e6) / np.array(HALF_LIVES)))
+        """(3,): what `popularity` is multiplied with to be that of `now`, or of the newest event when that is later: a
+        partition that is months behind another would make hourly sums of 2^4000 of them."""
+        return np.asarray(np.exp2((self.landmarks - max(now, self._newest)) / np.array(HALF_LIVES)))
 
     def state(self, size: int) -> dict[str, NDArray[Any]]:
         """What a snapshot keeps of the first `size` slots."""
@@ -109,6 +112,7 @@ class PostTable:
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
         for name in _COLUMNS:
             getattr(self, name)[: len(state[name])] = state[name]
+        self._newest = float(self.last_at.max())
         self.popularity[:, : state["popularity"].shape[1]] = state["popularity"]
         for name in ("landmarks", "tag_share", "value_sums", "_dates"):
             getattr(self, name)[:] = state[name]

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from live_system import Client, System, client, event, eventually, running_on
+from live_system import Client, System, client, event, eventually, running_system
 from redis.asyncio import Redis
 
 from schemas import factors, generation, heartbeat, keys, learnt, topics
@@ -16,9 +16,10 @@ BASE = 9_900_000
 POSTS = range(BASE, BASE + 10)
 
 
-@pytest.fixture(scope="module", params=["kafka", "tansu"])
-def system(request: pytest.FixtureRequest, valkey: str, postgres: str) -> Iterator[System]:
-    with running_on(request, valkey, postgres, kafka=8, tansu=9) as system:
+@pytest.fixture(scope="module")
+def system(own_kafka: str, valkey: str, postgres: str) -> Iterator[System]:
+    """With a log of its own: what others sent would be learnt as well, and counted."""
+    with running_system(own_kafka, valkey, postgres, 1) as system:
         yield system
 
 

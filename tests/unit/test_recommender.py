@@ -174,6 +174,29 @@ def test_metrics_are_numbers_by_name() -> None:
     assert all(isinstance(value, float) for value in metrics.values())
 
 
+def test_partitions_that_are_months_apart_in_time_make_no_infinities() -> None:
+    model = small()
+    for number, part in enumerate(np.array_split(np.array(walks(900)), 30)):
+        months_ahead = 1e7 * (number % 2)
+        model.learn_many(batch(*map(tuple, part.tolist()), at=AT + 1e4 * number + months_ahead))
+        user = model.users.get(int(part[0][0]))
+        _, _, features = model.candidates(
+            user, AT + 1e4 * number, model.sources.table.known[: len(model.sources.slots)]
+        )
+        assert np.isfinite(features).all()
+    assert model.blend.lists > 100
+    assert np.isfinite(model.blend.linear).all()
+
+
+def test_a_list_that_is_no_number_teaches_nothing() -> None:
+    model = small()
+    before = model.weights()
+    features = np.zeros((3, len(model.blend.start)), np.float32)
+    features[1, 4] = np.nan
+    model.blend.learn_one(features, 0)
+    assert model.weights() == before
+
+
 def test_live_figures_are_of_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WINDOW", 100)
     model = small()
