@@ -113,16 +113,17 @@ def plot(prequential: Prequential, path: str) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(9, 5), layout="constrained")
-    curve = prequential.curve
-    for number, name in enumerate(prequential.names):
-        blend = name == "blend"
+    figure, axes = pyplot.subplots(figsize=(10, 5), layout="constrained")
+    curve, names = prequential.curve, prequential.names
+    best_first = sorted(range(len(names)), key=lambda number: -float(curve[:, number].sum()))
+    for place, number in enumerate(best_first):
+        blend = names[number] == "blend"
         axes.plot(
-            np.arange(1, len(curve) + 1), curve[:, number], label=name, linewidth=2.5 if blend else 1.0,
-            color="black" if blend else None, zorder=3 if blend else 2,
+            np.arange(1, len(curve) + 1), curve[:, number], label=names[number], linewidth=2.5 if blend else 1.2,
+            color="black" if blend else pyplot.get_cmap("tab20")(place), zorder=3 if blend else 2,
         )  # fmt: skip
     axes.set(xlabel="thousand scored events", ylabel="recall@10, each thousand", ylim=(0, None))
     axes.grid(alpha=0.3)
-    axes.legend(ncols=2, fontsize=8)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, title="best first")
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
