@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import structlog
 
-from online_models.recommender import Changed, Recommender
+from online_models.recommender import SAMPLE, Changed, Recommender
 from schemas import factors, learning
 from schemas.errors import ContractError
 from schemas.learning import LearningBatch
@@ -25,6 +25,9 @@ LATE_SECONDS = 60.0
 LATE_STEP = 8
 """Of what is older than LATE_SECONDS when its turn comes, one event in LATE_STEP is learnt: so the learner is a minute
 behind at most, as long as stage 1 is not eight times as fast as it. After a stop of up to a minute it learns all."""
+RANKED = 50
+"""Positives of a minibatch that are ranked, at most: 1 ms each, in which others wait for the interpreter. A backlog of
+100,000 events would take a minute of it otherwise."""
 MINIBATCH = 2_000
 """Events taught at once: publications have their turn in between."""
 log = structlog.get_logger()
@@ -130,6 +133,7 @@ class LearnerModels:
             if posts:
                 await self._call(lambda: self._recommender.learn_posts(posts))
             if batches:
+                self._recommender.sample = min(SAMPLE, RANKED / size)
                 await self._call(lambda: self._recommender.learn_many(LearningBatch.joined(batches)))
             self._counters["learnt"] += size
         except Exception:
