@@ -17,6 +17,7 @@ TAGS = 8
 TAG_CODES = 4_096
 """Tags and categories are told apart by a hash: two of 100 share a code once in 40 catalogues each, and do no harm."""
 AUTHOR_CODES = 1 << 30
+DAY = 86_400.0
 _FAR = 200.0
 """Half-lives after which a landmark moves: 2^200 is well within a double."""
 
@@ -88,8 +89,10 @@ class PostTable:
     @property
     def spread(self) -> float:
         """Standard deviation, at least a day."""
-        count, dates, squares = self._dates
-        return max(float(squares / count - (dates / count) ** 2) ** 0.5, 86_400.0) if count else 86_400.0
+        count, dates, squares = self._dates.tolist()
+        # Dates that are all the same leave a difference of rounding, which may be below zero.
+        variance = squares / count - (dates / count) ** 2 if count else 0.0
+        return float(max(variance, DAY**2) ** 0.5)
 
     def columns(self, now: float) -> PostColumns:
         """Views of all slots, as features take them."""

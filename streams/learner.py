@@ -57,6 +57,8 @@ class LearnerAgent:
             self.forget(0)
         except SERVICE_ERRORS as error:
             log.warning("what was learnt is not published, trying again", error=repr(error))
+        except Exception:
+            log.exception("what was learnt can't be published; all else goes on")
 
     async def leave(self) -> None:
         """The partition goes, or the worker: a last snapshot, as far as there is time."""

@@ -188,6 +188,14 @@ def test_partitions_that_are_months_apart_in_time_make_no_infinities() -> None:
     assert np.isfinite(model.blend.linear).all()
 
 
+def test_posts_of_one_date_are_a_day_apart_at_least() -> None:
+    model = small()
+    model.learn_posts([(number, post(number, created_at="2026-11-24T18:17:03.647Z")) for number in range(1, 61)])
+    model.learn_many(batch(*walks(700)))
+    assert model.sources.table.spread == 86_400.0
+    assert model.weights()
+
+
 def test_a_list_that_is_no_number_teaches_nothing() -> None:
     model = small()
     before = model.weights()
