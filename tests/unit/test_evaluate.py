@@ -2,11 +2,13 @@
 
 import gzip
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
+import structlog
 from typer.testing import CliRunner
 
 from reelstream import datasets
@@ -15,6 +17,13 @@ from reelstream.datasets import kuairand
 from schemas.errors import ReelstreamError
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def log_of_its_own() -> Iterator[None]:
+    """The command sets logging up for a stream that the runner closes."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture
