@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from online_models.co_visitation_scores import growth
 from online_models.decayed_counters import decay_to
 from online_models.post_columns import PostColumns, Rows
+from online_models.sequence_factors import Memory
+from online_models.softmax_factors import summed
 from online_models.source_scores import PROFILE, logits, visit
 from schemas.user_state import UserState
 
@@ -194,6 +196,14 @@ def evidence(scores: Scores) -> Retrieved:
 def nothing() -> Retrieved:
     """What a source without its model retrieves."""
     return Retrieved(np.empty(0, np.int64), np.empty(0))
+
+
+def of_past(query: Query, model: int, memory: Memory) -> Retrieved:
+    """What a factor model retrieves whose users are sums of their last posts, by its place in LearntPosts.inputs."""
+    if (online := query.learnt) is None:
+        return nothing()
+    online.posts.make_room()
+    return ranked(query, online, model, summed(online.posts.inputs[model], query.past[: memory.length], memory.decay))
 
 
 def ranked(query: Query, online: Learnt, model: int, user: NDArray[np.float32]) -> Retrieved:

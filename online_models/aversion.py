@@ -24,14 +24,15 @@ DECAY = 0.9
 LOW_RATING, SHORT_VIEW = 20_000, 30
 """In thousandths, as events carry values: one star of five, 3 % of a video."""
 
-_NEGATIVE = np.array([name in NEGATIVE_TYPES for name in INTERACTION_TYPES])
+NEGATIVE = np.array([name in NEGATIVE_TYPES for name in INTERACTION_TYPES])
+"""By type code: whether it is a dislike."""
 _RATING, _VIEW = INTERACTION_TYPES.index("rating"), INTERACTION_TYPES.index("view")
 
 
 def dislikes(type_codes: NDArray[np.integer], values_milli: NDArray[np.integer]) -> NDArray[np.bool_]:
     """(n,): which of the events say that the user turned against the post."""
     low = (type_codes == _RATING) & (values_milli <= LOW_RATING)
-    return np.asarray(_NEGATIVE[type_codes] | low | ((type_codes == _VIEW) & (values_milli < SHORT_VIEW)))
+    return np.asarray(NEGATIVE[type_codes] | low | ((type_codes == _VIEW) & (values_milli < SHORT_VIEW)))
 
 
 def aversion(

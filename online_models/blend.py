@@ -5,8 +5,8 @@
 x_i: features of candidate i (online_models.candidates, online_models.side_features); leaky slope SLOPE, HIDDEN units;
 Adagrad. One step for the list of an event, then one for a list drawn from the last RING.
 
-It begins near equal weights of all sources. Those serve by themselves until the
-loss of what was learnt, decayed over some 500 lists, is below theirs: few data never make it worse.
+It begins near equal weights of all sources. Those serve by themselves until the loss of what was learnt, decayed over
+some 500 lists, is below theirs: few data never make it worse.
 """
 
 from collections.abc import Mapping

@@ -3,15 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.events import INTERACTION_TYPES, NEGATIVE_TYPES
 from schemas.history import TYPE_MASK
 from schemas.learning import LearningBatch
 
+from .aversion import NEGATIVE
 from .compiled import compiled
 
 MOST_POSTS = 50
-
-_NEGATIVE = np.array([name in NEGATIVE_TYPES for name in INTERACTION_TYPES])
 
 
 def distinct_contexts(batch: LearningBatch) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
@@ -21,7 +19,7 @@ def distinct_contexts(batch: LearningBatch) -> tuple[NDArray[np.int32], NDArray[
     1.4 µs an event with a full past, in a thread without the interpreter's lock.
     """
     starts, context = np.empty_like(batch.starts), np.empty_like(batch.context)
-    count = _distinct(batch.starts, batch.context, batch.kinds, batch.post_id, _NEGATIVE, starts, context)
+    count = _distinct(batch.starts, batch.context, batch.kinds, batch.post_id, NEGATIVE, starts, context)
     return starts, context[:count]
 
 

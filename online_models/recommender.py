@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import learnt
-from schemas.events import INTERACTION_TYPES, NEGATIVE_TYPES
+from schemas.events import INTERACTION_TYPES
 from schemas.learning import LearningBatch
 from schemas.posts import Post
 
@@ -39,7 +39,6 @@ WINDOW = 10_000
 REFRESHED = 1_000
 """Posts published each time because their vectors moved, although nobody came to them: .8 MB. 10,000 posts have all
 had their turn after 10 s."""
-_NEGATIVE = np.array([name in NEGATIVE_TYPES for name in INTERACTION_TYPES])
 _RATING = INTERACTION_TYPES.index("rating")
 
 
@@ -60,7 +59,7 @@ class Changed(NamedTuple):
 class Recommender:
     """CPU work, called in a thread, one call at a time.
 
-    positives: what is tested. sample: share of it. listen: gets what was tested, when it is to be counted elsewhere.
+    positives: what is tested. sample: share of it.
     """
 
     def __init__(
@@ -97,9 +96,9 @@ class Recommender:
         """Tests, then learns, in order. met: the posts that the user of an event had met, by the event's number in the
         batch; without it, those among the last posts that are remembered."""
         starts, contexts = distinct_contexts(batch)
-        positive = self.positives.of(batch.type_code, batch.value_milli) & (batch.delta > 0) & batch.new
         glad = self.positives.of(batch.type_code, batch.value_milli)
-        negative, averse = _NEGATIVE[batch.type_code], aversion.dislikes(batch.type_code, batch.value_milli)
+        positive = glad & (batch.delta > 0) & batch.new
+        negative, averse = aversion.NEGATIVE[batch.type_code], aversion.dislikes(batch.type_code, batch.value_milli)
         values = np.where(
             batch.type_code == _RATING, batch.value_milli / 100_000, np.minimum(batch.value_milli / 1000, 1.0)
         )
@@ -182,18 +181,18 @@ class Recommender:
     ) -> tuple[NDArray[np.float32], Candidates, NDArray[np.float32]]:
         """Scores (S, N) of all slots, candidates among those allowed (N,), and their features (n, width), for the user
         in a slot at `at`; the scores are a view that the next call overwrites."""
-        made, past = self.sources, self._past.of(user)
+        made, past, scale = self.sources, self._past.of(user), 1.0 / growth(at)
         scores = made.score(past, user, at)
         found = Candidates(scores, sources.LOGITS, allowed)
         last_at = float(self._last_at[user])
         side = side_features.side_features(
             found.slots, found.places, past, self._past.glad_of(user), made.table.columns(at), made.taste.outputs,
-            made.rows(past), made.strength, 1.0 / growth(at), at, at - last_at if last_at else 0.0,
+            made.rows(past), made.strength, scale, at, at - last_at if last_at else 0.0,
         )  # fmt: skip
         disliked, table = self._past.disliked_of(user), made.table
         averse = aversion.aversion(
             found.slots, found.places, disliked, table.author, table.tags, made.rows(disliked), made.strength,
-            1.0 / growth(at),
+            scale,
         )  # fmt: skip
         return scores, found, side_features.blend_features(found.features, side, averse)
 

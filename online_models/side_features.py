@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .compiled import compiled
 from .post_columns import PostColumns, Rows
+from .post_table import DAY
 
 NAMES = (
     "cosine_1", "cosine_2", "cosine_3", "log_users", "velocity_hour", "velocity_day", "age_here", "idle",
@@ -28,7 +29,6 @@ PAST = 50
 DECAY = 0.9
 TAG_DECAY = 0.95
 AUTHORS = 10
-DAY = 86_400.0
 
 
 def side_features(
