@@ -8,6 +8,10 @@ from online_models.positives import Positives
 from schemas.errors import ReelstreamError
 from schemas.settings import Settings
 
+from .als import Als
+from .als import NotInstalled as NotInstalled
+from .ease import Ease
+from .item_knn import ItemKnn
 from .model import Model
 from .popularity import Popularity
 from .protocols import Questions, Show
@@ -17,7 +21,14 @@ Make = Callable[[Settings, Positives], Model]
 """A model that is to find what the rules call positive."""
 
 MODELS: dict[str, Make] = {"svd": lambda settings, _: Svd(settings.embedding_dim)}
-YARDSTICKS: dict[str, Make] = {"popularity": lambda settings, _: Popularity()}
+YARDSTICKS: dict[str, Make] = {
+    "popularity": lambda settings, _: Popularity(),
+    "item-knn": lambda settings, _: ItemKnn(),
+    "ease-200": lambda settings, _: Ease(200.0),
+    "ease-1000": lambda settings, _: Ease(1000.0),
+    "als-64": lambda settings, _: Als(64, 60.0),
+    "als-128": lambda settings, _: Als(128, 60.0),
+}
 
 
 def chosen(names: Iterable[str]) -> dict[str, Make]:

@@ -155,6 +155,16 @@ def histories(part: Interactions, weights: Mapping[InteractionType, float]) -> s
     return matrix
 
 
+def liked(part: Interactions, weights: Mapping[InteractionType, float]) -> sp.csr_matrix:
+    """(users, posts): 1 where a user has met a post and not disliked it."""
+    found = pairs(part, weights)
+    good = found.strengths > 0
+    return sp.csr_matrix(
+        (np.ones(good.sum(), np.float32), (found.users[good], found.posts[good])),
+        shape=(part.user_count, len(part.post_ids)),
+    )
+
+
 def _pairs(part: Interactions, weights: Mapping[InteractionType, float], rows: NDArray[np.int64]) -> Pairs:
     strengths = _strengths(part, weights)[rows]
     keys, place = np.unique(part.users[rows] * np.int64(len(part.post_ids)) + part.posts[rows], return_inverse=True)

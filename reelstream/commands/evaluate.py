@@ -114,7 +114,10 @@ def batch(
         for name, make in makers.items():
             show = partial(_advance, progress, progress.add_task(name, total=len(questions.users)))
             contender = make(settings, rules)
-            report[name] = contenders.trial(contender, questions, settings.interaction_weights, seed, show)
+            try:
+                report[name] = contenders.trial(contender, questions, settings.interaction_weights, seed, show)
+            except contenders.NotInstalled as reason:
+                progress.console.print(str(reason), markup=False)
     if as_json:
         typer.echo(json.dumps(report))
     else:
