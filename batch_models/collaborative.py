@@ -2,7 +2,8 @@
 
 Each part is trained before a point in time inside the training part, and asked at moments after it, each time with all
 that the user had done by then. The weights make what the user turned to next most likely (softmax over sampled posts);
-then the parts are trained again on everything. Scores are comparable as each part's are standardised for each user.
+then the parts are trained again on everything. Scores are comparable as each part's are standardised for each user, and
+of that the square root: the tails of similarities are long, and kept the weights small (see docs/batch-models.md).
 """
 
 from collections.abc import Mapping
@@ -18,12 +19,13 @@ from schemas.events import InteractionType
 
 from .dataset import Interactions, pasts
 from .ease import Ease
+from .evaluate import CELLS
 from .item_based import ItemBased
 from .model import Fitted, Model
 from .popularity import Popularity
 from .protocols import positive
 from .succession import Succession
-from .svd import Svd
+from .svd import Choice, Svd
 from .user_based import UserBased
 
 VALIDATION = 0.89
@@ -40,7 +42,8 @@ log = structlog.get_logger()
 def parts(dim: int) -> list[Model]:
     """What is mixed. dim: the longest vectors of the SVD."""
     return [
-        Popularity(), UserBased(), ItemBased("item-based", 0.8), Ease(1000.0, 0.95), Succession(), Svd(dim),
+        Popularity(), Popularity(0.05), UserBased(), ItemBased("item-based", 0.8), Ease(1000.0, 0.95), Succession(),
+        Svd(Choice(min(dim, 64))),
     ]  # fmt: skip
 
 
@@ -68,12 +71,13 @@ class Collaborative:
 
     def fit(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> Mixture:
         mix = self._learn(part, weights, seed)
-        log.info("weights learnt", **{each.name: round(float(w), 3) for each, w in zip(parts(self._dim), mix, strict=True)})
+        named = zip(parts(self._dim), mix, strict=True)
+        log.info("weights learnt", **{each.name: round(float(weight), 3) for each, weight in named})
         return Mixture([each.fit(part, weights, seed) for each in parts(self._dim)], mix)
 
     def _learn(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> NDArray[np.float64]:
         """(parts,) weights, 0 or more; equal ones when there is no moment to learn from."""
-        before, after = part.split(VALIDATION)
+        before, _ = part.split(VALIDATION)
         draw = np.random.default_rng(seed)
         rows = moments(part, len(before), self._aim)
         if not len(rows):
@@ -81,13 +85,19 @@ class Collaborative:
         rows = np.sort(draw.choice(rows, min(MOMENTS, len(rows)), replace=False))
         asked = pasts(part, rows)
         chosen = sampled(part, asked, rows, draw)
-        features = np.stack(
-            [
-                np.take_along_axis(standardised(each.fit(before, weights, seed).scores(asked, np.arange(len(rows)))), chosen, 1)
-                for each in parts(self._dim)
-            ], axis=2,
-        )  # fmt: skip
-        return mixed(features)
+        return mixed(
+            np.stack([_of(each.fit(before, weights, seed), asked, chosen) for each in parts(self._dim)], axis=2)
+        )
+
+
+def _of(fitted: Fitted, asked: Interactions, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(moments, c) standardised scores of the posts chosen for each moment."""
+    found = np.empty(chosen.shape, np.float32)
+    step = max(1, CELLS // len(asked.post_ids))
+    for start in range(0, len(chosen), step):
+        rows = np.arange(start, min(start + step, len(chosen)))
+        found[rows] = np.take_along_axis(standardised(fitted.scores(asked, rows)), chosen[rows], axis=1)
+    return found
 
 
 def moments(part: Interactions, start: int, aim: Positives) -> NDArray[np.int64]:
@@ -107,12 +117,11 @@ def sampled(
     """(moments, c): the post that was turned to, in column 0, and posts that were not met by then."""
     posts = len(part.post_ids)
     chosen = draw.integers(posts, size=(len(rows), min(SAMPLED, posts)))
-    met = np.zeros((len(rows), posts), np.bool_)
-    met[asked.users, asked.posts] = True
-    met[np.arange(len(rows)), part.posts[rows]] = True
-    known = met[np.arange(len(rows))[:, None], chosen]
-    # What was met takes no place in a ranking: another draw of the same row stands in for it.
-    chosen[known] = np.take_along_axis(chosen, np.argmin(known, axis=1)[:, None], 1).repeat(chosen.shape[1], 1)[known]
+    bounds = np.searchsorted(asked.users, np.arange(len(rows) + 1))
+    for row, target in enumerate(part.posts[rows]):
+        # What was met takes no place in a ranking: a draw that was not stands in for it.
+        known = np.isin(chosen[row], np.append(asked.posts[bounds[row] : bounds[row + 1]], target))
+        chosen[row, known] = chosen[row, np.argmin(known)]
     return np.column_stack([part.posts[rows], chosen])
 
 
@@ -132,9 +141,12 @@ def mixed(features: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def standardised(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(u, posts) each row with mean 0 and deviation 1 over the posts that the model knows; the others get its least."""
+    """(u, posts) each row with mean 0 and deviation 1, then the root with the sign kept. A post that the model does not
+    know gets the least of the row."""
     known = np.isfinite(scores)
     least = np.where(known, scores, np.inf).min(axis=1, keepdims=True)
     filled = np.where(known, scores, np.where(np.isfinite(least), least, 0.0))
     deviation = filled.std(axis=1, keepdims=True)
-    return ((filled - filled.mean(axis=1, keepdims=True)) / np.maximum(deviation, 1e-9)).astype(np.float32)
+    centred = (filled - filled.mean(axis=1, keepdims=True)) / np.maximum(deviation, 1e-9)
+    rooted: NDArray[np.float32] = np.sign(centred) * np.sqrt(np.abs(centred))
+    return rooted

@@ -1,6 +1,7 @@
 """Models that are a matrix from post to post: a user scores as the history times the matrix."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -42,5 +43,5 @@ class Linear:
         return scores
 
 
-def _dense(product: sp.csr_matrix | NDArray[np.float32]) -> NDArray[np.float32]:
-    return product.toarray() if sp.issparse(product) else np.asarray(product)
+def _dense(product: Any) -> NDArray[np.float32]:
+    return np.asarray(product.toarray() if sp.issparse(product) else product)

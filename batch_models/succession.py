@@ -37,7 +37,9 @@ class Succession:
             near = near + _apart(users, posts, lag, count)
         met = np.maximum(np.bincount(posts, minlength=count), 1).astype(np.float32)
         damped = sp.diags_array(met**-DAMPING)
-        return Linear(keep_largest((damped @ (near + near.T) @ damped).tocsr(), NEIGHBOURS), recent_past(weights, RECENCY))
+        return Linear(
+            keep_largest((damped @ (near + near.T) @ damped).tocsr(), NEIGHBOURS), recent_past(weights, RECENCY)
+        )
 
 
 def _apart(users: NDArray[np.int64], posts: NDArray[np.int64], lag: int, count: int) -> sp.csr_matrix:

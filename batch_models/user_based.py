@@ -19,9 +19,7 @@ NEIGHBOURS = 200
 class Crowd:
     """fading (users, posts), rows of length 1: what is compared. met (users, posts): what they turned to."""
 
-    def __init__(
-        self, fading: sp.csr_matrix, met: sp.csr_matrix, weights: Mapping[InteractionType, float]
-    ) -> None:
+    def __init__(self, fading: sp.csr_matrix, met: sp.csr_matrix, weights: Mapping[InteractionType, float]) -> None:
         self._compared, self._met = fading.T.tocsr(), met
         self._history = recent_past(weights, RECENCY)
 
