@@ -4,6 +4,7 @@ Everything about a part of the snapshot is computed from that part alone. So not
 take-back of an earlier like, changes what is learnt before it.
 """
 
+import hashlib
 from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -53,6 +54,13 @@ class Interactions:
 
     def __len__(self) -> int:
         return len(self.users)
+
+    def digest(self) -> str:
+        """SHA-256 of all that can be learnt from: the same interactions in the same order have the same."""
+        found = hashlib.sha256()
+        for column in (self.users, self.posts, self.types, self.values, self.at, self.post_ids, self.servable):
+            found.update(np.ascontiguousarray(column).tobytes())
+        return found.hexdigest()
 
     def part(self, start: int, stop: int) -> "Interactions":
         """Interactions `start` to `stop` (not included)."""
