@@ -29,7 +29,7 @@ from .user_based import UserBased
 
 VALIDATION = 0.89
 MOMENTS = 2_000
-"""Asked for at most: more changed no weight by more than a tenth."""
+"""Drawn at random where there are more."""
 SAMPLED = 1_000
 """Posts at most that a moment's post is told from."""
 PENALTY = 1e-3
