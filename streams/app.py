@@ -11,6 +11,7 @@
 | learn  | (every second)| StateKeeper       | Redis: all of it, when it was lost (streams.rebuild)  |
 | record | interactions  | EventLogAgent     | PostgreSQL                                            |
 | record | posts, users  | CatalogueLogAgent | PostgreSQL                                            |
+| record | impressions   | ImpressionLogAgent| PostgreSQL                                            |
 """
 
 import os
@@ -33,6 +34,7 @@ from .catalogue_log import CatalogueLogAgent
 from .event_log import EventLogAgent
 from .groups import LEARN_GROUP, RECORD_GROUP
 from .heartbeat import HeartbeatWriter
+from .impression_log import ImpressionLogAgent
 from .interactions import InteractionsAgent
 from .items import ItemsAgent
 from .learner import LearnerAgent
@@ -201,6 +203,7 @@ def _record(app: WorkerApp, services: RecordServices) -> None:
     _listen(app, "event-log", EventLogAgent(services), topics.INTERACTIONS, RECORD_PACE)
     _listen(app, "post-log", CatalogueLogAgent(services, topics.POSTS), topics.POSTS, RECORD_PACE)
     _listen(app, "user-log", CatalogueLogAgent(services, topics.USERS), topics.USERS, RECORD_PACE)
+    _listen(app, "impression-log", ImpressionLogAgent(services), topics.IMPRESSIONS, RECORD_PACE)
 
 
 def _listen(

@@ -39,7 +39,7 @@ class Services:
 
     async def read_log_ids(self) -> None:
         """Reads which logs these are: at start and after every rebalance, as a topic may have been made anew."""
-        wanted = (topics.INTERACTIONS, topics.POSTS, topics.USERS, topics.ITEM_SIGNALS)
+        wanted = (topics.INTERACTIONS, topics.POSTS, topics.USERS, topics.ITEM_SIGNALS, topics.IMPRESSIONS)
         partitions = {**dict.fromkeys(wanted, self.partitions), topics.LEARNING: 1}
         self.log_ids = await fetch_log_ids(self.settings, partitions)
 

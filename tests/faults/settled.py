@@ -12,7 +12,7 @@ from .system import PARTITIONS, System
 
 READ_BY = {
     "learn": (topics.INTERACTIONS, topics.POSTS, topics.USERS, topics.ITEM_SIGNALS),
-    "record": (topics.INTERACTIONS, topics.POSTS, topics.USERS),
+    "record": (topics.INTERACTIONS, topics.POSTS, topics.USERS, topics.IMPRESSIONS),
 }
 SECONDS_STILL = 3.0
 
