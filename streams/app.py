@@ -6,6 +6,7 @@
 | learn  | posts         | PostsAgent        | topics item-signals, learning                         |
 | learn  | users         | UsersAgent        | Redis: profiles                                       |
 | learn  | item-signals  | ItemsAgent        | Redis: posts, counters, trending, neighbours          |
+| learn  | impressions   | ImpressionsAgent  | topics learning, dead-letters                         |
 | learn  | learning      | LearnerAgent      | Redis: vectors of posts, weights, snapshots           |
 | learn  | (every second)| TrendingPublisher | topic trending                                        |
 | learn  | (every second)| StateKeeper       | Redis: all of it, when it was lost (streams.rebuild)  |
@@ -35,6 +36,7 @@ from .event_log import EventLogAgent
 from .groups import LEARN_GROUP, RECORD_GROUP
 from .heartbeat import HeartbeatWriter
 from .impression_log import ImpressionLogAgent
+from .impressions import ImpressionsAgent
 from .interactions import InteractionsAgent
 from .items import ItemsAgent
 from .learner import LearnerAgent
@@ -165,6 +167,7 @@ def _learn(app: WorkerApp, services: LearnServices) -> None:
     _listen(app, "posts", PostsAgent(services), topics.POSTS)
     _listen(app, "users", UsersAgent(services), topics.USERS)
     _listen(app, "items", ItemsAgent(services), topics.ITEM_SIGNALS, ITEMS_PACE)
+    _listen(app, "impressions", ImpressionsAgent(services), topics.IMPRESSIONS)
     learner = LearnerAgent(services)
     _listen(app, "learner", learner, topics.LEARNING, LEARNER_PACE, LEARNER_MESSAGES, learner.leave)
     publisher = TrendingPublisher(services)

@@ -10,7 +10,7 @@ import structlog
 from online_models.recommender import SAMPLE, Changed, Recommender
 from schemas import factors, learning
 from schemas.errors import ContractError
-from schemas.learning import LearningBatch
+from schemas.learning import LearningBatch, Shown
 from schemas.posts import Post
 from schemas.topics import LEARNING
 
@@ -75,22 +75,25 @@ class LearnerModels:
         late_before = time.time() - LATE_SECONDS
         refused: list[tuple[Record, ContractError]] = []
         posts: list[tuple[int, Post | None]] = []
+        shown: list[Shown] = []
         batches: list[LearningBatch] = []
         for record in fresh:
             try:
-                events, rows = await asyncio.to_thread(learning.decode, record.value or b"")
+                message = await asyncio.to_thread(learning.decode, record.value or b"")
             except ContractError as error:
                 refused.append((record, error))
                 continue
-            posts += rows
-            if events is not None:
-                kept = events.every(LATE_STEP) if 0 < record.at < late_before else events
+            late = 0 < record.at < late_before
+            posts += message.posts
+            shown += () if late else message.shown  # clicks on them would be missing, seven of eight
+            if (events := message.events) is not None:
+                kept = events.every(LATE_STEP) if late else events
                 self._counters["sampled_out"] += events.size - kept.size
                 batches.append(kept)
             if sum(batch.size for batch in batches) >= MINIBATCH:
-                await self._teach(posts, batches)
-                posts, batches = [], []
-        await self._teach(posts, batches)
+                await self._teach(posts, shown, batches)
+                posts, shown, batches = [], [], []
+        await self._teach(posts, shown, batches)
         if fresh:
             self.applied = fresh[-1].offset
         return refused
@@ -126,12 +129,16 @@ class LearnerModels:
         async with self._turn:
             return await asyncio.to_thread(work)
 
-    async def _teach(self, posts: list[tuple[int, Post | None]], batches: list[LearningBatch]) -> None:
+    async def _teach(
+        self, posts: list[tuple[int, Post | None]], shown: list[Shown], batches: list[LearningBatch]
+    ) -> None:
         """What the models fail at is left out: the next batch is another."""
         size = sum(batch.size for batch in batches)
         try:
             if posts:
                 await self._call(lambda: self._recommender.learn_posts(posts))
+            if shown:
+                await self._call(lambda: self._recommender.learn_shown(shown))
             if batches:
                 self._recommender.sample = min(SAMPLE, RANKED / size)
                 await self._call(lambda: self._recommender.learn_many(LearningBatch.joined(batches)))

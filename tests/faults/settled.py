@@ -11,7 +11,7 @@ from . import log
 from .system import PARTITIONS, System
 
 READ_BY = {
-    "learn": (topics.INTERACTIONS, topics.POSTS, topics.USERS, topics.ITEM_SIGNALS),
+    "learn": (topics.INTERACTIONS, topics.POSTS, topics.USERS, topics.ITEM_SIGNALS, topics.IMPRESSIONS),
     "record": (topics.INTERACTIONS, topics.POSTS, topics.USERS, topics.IMPRESSIONS),
 }
 SECONDS_STILL = 3.0

@@ -1,15 +1,17 @@
 """The learner in a live system: what it publishes, and what it resumes from when it, or Redis, was lost."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 
 import pytest
 from live_system import Client, System, client, event, eventually, running_system
 from redis.asyncio import Redis
 
-from schemas import factors, generation, heartbeat, keys, learnt, topics
+from schemas import factors, generation, heartbeat, impressions, keys, learnt, topics
 from schemas.factors import LearnerMark, Snapshot
 from schemas.heartbeat import Heartbeat
+from schemas.impressions import Impression
 from schemas.learning import user_hash
 
 BASE = 9_900_000
@@ -123,6 +125,40 @@ async def test_a_message_that_is_none_becomes_a_dead_letter_and_the_learner_goes
         await wait_for_vectors(here.redis, range(BASE + 40, BASE + 42))
         (beat,) = await learners(here.redis)
         assert beat.counters["dead_letters"] == 1
+
+
+async def test_what_was_shown_and_taken_is_counted_recorded_and_published(system: System):
+    posts = [*range(BASE + 60, BASE + 64)]
+    page = Impression(
+        recommendation_id="learnt-6", username="learnt-6", session_id=None, served_at=time.time(), algorithm_used="svd",
+        model_versions={}, position=0, posts=posts, scores=[0.5] * 4, sources=[["svd"]] * 4,
+    )  # fmt: skip
+    async with client(system) as here:
+        await like(here, "learnt-7", range(posts[0], posts[-1] + 1))
+        await wait_for_vectors(here.redis, range(posts[0], posts[-1] + 1))
+        (beat,) = await learners(here.redis)
+        refused = beat.counters.get("dead_letters", 0)
+        for value in (b'{"posts": 1}', impressions.encode(page), impressions.encode(page)):
+            await here.producer.send_and_wait(topics.IMPRESSIONS, value, key=b"learnt-6")
+        width = (await mark(here.redis)).width
+
+        async def published() -> dict[str, list[float]]:
+            records = learnt.read_posts(await here.redis.hmget(keys.LEARNER_VECTORS, posts), width)
+            return {name: records[name].round(2).tolist() for name in ("shown", "taken")}
+
+        async for attempt in eventually():
+            with attempt:
+                assert (await published())["shown"] == pytest.approx([1.0, 0.63, 0.5, 0.43])
+        await like(here, "learnt-6", range(posts[1], posts[1] + 1))
+        async for attempt in eventually():
+            with attempt:
+                assert (await published())["taken"] == [0.0, 1.0, 0.0, 0.0]
+                (beat,) = await learners(here.redis)
+                assert (beat.metrics["clicks"], beat.counters["dead_letters"]) == (1.0, refused + 1)
+        async for attempt in eventually():
+            with attempt:
+                query = "SELECT posts FROM impressions WHERE username = 'learnt-6'"
+                assert [row["posts"] for row in await here.record.fetch(query)] == [posts]
 
 
 async def test_what_redis_lost_is_published_again_and_recorded_snapshots_outlive_it(system: System):
