@@ -191,7 +191,7 @@ async def test_posts_and_users_are_resent_and_what_is_still_refused_is_told(syst
         ran = await asyncio.to_thread(reelstream, system, "resend", *names)
         assert ran.returncode == 1
         assert f"refused {names[2]}: id: Expected `int`, got `str`" in ran.stdout
-        assert f"refused {names[3]}: item-signals is written by the workers alone" in ran.stdout
+        assert f"refused {names[3]}: item-signals is written by reelstream alone" in ran.stdout
         assert ran.stdout.splitlines()[-2:] == [
             "4 letters: sending 1 to posts, 1 to users; still refused 2", "sent 1 to posts, 1 to users",
         ]  # fmt: skip
