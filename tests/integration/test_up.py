@@ -162,7 +162,7 @@ async def test_up_runs_guards_its_directory_heals_and_leaves_nothing_behind(tmp_
         shown = json.loads(said)
         assert shown["parts"] == {"kafka": "up", "redis": "up", "postgresql": "up", "api": "up"}
         assert {worker["role"] for worker in shown["workers"]} == {"learn", "models", "record"}
-        assert shown["memory"]["kinds"]["heartbeats"]["keys"] == 3  # one a worker, and their list
+        assert shown["memory"]["kinds"]["heartbeats"]["keys"] == 4  # one a worker, and their list
 
         killed = (await up.beat("record")).pid
         os.kill(killed, signal.SIGKILL)
