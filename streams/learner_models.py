@@ -19,15 +19,15 @@ from .batches import Conflict
 from .learner_store import LearnerStore, State
 from .record import Record
 from .record_snapshot import RecordSnapshot
-from .services import LearnServices
+from .services import ModelsServices
 
 LATE_SECONDS = 60.0
 LATE_STEP = 8
 """Of what is older than LATE_SECONDS when its turn comes, one event in LATE_STEP is learnt: so the learner is a minute
 behind at most, as long as stage 1 is not eight times as fast as it. After a stop of up to a minute it learns all."""
 RANKED = 50
-"""Positives of a minibatch that are ranked, at most: 1 ms each, in which others wait for the interpreter. A backlog of
-100,000 events would take a minute of it otherwise."""
+"""Positives of a minibatch that are ranked, at most: 1 ms each. A backlog of 100,000 events would take a core
+for a minute otherwise, in which nothing is published."""
 MINIBATCH = 2_000
 """Events taught at once: publications have their turn in between."""
 log = structlog.get_logger()
@@ -38,7 +38,7 @@ T = TypeVar("T")
 class LearnerModels:
     """applied: offset of the last message that was learnt; -1: none of this log. metrics: of the last publication."""
 
-    def __init__(self, services: LearnServices, store: LearnerStore, recommender: Recommender, applied: int) -> None:
+    def __init__(self, services: ModelsServices, store: LearnerStore, recommender: Recommender, applied: int) -> None:
         self._counters = services.progress.counters
         self._pool = services.pool
         self._log_id = services.log_ids[LEARNING]
@@ -50,7 +50,7 @@ class LearnerModels:
         self.metrics: dict[str, float] = {}
 
     @classmethod
-    async def load(cls, services: LearnServices) -> "LearnerModels":
+    async def load(cls, services: ModelsServices) -> "LearnerModels":
         """Takes over, and resumes from the newest snapshot that can be read; without one, begins with the posts of the
         record. Raises Conflict, RedisError, PostgresError or OSError."""
         store = LearnerStore(services.redis, services.committer, services.pool)

@@ -129,8 +129,8 @@ class FakeServices:
         self.sent: list[tuple] = []
         self.producer = self.committer = self
 
-    async def gap(self, applied, first):
-        missing = [self.log[offset] for offset in range(applied + 1, first.offset) if offset in self.log]
+    async def gap(self, place, applied, before):
+        missing = [self.log[offset] for offset in range(applied + 1, before) if offset in self.log]
         if missing:
             yield missing
 
