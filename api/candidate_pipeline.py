@@ -16,6 +16,7 @@ from online_models import candidates as best
 from .metrics import Metrics
 from .sources import popular
 from .stages import (
+    EXPLORATION,
     Candidates,
     Filter,
     Mask,
@@ -175,6 +176,9 @@ class CandidatePipeline:
             {name: score for name, score, has in zip(candidates.names, row, taken, strict=True) if has}
             for row, taken in zip(candidates.scores[chosen].tolist(), candidates.taken[chosen].tolist(), strict=True)
         ]
+        for row, place in zip(sources, chosen.tolist(), strict=True):
+            if place in candidates.explored:
+                row[EXPLORATION] = candidates.explored[place]
         if end > len(order):
             rest = kept.copy()
             rest[candidates.slots] = False

@@ -7,6 +7,7 @@ from .filters.seen import Seen
 from .filters.unavailable import Unavailable
 from .query_hydrators.user_state import UserStateHydrator
 from .scorers.blend import Blend
+from .selector.exploration import Exploration
 from .selector.top import Top
 from .serving import Serving
 from .side_effects.impressions import Impressions
@@ -41,7 +42,7 @@ def feed_pipeline(serving: Serving) -> CandidatePipeline:
         sources=feed_sources(),
         filters=[Unavailable(), Seen(), Excluded(), Category()],
         scorers=[Blend(serving.settings)],
-        selector=Top(),
+        selector=Exploration(Top()),
         side_effects=[Impressions(serving.producer, serving.settings, serving.metrics)],
         metrics=serving.metrics,
     )

@@ -8,17 +8,20 @@ import msgspec
 from .decoding import decode as decode_json
 from .decoding import refuse_nul
 from .errors import ContractError
-from .events import LATEST, MOST_SECONDS_AHEAD, PostId, ShortText, Username
+from .events import LATEST, MOST_SECONDS_AHEAD, PostId, ShortText
 
 MOST_POSTS = 1_000
 """Of a page; the API's are of MAX_RECOMMENDATIONS at most."""
 MOST_POSITION = 2**31 - 1
 
+# A guest has no name, only a session.
+Username = Annotated[str, msgspec.Meta(max_length=128, pattern="^[^\x00]*$")]
 Posts = Annotated[list[PostId], msgspec.Meta(max_length=MOST_POSTS)]
 
 
 class Impression(msgspec.Struct, kw_only=True):
-    """posts: in the order shown, from `position` 0 on. scores, sources: of each post; None: a score that is no number.
+    """username: empty for a guest, whom the session stands for. posts: in the order shown, the first of them at
+    `position` of the feed, from 0. scores, sources: of each post; None: a score that is no number.
 
     propensities: of each post, the chance it had to stand there: 1 for what was ranked, that of the draw for what was
     explored; None for pages of before there was exploration.
@@ -45,6 +48,11 @@ class Impression(msgspec.Struct, kw_only=True):
             found = getattr(self, name)
             if found is not None and len(found) != len(self.posts):
                 raise ValueError(f"{len(found)} for {len(self.posts)} posts - at `$.{name}`")
+
+    @property
+    def reader(self) -> str:
+        """Who saw it: a username, or the session of a guest."""
+        return self.username or self.session_id or ""
 
     @property
     def served(self) -> datetime:

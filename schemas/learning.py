@@ -88,7 +88,7 @@ EVENT_COLUMNS = 11
 
 
 class Shown(msgspec.Struct, array_like=True, frozen=True):
-    """A page that was served to the user with hash `user` at `at`, seconds since 1970.
+    """A page that was served to the reader with hash `user` at `at`, seconds since 1970.
 
     position: of its first post on the feed, from 0. posts: in order. sources: name → places in `posts` that it had.
     """
@@ -106,7 +106,7 @@ class Shown(msgspec.Struct, array_like=True, frozen=True):
         for place, names in enumerate(page.sources):
             for name in names:
                 sources.setdefault(name, []).append(place)
-        return cls(user_hash(page.username), page.served_at, page.position, page.posts, sources)
+        return cls(user_hash(page.reader), page.served_at, page.position, page.posts, sources)
 
 
 class LearningMessage(NamedTuple):

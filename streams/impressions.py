@@ -1,7 +1,7 @@
 """The impressions agent: served pages, checked, and told to the learner.
 
-It keeps nothing: a page that is told twice is one page to the learner, which knows those it has. It runs beside stage 1,
-which tells what follows from a page: so the learner, after a stop, reads the page before the click.
+It keeps nothing: a page that is told twice is one page to the learner, which knows those it has. It runs beside
+stage 1, which tells what follows from a page: so the learner, after a stop, reads the page before the click.
 """
 
 from schemas import impressions, learning, topics

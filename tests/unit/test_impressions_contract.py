@@ -35,7 +35,7 @@ def test_the_golden_message_of_version_1_decodes_for_ever() -> None:
         ({"scores": [0.9]}, "scores"), ({"sources": []}, "sources"), ({"propensities": [1.0]}, "propensities"),
         ({"features": [{}]}, "features"), ({"propensities": [0.0, 1.0]}, "propensities"),
         ({"propensities": [1.5, 1.0]}, "propensities"), ({"posts": [0, 1]}, "posts"), ({"position": -1}, "position"),
-        ({"username": ""}, "username"), ({"recommendation_id": None}, "recommendation_id"),
+        ({"username": None}, "username"), ({"recommendation_id": None}, "recommendation_id"),
         ({"algorithm_used": "a\0b"}, "algorithm_used"), ({"served_at": 5e9}, "served_at"),
         ({"posts": [1] * 1_001}, "posts"),
     ],
