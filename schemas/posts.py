@@ -19,6 +19,8 @@ _OWNER_FIELDS = (
 
 
 _YEAR_10000_MS = 253_402_300_800_000
+MOST_SUMMARY_WORDS = 48
+MOST_WORD_CHARACTERS = 40
 MOST_ROW_BYTES = 256 * 1024
 """Of a row as it is kept. It travels in an item signal with its texts twice, and brokers take 1 MB a message."""
 
@@ -52,6 +54,8 @@ class _Row(msgspec.Struct):
     mood: str | None = None
     is_available_in_public_feed: bool | None = None
     is_locked: bool | None = None
+    post_summary: Any = None
+    summary_words: list[str] | None = None
 
 
 class Post(msgspec.Struct, array_like=True):
@@ -60,6 +64,8 @@ class Post(msgspec.Struct, array_like=True):
     created_at: seconds since 1970, 0 when unknown. duration_ms: 0 when unknown.
     servable: in the public feed and not locked; nothing else is ever recommended.
     item: the JSON object that feeds answer: the row as it came, without `post_summary`, its author under `owner`.
+    locked: then it is not servable. words: emotions and keywords of `post_summary`, small letters; the item keeps them
+    under `summary_words`, so that they outlive the summary.
     """
 
     id: int
@@ -75,6 +81,8 @@ class Post(msgspec.Struct, array_like=True):
     mood: str
     servable: bool
     item: bytes
+    locked: bool = False
+    words: list[str] = msgspec.field(default_factory=list)
 
 
 _row = msgspec.json.Decoder(_Row)
@@ -95,8 +103,12 @@ def decode_post(payload: bytes | msgspec.Raw) -> Post:
     owner = {**{key: whole.pop(key) for key in _OWNER_FIELDS if key in whole}, **(row.owner or {})}
     if "name" not in owner:
         owner["name"] = f"{_text(owner, 'first_name')} {_text(owner, 'last_name')}".strip()
+    words = summary_words(row.post_summary) if row.summary_words is None else row.summary_words
+    words = [word[:MOST_WORD_CHARACTERS] for word in words[:MOST_SUMMARY_WORDS]]
     whole.pop("post_summary", None)
     whole["owner"] = owner
+    if words:
+        whole["summary_words"] = words
     item = msgspec.json.encode(whole)
     if len(item) > MOST_ROW_BYTES:
         raise ContractError(f"the row takes {len(item)} bytes; allowed are {MOST_ROW_BYTES}, post_summary aside")
@@ -114,7 +126,25 @@ def decode_post(payload: bytes | msgspec.Raw) -> Post:
         mood=row.mood or "",
         servable=row.is_available_in_public_feed is not False and row.is_locked is not True,
         item=item,
+        locked=row.is_locked is True,
+        words=words,
     )
+
+
+def summary_words(summary: Any) -> list[str]:
+    """Emotions and keywords of a `post_summary`, which has no fixed schema: whatever text its sections `emotions` and
+    `keywords` hold, in small letters, each once, at most MOST_SUMMARY_WORDS."""
+    found: dict[str, None] = {}
+    pending = [summary.get("emotions"), summary.get("keywords")] if isinstance(summary, dict) else []
+    while pending and len(found) < MOST_SUMMARY_WORDS:
+        value = pending.pop(0)
+        if isinstance(value, str):
+            found |= dict.fromkeys(word.strip().casefold() for word in value.split(",") if word.strip())
+        elif isinstance(value, dict):
+            pending[:0] = value.values()
+        elif isinstance(value, list):
+            pending[:0] = value
+    return [*found][:MOST_SUMMARY_WORDS]
 
 
 def decode_posts(payload: bytes) -> list[Post | ContractError]:
