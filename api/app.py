@@ -18,6 +18,7 @@ from .metrics import Metrics
 from .middleware import RequestContext
 from .pipelines import feed_pipeline, list_pipeline
 from .responses import ApiError, error_response
+from .routes.docs import asset, docs, openapi, redoc
 from .routes.feed import feed, feed_category
 from .routes.health import live, ready
 from .routes.interactions import post_interaction, post_interactions
@@ -46,6 +47,10 @@ ROUTES = [
     Route("/health/live", live),
     Route("/health/ready", ready),
     Route("/metrics", metrics),
+    Route("/openapi.json", openapi),
+    Route("/docs", docs),
+    Route("/redoc", redoc),
+    Route("/assets/{name}", asset),
 ]
 
 

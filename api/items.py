@@ -19,7 +19,6 @@ def item(post: Post, reactions: Container[int] = ()) -> dict[str, Any]:
     reactions: reaction_key of each reaction of the viewer that stands (UserState.reactions).
     """
     shown = _decode(post.item)
-    shown.pop("summary_words", None)
     for name, code in _REACTIONS.items():
         shown[name] = reaction_key(post.id, code) in reactions
     return shown

@@ -39,7 +39,7 @@ class _Topic(msgspec.Struct):
     project_code: str | None = None
 
 
-class _Row(msgspec.Struct):
+class PostRow(msgspec.Struct):
     """The fields of a row that we read; all others are kept as they came."""
 
     id: PostId
@@ -55,7 +55,6 @@ class _Row(msgspec.Struct):
     is_available_in_public_feed: bool | None = None
     is_locked: bool | None = None
     post_summary: Any = None
-    summary_words: list[str] | None = None
 
 
 class Post(msgspec.Struct, array_like=True):
@@ -64,8 +63,7 @@ class Post(msgspec.Struct, array_like=True):
     created_at: seconds since 1970, 0 when unknown. duration_ms: 0 when unknown.
     servable: in the public feed and not locked; nothing else is ever recommended.
     item: the JSON object that feeds answer: the row as it came, without `post_summary`, its author under `owner`.
-    locked: then it is not servable. words: emotions and keywords of `post_summary`, small letters; the item keeps them
-    under `summary_words`, so that they outlive the summary.
+    locked: then it is not servable. words: emotions and keywords of `post_summary`, small letters.
     """
 
     id: int
@@ -85,7 +83,7 @@ class Post(msgspec.Struct, array_like=True):
     words: list[str] = msgspec.field(default_factory=list)
 
 
-_row = msgspec.json.Decoder(_Row)
+_row = msgspec.json.Decoder(PostRow)
 _id = re.compile(rb"[1-9][0-9]{0,15}")
 _object = msgspec.json.Decoder(dict[str, Any])
 
@@ -103,12 +101,8 @@ def decode_post(payload: bytes | msgspec.Raw) -> Post:
     owner = {**{key: whole.pop(key) for key in _OWNER_FIELDS if key in whole}, **(row.owner or {})}
     if "name" not in owner:
         owner["name"] = f"{_text(owner, 'first_name')} {_text(owner, 'last_name')}".strip()
-    words = summary_words(row.post_summary) if row.summary_words is None else row.summary_words
-    words = [word[:MOST_WORD_CHARACTERS] for word in words[:MOST_SUMMARY_WORDS]]
     whole.pop("post_summary", None)
     whole["owner"] = owner
-    if words:
-        whole["summary_words"] = words
     item = msgspec.json.encode(whole)
     if len(item) > MOST_ROW_BYTES:
         raise ContractError(f"the row takes {len(item)} bytes; allowed are {MOST_ROW_BYTES}, post_summary aside")
@@ -127,7 +121,7 @@ def decode_post(payload: bytes | msgspec.Raw) -> Post:
         servable=row.is_available_in_public_feed is not False and row.is_locked is not True,
         item=item,
         locked=row.is_locked is True,
-        words=words,
+        words=summary_words(row.post_summary),
     )
 
 
@@ -144,7 +138,7 @@ def summary_words(summary: Any) -> list[str]:
             pending[:0] = value.values()
         elif isinstance(value, list):
             pending[:0] = value
-    return [*found][:MOST_SUMMARY_WORDS]
+    return [word[:MOST_WORD_CHARACTERS] for word in [*found][:MOST_SUMMARY_WORDS]]
 
 
 def decode_posts(payload: bytes) -> list[Post | ContractError]:

@@ -23,7 +23,8 @@ _log = structlog.get_logger()
 
 
 class Impressions:
-    """One message a page, keyed by user; of a guest, whose username is empty, by session. Losing some is harmless, so nothing is tried again."""
+    """One message a page, keyed by user, or of a guest, whose username is empty, by session. Losing some is harmless,
+    so nothing is tried again."""
 
     name = "impressions"
 

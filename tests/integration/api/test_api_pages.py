@@ -1,61 +1,12 @@
 """Pages of one visit, guests, sessions, parameters and lists that a hidden post leaves: through several processes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx
-import pytest
 from redis import Redis
 
-PARTITIONS = 4
 POSTS = 260
-CATEGORIES = ({"id": 2, "name": "Super Feed"}, {"id": 13, "name": "Solo"})
-EMOTIONS = ("excitement", "serenity", "determination", "curiosity", "joy")
-
-
-@pytest.fixture(scope="module")
-def many(worker: Any, valkey: str) -> Iterator[tuple[str, Any]]:
-    """A Redis database of our own with POSTS posts, and who writes to it."""
-    url = valkey.rsplit("/", 1)[0] + "/6"
-    writer = type(worker)(url)
-    writer.redis.flushdb()
-    for post_id in range(1, POSTS + 1):
-        post(writer, post_id)
-        writer.counts(post_id, float(POSTS - post_id))
-    yield url, writer
-    writer.redis.close()
-
-
-def post(writer: Any, post_id: int, **more: object) -> None:
-    fields: dict[str, object] = {
-        "category": CATEGORIES[post_id % 2],
-        "topic": {"name": "t", "project_code": "walk"} if post_id % 10 == 0 else [],
-        "username": f"author{post_id % 7}",
-        "post_summary": {"emotions": {"conveyed": [EMOTIONS[post_id % 5]]}, "keywords": []} if post_id % 3 else [],
-    }
-    writer.post(post_id, **(fields | more))
-
-
-@pytest.fixture(scope="module")
-def addresses(many: tuple[str, Any], serve: Any, tansu: str, free_port: Callable[[], int]) -> Iterator[tuple[str, str]]:
-    """Two API processes on the same Redis."""
-    with serve(free_port(), many[0], tansu) as one, serve(free_port(), many[0], tansu) as other:
-        yield one, other
-
-
-@pytest.fixture
-async def clients(addresses: tuple[str, str], until: Any) -> AsyncIterator[tuple[httpx.AsyncClient, ...]]:
-    one, other = (httpx.AsyncClient(base_url=address) for address in addresses)
-
-    async def loaded() -> bool:
-        pages = [await client.get("/api/v1/feed?username=nobody") for client in (one, other)]
-        return all(page.json()["total_count"] >= POSTS - 20 for page in pages)
-
-    await until(loaded)
-    yield one, other
-    await one.aclose()
-    await other.aclose()
 
 
 def ids(page: dict[str, Any]) -> list[int]:
@@ -230,10 +181,10 @@ async def test_a_post_that_is_hidden_or_deleted_leaves_every_list_and_pages_froz
         frozen = await feed(client, f"before {gone}", page_size=1)
         assert gone not in ids(frozen) or frozen["next_cursor"]
         if gone == 41:
-            post(writer, gone, is_available_in_public_feed=False)
+            writer.moody_post(gone, is_available_in_public_feed=False)
         else:
             writer.delete(gone)
         await until(all_gone)
         later = await feed(client, f"before {gone}", page_size=50, cursor=frozen["next_cursor"])
         assert gone not in ids(later)
-        post(writer, gone)
+        writer.moody_post(gone)
