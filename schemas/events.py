@@ -19,6 +19,8 @@ NEGATIVE_TYPES = frozenset({"exit", "not_interested", "report"})
 """Feedback that suppresses a post for that user at once."""
 MEASURED_TYPES = frozenset({"view", "rating"})
 """Types whose value is a measurement; the value of all others is 1, or 0 to take the earlier one back."""
+TAKE_BACK = -1.0
+"""Value that takes back a view or a rating, of which 0 is a measurement."""
 
 DEFAULT_WEIGHTS: Mapping[InteractionType, float] = {
     "view": 1.0, "like": 3.0, "inspire": 4.0, "rating": 3.0, "share": 5.0, "bookmark": 4.0, "comment": 4.0,
@@ -45,7 +47,7 @@ class Interaction(msgspec.Struct, kw_only=True):
     """One interaction of a user with a post.
 
     `interaction_value`: for a view the watched fraction (0 to 1, above 1 for rewatches; unknown counts as 1), for a
-    rating 0 to 100, for all other types 1, or 0 to take the earlier one back.
+    rating 0 to 100, and for both -1 to take the earlier one back; for all other types 1, or 0 to take it back.
     `occurred_at`: UTC when no offset is given; without it, the time the message was produced.
     """
 
@@ -74,18 +76,18 @@ class Interaction(msgspec.Struct, kw_only=True):
                 raise ValueError("a rating needs a value from 0 to 100 - at `$.interaction_value`")
             self.interaction_value = 1.0
         elif self.interaction_type == "view":
-            if not 0 <= value <= 1000:
+            if not 0 <= value <= 1000 and value != TAKE_BACK:
                 raise ValueError("a view's value is the watched fraction, 0 to 1000 - at `$.interaction_value`")
         elif self.interaction_type == "rating":
-            if not 0 <= value <= 100:
+            if not 0 <= value <= 100 and value != TAKE_BACK:
                 raise ValueError("a rating's value goes from 0 to 100 - at `$.interaction_value`")
         elif value not in (0, 1):
             raise ValueError(f"a {self.interaction_type} has value 1, or 0 to take it back - at `$.interaction_value`")
 
     @property
     def takes_back(self) -> bool:
-        """True for an unlike and its kin: value 0 where 0 is not a measurement."""
-        return self.interaction_value == 0 and self.interaction_type not in MEASURED_TYPES
+        """True for an unlike and its kin: value 0 where 0 is not a measurement, TAKE_BACK where it is."""
+        return self.interaction_value == (TAKE_BACK if self.interaction_type in MEASURED_TYPES else 0)
 
 
 def event_time(event: Interaction, produced_at: float) -> float:
