@@ -22,6 +22,9 @@ _YEAR_10000_MS = 253_402_300_800_000
 MOST_ROW_BYTES = 256 * 1024
 """Of a row as it is kept. It travels in an item signal with its texts twice, and brokers take 1 MB a message."""
 
+MOST_HASHTAGS = 16
+"""A title may be a whole caption, and some captions are hashtags alone."""
+
 Whole = Annotated[int, msgspec.Meta(ge=-(2**53) + 1, le=2**53 - 1)]
 CategoryName = Annotated[str, msgspec.Meta(max_length=128)]
 """Bounded, as it is part of Redis keys and the key of messages on topic `trending`."""
@@ -58,6 +61,7 @@ class Post(msgspec.Struct, array_like=True):
     """A post as Redis, the item signals and the API's mirror hold it (msgpack).
 
     created_at: seconds since 1970, 0 when unknown. duration_ms: 0 when unknown.
+    tags: the row's, then the hashtags of its title, in small letters, at most MOST_HASHTAGS of them.
     servable: in the public feed and not locked; nothing else is ever recommended.
     item: the JSON object that feeds answer: the row as it came, without `post_summary`, its author under `owner`.
     """
@@ -79,6 +83,7 @@ class Post(msgspec.Struct, array_like=True):
 
 _row = msgspec.json.Decoder(_Row)
 _id = re.compile(rb"[1-9][0-9]{0,15}")
+_hashtag = re.compile(r"#(\w{1,64})")
 _object = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -107,7 +112,7 @@ def decode_post(payload: bytes | msgspec.Raw) -> Post:
         category_id=(category and category.id) or 0,
         topic=topic.name or "" if isinstance(topic, _Topic) else "",
         project_code=topic.project_code or "" if isinstance(topic, _Topic) else "",
-        tags=row.tags or [],
+        tags=_tags(row.tags or [], row.title or ""),
         author=_text(owner, "username"),
         created_at=created_at,
         duration_ms=float(row.duration_ms or 0),
@@ -127,6 +132,12 @@ def deleted_post(key: bytes | None) -> int:
     if key is None or not _id.fullmatch(key) or int(key) > MOST_ID:
         raise ContractError("the key of a deletion is the id of the post", "key")
     return int(key)
+
+
+def _tags(tags: list[str], title: str) -> list[str]:
+    known = {tag.casefold() for tag in tags}
+    found = dict.fromkeys(tag.casefold() for tag in _hashtag.findall(title))
+    return [*tags, *[tag for tag in found if tag not in known][:MOST_HASHTAGS]]
 
 
 def _text(owner: dict[str, Any], name: str) -> str:
