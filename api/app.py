@@ -18,6 +18,7 @@ from .metrics import Metrics
 from .middleware import RequestContext
 from .pipelines import feed_pipeline
 from .responses import ApiError, error_response
+from .routes.collect import collect, collection_status
 from .routes.feed import feed
 from .routes.health import live, ready
 from .routes.interactions import post_interaction, post_interactions
@@ -40,6 +41,8 @@ ROUTES = [
     Route("/api/v1/posts/{post_id}", get_post, methods=["GET"]),
     Route("/api/v1/posts/{post_id}", delete_post, methods=["DELETE"]),
     Route("/api/v1/users", post_users, methods=["POST"]),
+    Route("/api/v1/collect/{kind}", collect, methods=["POST"]),
+    Route("/api/v1/collection-status", collection_status),
     Route("/health/live", live),
     Route("/health/ready", ready),
     Route("/metrics", metrics),
