@@ -18,6 +18,7 @@ from .metrics import Metrics
 from .middleware import RequestContext
 from .pipelines import feed_pipeline
 from .responses import ApiError, error_response
+from .routes.asyncapi import asyncapi
 from .routes.collect import collect, collection_status
 from .routes.feed import feed
 from .routes.health import live, ready
@@ -43,6 +44,7 @@ ROUTES = [
     Route("/api/v1/users", post_users, methods=["POST"]),
     Route("/api/v1/collect/{kind}", collect, methods=["POST"]),
     Route("/api/v1/collection-status", collection_status),
+    Route("/asyncapi", asyncapi),
     Route("/health/live", live),
     Route("/health/ready", ready),
     Route("/metrics", metrics),

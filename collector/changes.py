@@ -10,7 +10,7 @@ from datetime import datetime
 
 import msgspec
 
-from schemas.events import MEASURED_TYPES, TAKE_BACK, Interaction
+from schemas.events import MEASURED_TYPES, TAKEN_BACK, Interaction
 
 from .kinds import Kind
 from .rows import InteractionRow
@@ -80,7 +80,7 @@ def publish(
 
 def take_back(kind: Kind, before: Remembered) -> tuple[list[Interaction], Remembered]:
     """Takes back all that stands of a row."""
-    value = TAKE_BACK if kind.interaction in MEASURED_TYPES else 0.0
+    value = TAKEN_BACK if kind.interaction in MEASURED_TYPES else 0.0
     events, after = [], before
     for _ in range(before.events):
         after = msgspec.structs.replace(after, version=after.version + 1)
@@ -93,4 +93,5 @@ def _event(kind: Kind, row: Remembered, value: float) -> Interaction:
     return Interaction(
         username=row.username or "", post_id=row.post_id, interaction_type=kind.interaction or "view",
         interaction_value=value, occurred_at=row.at, event_id=str(uuid.uuid5(_NAMESPACE, content)), source=SOURCE,
+        take_back=value == TAKEN_BACK,
     )  # fmt: skip

@@ -19,8 +19,8 @@ NEGATIVE_TYPES = frozenset({"exit", "not_interested", "report"})
 """Feedback that suppresses a post for that user at once."""
 MEASURED_TYPES = frozenset({"view", "rating"})
 """Types whose value is a measurement; the value of all others is 1, or 0 to take the earlier one back."""
-TAKE_BACK = -1.0
-"""Value that takes back a view or a rating, of which 0 is a measurement."""
+TAKEN_BACK = -1.0
+"""Value of a view or a rating that takes the earlier one back (`take_back`), as 0 is a measurement of theirs."""
 
 DEFAULT_WEIGHTS: Mapping[InteractionType, float] = {
     "view": 1.0, "like": 3.0, "inspire": 4.0, "rating": 3.0, "share": 5.0, "bookmark": 4.0, "comment": 4.0,
@@ -47,7 +47,8 @@ class Interaction(msgspec.Struct, kw_only=True):
     """One interaction of a user with a post.
 
     `interaction_value`: for a view the watched fraction (0 to 1, above 1 for rewatches; unknown counts as 1), for a
-    rating 0 to 100, and for both -1 to take the earlier one back; for all other types 1, or 0 to take it back.
+    rating 0 to 100, for all other types 1, or 0 to take the earlier one back.
+    `take_back`: takes the earlier one back, of any type, views and ratings too; the value says nothing then.
     `occurred_at`: UTC when no offset is given; without it, the time the message was produced.
     """
 
@@ -61,6 +62,7 @@ class Interaction(msgspec.Struct, kw_only=True):
     session_id: ShortText | None = None
     source: ShortText | None = None
     schema_version: int = 1
+    take_back: bool = False
 
     def __post_init__(self) -> None:
         if self.interaction_type == "rate":
@@ -71,23 +73,20 @@ class Interaction(msgspec.Struct, kw_only=True):
             if self.occurred_at.year < 1971:
                 raise ValueError("`occurred_at` must be after 1970 - at `$.occurred_at`")
         value = self.interaction_value
-        if value is None:
+        if self.take_back:
+            self.interaction_value = TAKEN_BACK if self.interaction_type in MEASURED_TYPES else 0.0
+        elif value is None:
             if self.interaction_type == "rating":
                 raise ValueError("a rating needs a value from 0 to 100 - at `$.interaction_value`")
             self.interaction_value = 1.0
         elif self.interaction_type == "view":
-            if not 0 <= value <= 1000 and value != TAKE_BACK:
+            if not 0 <= value <= 1000:
                 raise ValueError("a view's value is the watched fraction, 0 to 1000 - at `$.interaction_value`")
         elif self.interaction_type == "rating":
-            if not 0 <= value <= 100 and value != TAKE_BACK:
+            if not 0 <= value <= 100:
                 raise ValueError("a rating's value goes from 0 to 100 - at `$.interaction_value`")
         elif value not in (0, 1):
             raise ValueError(f"a {self.interaction_type} has value 1, or 0 to take it back - at `$.interaction_value`")
-
-    @property
-    def takes_back(self) -> bool:
-        """True for an unlike and its kin: value 0 where 0 is not a measurement, TAKE_BACK where it is."""
-        return self.interaction_value == (TAKE_BACK if self.interaction_type in MEASURED_TYPES else 0)
 
 
 def event_time(event: Interaction, produced_at: float) -> float:

@@ -30,23 +30,31 @@ CategoryName = Annotated[str, msgspec.Meta(max_length=128)]
 """Bounded, as it is part of Redis keys and the key of messages on topic `trending`."""
 
 
-class _Category(msgspec.Struct):
+class PostCategory(msgspec.Struct):
+    """Category of a post, where it is not named by a string alone."""
+
     id: Whole | None = None
     name: CategoryName | None = None
 
 
-class _Topic(msgspec.Struct):
+class PostTopic(msgspec.Struct):
+    """Topic of a post, where it is not named by a string alone."""
+
     name: str | None = None
     project_code: str | None = None
 
 
-class _Row(msgspec.Struct):
-    """The fields of a row that we read; all others are kept as they came."""
+class PostRow(msgspec.Struct):
+    """A post as publishers and the external API send it: the fields that we read; all others are kept as they came.
+
+    Only `id` is required. created_at: ISO 8601, or milliseconds since 1970. topic: `[]` means none. The author is
+    `username` on the row or under `owner`. Posts out of the public feed, and locked ones, are never recommended.
+    """
 
     id: PostId
     title: str | None = None
-    category: CategoryName | _Category | None = None
-    topic: str | _Topic | list[Any] | None = None
+    category: CategoryName | PostCategory | None = None
+    topic: str | PostTopic | list[Any] | None = None
     tags: list[str] | None = None
     username: str | None = None
     owner: dict[str, Any] | None = None
@@ -81,7 +89,7 @@ class Post(msgspec.Struct, array_like=True):
     item: bytes
 
 
-_row = msgspec.json.Decoder(_Row)
+_row = msgspec.json.Decoder(PostRow)
 _id = re.compile(rb"[1-9][0-9]{0,15}")
 _hashtag = re.compile(r"#(\w{1,64})")
 _object = msgspec.json.Decoder(dict[str, Any])
@@ -94,9 +102,9 @@ def decode_post(payload: bytes | msgspec.Raw) -> Post:
     created_at = _epoch_seconds(row.created_at)
     category, topic = row.category, row.topic
     if isinstance(category, str):
-        category = _Category(name=category)
+        category = PostCategory(name=category)
     if isinstance(topic, str):
-        topic = _Topic(name=topic)
+        topic = PostTopic(name=topic)
     owner = {**{key: whole.pop(key) for key in _OWNER_FIELDS if key in whole}, **(row.owner or {})}
     if "name" not in owner:
         owner["name"] = f"{_text(owner, 'first_name')} {_text(owner, 'last_name')}".strip()
@@ -110,8 +118,8 @@ def decode_post(payload: bytes | msgspec.Raw) -> Post:
         title=row.title or "",
         category=(category and category.name) or "",
         category_id=(category and category.id) or 0,
-        topic=topic.name or "" if isinstance(topic, _Topic) else "",
-        project_code=topic.project_code or "" if isinstance(topic, _Topic) else "",
+        topic=topic.name or "" if isinstance(topic, PostTopic) else "",
+        project_code=topic.project_code or "" if isinstance(topic, PostTopic) else "",
         tags=_tags(row.tags or [], row.title or ""),
         author=_text(owner, "username"),
         created_at=created_at,

@@ -50,7 +50,7 @@ def read_events(record: Record) -> list[ReadEvent | tuple[int, ContractError]]:
 def _read(record: Record, entries: list[Interaction | ContractError]) -> list[ReadEvent | tuple[int, ContractError]]:
     """The entries with what their message adds. Raises ContractError when the times of most are refused."""
     found: list[ReadEvent | tuple[int, ContractError]] = []
-    topic, partition, offset, produced_at, _, value = record
+    topic, partition, offset, produced_at, _, value, _ = record
     single, refused = len(entries) == 1, 0
     for index, entry in enumerate(entries):
         if isinstance(entry, ContractError):

@@ -20,7 +20,7 @@ from streams.generations import NoState
 from streams.interactions import InteractionsAgent
 from streams.posts import PostsAgent
 from streams.progress import Progress
-from streams.record import Record
+from streams.record import Record, kept_headers
 from streams.touch_writer import MOST_EVENTS, TouchWriter, touch_messages
 
 
@@ -77,7 +77,8 @@ class Heavy:
     async def __anext__(self):
         await asyncio.sleep(0)
         self.taken += 1
-        message = SimpleNamespace(topic="t", partition=0, offset=self.taken, timestamp=0.0, key=None, value=MEGABYTE)
+        place = {"topic": "t", "partition": 0, "offset": self.taken, "timestamp": 0.0}
+        message = SimpleNamespace(**place, key=None, value=MEGABYTE, headers=None)
         self.current_event = SimpleNamespace(message=message, ack=lambda: None)
 
 
@@ -259,6 +260,19 @@ async def test_an_event_on_the_wrong_partition_goes_to_its_owner_with_its_name()
     assert services.sent[0][3] == {"forwarded-from": f"interactions-{wrong}-9".encode()}
     assert state(services).events == 0
     assert mark_of(services, wrong).offset == 9
+
+
+async def test_headers_of_a_message_go_along_to_its_owner_and_to_the_dead_letters():
+    services = FakeServices()
+    wrong = (HOME + 1) % 4
+    kept = kept_headers([("traceparent", b"00-1"), ("schema-version", b"1"), ("cookie", b"no")])
+    batch = [record(9, {"event_id": "b"}, {"post_id": "x"}, partition=wrong)._replace(headers=kept)]
+    await InteractionsAgent(services).apply(wrong, batch)
+    for _, _, _, headers in services.sent:
+        assert {name: headers[name] for name in headers if name != "forwarded-from"} == {
+            "traceparent": b"00-1", "schema-version": b"1",
+        }  # fmt: skip
+    assert len(services.sent) == 2
 
 
 async def test_bad_entries_become_dead_letters_and_the_rest_counts():
