@@ -40,7 +40,11 @@ class Collections:
             async with Run.begun(kind, self._settings, page, page_size) as run:
                 if not begun.done():  # whoever asked may be gone
                     begun.set_result(CollectionStarted(kind=kind.name, run_id=run.scan.run_id, page=run.scan.page + 1))
-                await run.finish()
+                ended = await run.finish()
+            if ended.state == "succeeded":
+                _log.info("collected", kind=kind.name, rows=ended.rows, published=ended.published, note=ended.note)
+            else:
+                _log.warning("collection failed", kind=kind.name, page=ended.page, error=ended.last_error)
         except Exception as error:
             if begun.done():
                 _log.error("collection failed", kind=kind.name, exc_info=error)

@@ -78,10 +78,8 @@ class Run:
                 publisher = await stack.enter_async_context(Publisher.of(self._settings))
                 await self._collect(upstream, publisher, tell)
             status.state, status.last_success, status.last_error = "succeeded", datetime.now(UTC), None
-            log.info("collected", kind=self.kind.name, rows=status.rows, published=status.published)
         except (ReelstreamError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             status.state, status.last_error = "failed", str(error)
-            log.warning("collection failed", kind=self.kind.name, page=status.page, error=str(error))
         except Exception as error:
             status.state, status.last_error = "failed", "something went wrong here; the log has it"
             log.error("collection failed", kind=self.kind.name, page=status.page, exc_info=error)
@@ -145,7 +143,6 @@ class Run:
             )
         if doubt:
             scan.status.note = f"{missing} of {known} rows are missing upstream; nothing was taken back: {doubt}."
-            log.warning("nothing taken back", kind=kind.name, note=scan.status.note)
             return
         while rows := await store.missing(kind, scan.number, CHUNK):
             taken = [changes.take_back(kind, row) for row in rows]

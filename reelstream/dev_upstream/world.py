@@ -25,7 +25,7 @@ TIMES = {
 _SHARES = {"/posts/view": 7764, "/posts/rating": 5677, "/posts/like": 1734, "/posts/inspire": 395}
 _DECILES = (1, 10, 14, 16, 19, 21, 24, 29, 41, 65, 100)
 _FIRST = datetime(2024, 1, 10, 7, 20, 55, tzinfo=UTC)
-_ADMIN_SHARE = 0.17
+_ADMIN_SHARE = 0.22
 
 
 class World:
@@ -64,8 +64,8 @@ class World:
         posts = [row["id"] for row in self.rows["/posts/summary/get"]]
         people = [row["id"] for row in self.rows["/users/get_all"]]
         rng.shuffle(posts)
-        # Zipf's exponent .7 gives the top tenth about half; users by a Pareto law of shape .9.
-        popularity = [1 / (rank + 1) ** 0.7 for rank in range(len(posts))]
+        # Zipf's exponent .8 gives the top tenth about half; users by a Pareto law of shape .9.
+        popularity = [1 / (rank + 1) ** 0.8 for rank in range(len(posts))]
         active = people[ADMINS : ADMINS + max(len(people) // 2, 1)]
         activity = [min(rng.paretovariate(0.9), 120.0) for _ in active]
         for path, share in _SHARES.items():
