@@ -13,6 +13,8 @@ from .commands import (
     dead_letters,
     dev_upstream,
     evaluate,
+    export,
+    import_,
     migrate,
     rebuild,
     replay,
@@ -42,6 +44,8 @@ app.command()(status.status)
 app.command()(replay.replay)
 app.command()(collect.collect)
 app.command(name="dev-upstream")(dev_upstream.dev_upstream)
+app.command(name="import")(import_.import_)
+app.command()(export.export)
 app.command()(trending.trending)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(rebuild.rebuild)

@@ -84,8 +84,10 @@ class Sender:
         self._unacknowledged: deque[asyncio.Future[Any]] = deque()
 
     async def send(self, topic: str, key: str, value: Any) -> None:
+        await self.send_bytes(topic, key, msgspec.json.encode(value))
+
+    async def send_bytes(self, topic: str, key: str, payload: bytes) -> None:
         partition = owner(key, self.partitions)
-        payload = msgspec.json.encode(value)
         self._unacknowledged.append(
             await self._producer.send(topic, payload, key=key.encode(), partition=partition)
         )  # fmt: skip
@@ -112,7 +114,7 @@ async def replay(
         total, last = await asyncio.to_thread(_survey, folder, summary)
         start, end = selection.bounds(total)
         events = islice(_good(folder.events(), None), start, end)
-        async with _sender(settings) as sender:
+        async with sending(settings) as sender:
             if selection.tail is not None:
                 await _send_events(events, end - start, sender, summary, None, rate or TAIL_RATE, progress)
             else:
@@ -209,7 +211,8 @@ async def _paced(events: Iterator[Interaction], rate: float | None) -> AsyncIter
 
 
 @asynccontextmanager
-async def _sender(settings: Settings) -> AsyncIterator[Sender]:
+async def sending(settings: Settings) -> AsyncIterator[Sender]:
+    """A sender whose messages have all arrived when it ends. Raises ServiceUnavailable."""
     bootstrap = settings.require("KAFKA_BOOTSTRAP_SERVERS")
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap, acks="all", enable_idempotence=settings.kafka_idempotence,

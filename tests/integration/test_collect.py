@@ -11,6 +11,8 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
@@ -22,6 +24,8 @@ from collector.run import AlreadyRunning, Run
 from collector.store import Store
 from reelstream.dev_upstream.server import Upstream
 from reelstream.dev_upstream.world import World
+from reelstream.exporting import export_interactions
+from reelstream.importing import import_files
 from schemas import keys, topics, users
 from schemas.messages import KindStatus
 from schemas.settings import Settings
@@ -299,6 +303,30 @@ async def test_bad_rows_are_skipped_with_their_reason(system: System, here: Clie
     assert status.state == "succeeded"
     assert status.skipped["post_id is no whole number from 1"] == 1
     assert status.skipped["viewed_at is no time from 1971 to now"] == 1
+
+
+@pytest.mark.parametrize("name", ["part.jsonl.gz", "part.parquet"])
+async def test_what_is_exported_can_be_imported_and_counts_once(
+    system: System, here: Client, tmp_path: Path, name: str
+) -> None:
+    settings, url = settings_of(system), system.environment["DATABASE_URL"]
+    since, until = datetime(2024, 1, 11, tzinfo=UTC), datetime(2024, 1, 20, tzinfo=UTC)
+    query = "SELECT count(*) FROM interactions WHERE occurred_at >= $1 AND occurred_at < $2"
+    stored, total = await here.record.fetchval(query, since, until), "SELECT count(*) FROM interactions"
+    before = await here.record.fetchval(total)
+    file = tmp_path / name
+    assert await export_interactions(file, url, since, until, lambda rows: None) == stored > 0
+    report = await import_files(file, settings, "interactions", {}, lambda *_: None)
+    assert (report.sent, report.rejected) == ({"interactions": stored}, [])
+    fresh = f"imported-{name}"
+    (tmp_path / "interactions.csv").write_text(f"user,post_id,interaction_type\n{fresh},7,like\n{fresh},x,like\n")
+    report = await import_files(tmp_path / "interactions.csv", settings, None, {"username": "user"}, lambda *_: None)
+    assert report.sent == {"interactions": 1}
+    assert [place for place, _ in report.rejected] == ["interactions.csv:3"]
+    async for attempt in eventually():
+        with attempt:
+            assert (await here.user(fresh)).events == 1
+            assert await here.record.fetchval(total) == before + 1
 
 
 def command(system: System, *arguments: str) -> subprocess.Popen[str]:
