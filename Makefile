@@ -9,7 +9,7 @@ PORT ?= 8000
 SEED ?= 1
 FAULTS ?= 100
 
-.PHONY: help setup demo test faults fuzz check contract bench clean
+.PHONY: help setup demo test faults fuzz endurance check contract bench clean
 
 help:
 	@echo "make setup   the virtual environment with everything in it"
@@ -19,6 +19,7 @@ help:
 	@echo "make check   lint, types, layers"
 	@echo "make contract  docs/contract anew, from the types"
 	@echo "make bench   the benchmarks; each prints its ratios as JSON"
+	@echo "make endurance  a million events in a row into every online model"
 	@echo "make fuzz    a quarter of a million bad messages, then PostgreSQL with what survived"
 
 setup: $(STAMP)
@@ -64,6 +65,9 @@ fuzz: setup
 	$(BIN)/python tests/fuzz/with_hypothesis.py
 	$(BIN)/python tests/fuzz/with_atheris.py
 	$(BIN)/pytest -q tests/integration/test_dead_letters.py
+
+endurance: setup
+	EVENTS=1000000 $(BIN)/pytest -q tests/unit/test_online_contracts.py -k many_events
 
 clean:
 	rm -rf $(VENV) dist

@@ -15,7 +15,7 @@ from schemas.messages import EntryResult, ErrorAnswer, ErrorDetail
 
 RETRY_AFTER_SECONDS = 2
 
-_CODES = {
+CODES = {
     400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
     409: "conflict", 413: "too_large", 503: "unavailable",
 }  # fmt: skip
@@ -72,7 +72,7 @@ async def error_response(request: Request, error: Exception) -> Response:
             failure = ApiError(500, "Something went wrong here; the log has it under this request_id.")
     answer = ErrorAnswer(
         error=ErrorDetail(
-            code=_CODES.get(failure.status, "internal" if failure.status >= 500 else "bad_request"),
+            code=CODES.get(failure.status, "internal" if failure.status >= 500 else "bad_request"),
             message=failure.message,
             field=failure.field,
         ),

@@ -17,6 +17,9 @@ from .models import Models
 from .postgres import PostgresPing
 from .producer import Producer
 from .redis import connection
+from .trending_past import TrendingPast
+from .trending_stream import TrendingStream
+from .visits import Visits
 
 REDIS_TIMEOUT = 0.25
 """Seconds a request waits for Redis, which answers in a millisecond when it is well."""
@@ -40,6 +43,9 @@ class Serving:
         self.models = Models(settings, self._follow_redis)
         self.producer = Producer(settings)
         self.collections = Collections(settings)
+        self.visits = Visits(self.redis)
+        self.trending_past = TrendingPast(self._follow_redis, self.mirror)
+        self.trending_stream = TrendingStream(self.mirror, self.trending_past)
         self.postgres = PostgresPing(settings.database_url)
         settings.require("KAFKA_BOOTSTRAP_SERVERS")
 
@@ -53,6 +59,8 @@ class Serving:
                 ("factors", self.factors.run()),
                 ("models", self.models.run()),
                 ("announcements", self.models.listen()),
+                ("trending past", self.trending_past.run()),
+                ("trending stream", self.trending_stream.run()),
                 ("producer", self.producer.connect()),
             )
         ]

@@ -63,7 +63,10 @@ class Page(msgspec.Struct, kw_only=True):
 
     post: the items. total_count: posts that could be paged through. degraded: parts that were skipped, and why.
     recommendation_id: to send back with interactions; None where no impression is kept.
-    explain: only when asked for: `{"dropped": {filter: posts it held back}}`.
+    next_cursor: of the page behind this one. end: there is none.
+    moved_since: of trending: seconds since 1970, the time that `moved` of each post compares with; None: not known yet.
+    matched: by what `category` and `project_code` were found: name, slug, id, topic; None when no post has it.
+    explain: only when asked for: `{"dropped": {filter: posts it held back}, "dropped_posts": {filter: the first ids}}`.
     """
 
     status: str = "success"
@@ -76,6 +79,9 @@ class Page(msgspec.Struct, kw_only=True):
     degraded: list[str]
     recommendation_id: str | None = None
     next_cursor: str | None = None
+    end: bool = True
+    moved_since: float | UnsetType | None = UNSET
+    matched: dict[str, str | None] | UnsetType = UNSET
     explain: dict[str, Any] | UnsetType = UNSET
 
 

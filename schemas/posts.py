@@ -19,6 +19,8 @@ _OWNER_FIELDS = (
 
 
 _YEAR_10000_MS = 253_402_300_800_000
+MOST_SUMMARY_WORDS = 48
+MOST_WORD_CHARACTERS = 40
 MOST_ROW_BYTES = 256 * 1024
 """Of a row as it is kept. It travels in an item signal with its texts twice, and brokers take 1 MB a message."""
 
@@ -63,6 +65,7 @@ class PostRow(msgspec.Struct):
     mood: str | None = None
     is_available_in_public_feed: bool | None = None
     is_locked: bool | None = None
+    post_summary: Any = None
 
 
 class Post(msgspec.Struct, array_like=True):
@@ -72,6 +75,7 @@ class Post(msgspec.Struct, array_like=True):
     tags: the row's, then the hashtags of its title, in small letters, at most MOST_HASHTAGS of them.
     servable: in the public feed and not locked; nothing else is ever recommended.
     item: the JSON object that feeds answer: the row as it came, without `post_summary`, its author under `owner`.
+    locked: then it is not servable. words: emotions and keywords of `post_summary`, small letters.
     """
 
     id: int
@@ -87,6 +91,8 @@ class Post(msgspec.Struct, array_like=True):
     mood: str
     servable: bool
     item: bytes
+    locked: bool = False
+    words: list[str] = msgspec.field(default_factory=list)
 
 
 _row = msgspec.json.Decoder(PostRow)
@@ -127,7 +133,25 @@ def decode_post(payload: bytes | msgspec.Raw) -> Post:
         mood=row.mood or "",
         servable=row.is_available_in_public_feed is not False and row.is_locked is not True,
         item=item,
+        locked=row.is_locked is True,
+        words=summary_words(row.post_summary),
     )
+
+
+def summary_words(summary: Any) -> list[str]:
+    """Emotions and keywords of a `post_summary`, which has no fixed schema: whatever text its sections `emotions` and
+    `keywords` hold, in small letters, each once, at most MOST_SUMMARY_WORDS."""
+    found: dict[str, None] = {}
+    pending = [summary.get("emotions"), summary.get("keywords")] if isinstance(summary, dict) else []
+    while pending and len(found) < MOST_SUMMARY_WORDS:
+        value = pending.pop(0)
+        if isinstance(value, str):
+            found |= dict.fromkeys(word.strip().casefold() for word in value.split(",") if word.strip())
+        elif isinstance(value, dict):
+            pending[:0] = value.values()
+        elif isinstance(value, list):
+            pending[:0] = value
+    return [word[:MOST_WORD_CHARACTERS] for word in [*found][:MOST_SUMMARY_WORDS]]
 
 
 def decode_posts(payload: bytes) -> list[Post | ContractError]:

@@ -5,14 +5,12 @@ from starlette.responses import Response
 
 from collector.kinds import KINDS
 from schemas.errors import SettingsError
+from schemas.parameters import CollectParameters
 
 from .. import requests
 from ..flic_token import require_token
 from ..responses import ApiError, json_response
 from ..serving import serving_of
-
-MOST_PAGE_SIZE = 1_000
-MOST_PAGE = 1_000_000
 
 
 async def collect(request: Request) -> Response:
@@ -24,10 +22,9 @@ async def collect(request: Request) -> Response:
     kind = KINDS.get(name)
     if kind is None:
         raise ApiError(404, f"There is nothing to collect called {name[:40]!r}; there are: {', '.join(KINDS)}.")
-    page = requests.integer(request, "page", 0, 1, MOST_PAGE) or None
-    page_size = requests.integer(request, "page_size", MOST_PAGE_SIZE, 1, MOST_PAGE_SIZE)
+    asked = requests.parameters(request, CollectParameters)
     try:
-        started = await serving_of(request).collections.start(kind, page, page_size)
+        started = await serving_of(request).collections.start(kind, asked.page, asked.page_size)
     except AlreadyRunning as error:
         raise ApiError(409, str(error), run_id=error.run_id) from None
     except SettingsError as error:

@@ -13,8 +13,8 @@ from schemas.migrate import downgrade, migrate
 from schemas.tables import metadata
 
 TABLES = {
-    "collected_interactions", "collected_posts", "collected_users", "collections", "interactions", "learner_snapshots",
-    "log_marks", "posts", "users",
+    "collected_interactions", "collected_posts", "collected_users", "collections", "impressions", "interactions",
+    "learner_snapshots", "log_marks", "posts", "users",
 }  # fmt: skip
 
 
@@ -57,14 +57,14 @@ async def test_migrating_twice_keeps_the_rows(database: str) -> None:
 
 
 async def test_posts_of_before_stay_when_they_get_tags(database: str) -> None:
-    await migrate(database, "0003")
+    await migrate(database, "0004")
     connection = await asyncpg.connect(database)
     await connection.execute(
         "INSERT INTO posts (id, title, category, author, servable, \"row\") VALUES (1, 't', '', '', true, '{}')"
     )
     await migrate(database)
     assert await connection.fetchval("SELECT tags FROM posts WHERE id = 1") == []
-    await downgrade(database, "0003")
+    await downgrade(database, "0004")
     assert await connection.fetchval("SELECT title FROM posts WHERE id = 1") == "t"
     await connection.close()
 
