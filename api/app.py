@@ -30,7 +30,7 @@ from .routes.posts import delete_post, get_post, post_posts
 from .routes.similar import similar
 from .routes.trending import trending
 from .routes.trending_stream import trending_stream
-from .routes.users import post_users
+from .routes.users import delete_user, post_users
 from .serving import Serving
 
 ROUTES = [
@@ -46,6 +46,7 @@ ROUTES = [
     Route("/api/v1/posts/{post_id}", get_post, methods=["GET"]),
     Route("/api/v1/posts/{post_id}", delete_post, methods=["DELETE"]),
     Route("/api/v1/users", post_users, methods=["POST"]),
+    Route("/api/v1/users/{username}", delete_user, methods=["DELETE"]),
     Route("/api/v1/collect/{kind}", collect, methods=["POST"]),
     Route("/api/v1/collection-status", collection_status),
     Route("/asyncapi", asyncapi),

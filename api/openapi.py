@@ -22,6 +22,10 @@ _PATH_PARAMETERS = {
         "name": "post_id", "in": "path", "required": True, "description": "Id of a post.", "example": 1234,
         "schema": {"type": "integer", "minimum": 1, "maximum": 2**53 - 1},
     },
+    "username": {
+        "name": "username", "in": "path", "required": True, "description": "Name of a user.", "example": "you",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+    },
     "kind": {
         "name": "kind", "in": "path", "required": True, "description": "What to collect.", "example": "liked-posts",
         "schema": {"type": "string", "enum": [*KINDS]},

@@ -158,6 +158,11 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         body=Body(User | list[User], [{"username": "you", "attributes": {"muted_authors": ["ann"]}}]),
         errors=_NOT_READ | {503: AWAY},
     ),
+    ("DELETE", "/api/v1/users/{username}"): Operation(
+        "users", "Forgets a user: state, profile and record",
+        {202: Answer("The broker has it", Accepted, Accepted(ids=["you"]))},
+        errors={404: "That can't be the name of a user", 503: "Kafka or PostgreSQL does not answer; send it again"},
+    ),
     ("POST", "/api/v1/interaction"): Operation(
         "interactions", "One interaction of a user with a post",
         {202: Answer("The broker has it", Accepted, Accepted(event_ids=["7f3a"]))},

@@ -11,6 +11,7 @@ import msgspec
 from schemas import topics
 from schemas.errors import ContractError
 from schemas.events import Interaction
+from schemas.forgetting import FORGOTTEN_ROLE
 from schemas.settings import Settings
 
 from . import changes
@@ -22,6 +23,7 @@ from .store import Name, Scan, Store
 
 ADMIN = "A"
 ADMINS_OUT = "the user is an admin (COLLECT_ADMINS)"
+FORGOTTEN = "the user was forgotten"
 MOST_REASONS = 20
 OTHER = "other reasons"
 R = TypeVar("R")
@@ -48,7 +50,8 @@ class Pages:
         name = names.get(user_id)
         if name is None:
             return unknown_name(user_id)
-        return None if name.role == ADMIN and not self._settings.collect_admins else name.username
+        out = name.role == FORGOTTEN_ROLE or (name.role == ADMIN and not self._settings.collect_admins)
+        return None if out else name.username
 
     async def _take_interactions(self, scan: Scan, raw: list[msgspec.Raw], page: int) -> int:
         kind, store, status, now = self._kind, self._store, scan.status, datetime.now(UTC)
@@ -67,7 +70,7 @@ class Pages:
                 continue
             met += 1
             if username is None:
-                reasons.append(ADMINS_OUT)
+                reasons.append(FORGOTTEN if names[row.user_id].role == FORGOTTEN_ROLE else ADMINS_OUT)
                 status.taken_back += bool(made)
             elif made:
                 published += 1
@@ -101,6 +104,9 @@ class Pages:
         users = {row.id: row for row in rows}
         digests = {user_id: _digest(row.message) for user_id, row in users.items()}
         before = await self._store.users(users)
+        for user_id in [user_id for user_id in users if user_id in before and not before[user_id][0]]:
+            reasons.append(FORGOTTEN)
+            del users[user_id], digests[user_id]
         fresh = [user_id for user_id in users if user_id not in before or before[user_id][2] != scan.number]
         changed = [i for i in users if i not in before or before[i][1] != digests[i]]
         messages: dict[str, bytes | None] = {before[user_id][0]: None for user_id in changed if user_id in before}

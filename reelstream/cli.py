@@ -14,6 +14,7 @@ from .commands import (
     dev_upstream,
     evaluate,
     export,
+    forget,
     import_,
     migrate,
     rebuild,
@@ -46,6 +47,7 @@ app.command()(collect.collect)
 app.command(name="dev-upstream")(dev_upstream.dev_upstream)
 app.command(name="import")(import_.import_)
 app.command()(export.export)
+app.command()(forget.forget)
 app.command()(trending.trending)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(rebuild.rebuild)

@@ -8,7 +8,7 @@ Event ids stay the same, so that what was replayed before counts once.
 import asyncio
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -87,9 +87,18 @@ class Sender:
         await self.send_bytes(topic, key, msgspec.json.encode(value))
 
     async def send_bytes(self, topic: str, key: str, payload: bytes) -> None:
+        await self._send(topic, key, payload, ())
+
+    async def delete(self, topic: str, key: str, headers: Sequence[tuple[str, bytes]]) -> None:
+        """Sends a null value."""
+        await self._send(topic, key, None, headers)
+
+    async def _send(self, topic: str, key: str, payload: bytes | None, headers: Sequence[tuple[str, bytes]]) -> None:
         partition = owner(key, self.partitions)
         self._unacknowledged.append(
-            await self._producer.send(topic, payload, key=key.encode(), partition=partition)
+            await self._producer.send(
+                topic, payload, key=key.encode(), partition=partition, headers=[*headers] or None
+            )
         )  # fmt: skip
         while len(self._unacknowledged) > IN_FLIGHT:
             await self._unacknowledged.popleft()

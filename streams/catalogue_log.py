@@ -76,7 +76,12 @@ def _posts(record: Record) -> list[tuple[int, tuple[Post, bytes] | None]]:
     try:
         if record.value is None:
             return [(deleted_post(record.key), None)]
-        rows = one_or_many(record.value, lambda row: (decode_post(row), bytes(row)))
+        rows = one_or_many(record.value, _whole)
     except ContractError:
         return []
     return [(row[0].id, row) for row in rows if not isinstance(row, ContractError)]
+
+
+def _whole(row: bytes | msgspec.Raw) -> tuple[Post, bytes]:
+    """Encoded anew: of numbers like 1e-20000, which are 0 to us, PostgreSQL's jsonb says that they overflow."""
+    return decode_post(row), msgspec.json.encode(msgspec.json.decode(row))

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from schemas.contract import HEADERS
+from schemas.forgetting import FORGET
 
 
 class Record(NamedTuple):
     """at: seconds since 1970, when it was produced; 0 when unknown. value: None deletes the key. headers: those of
-    schemas.contract.HEADERS, which go along wherever the message is sent on to."""
+    schemas.contract.HEADERS and FORGET, which go along wherever the message is sent on to."""
 
     topic: str
     partition: int
@@ -26,4 +27,4 @@ def kept_headers(
     if not headers:
         return ()
     pairs = headers.items() if isinstance(headers, Mapping) else headers
-    return tuple((name, value) for name, value in pairs if name in HEADERS)
+    return tuple((name, value) for name, value in pairs if name in HEADERS or name == FORGET)

@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
-from live_system import Client, System, client, eventually, running_system
+from live_system import Client, System, client, event, eventually, running_system
 
 from collector.kinds import KINDS
 from collector.run import AlreadyRunning, Run
@@ -25,6 +25,7 @@ from collector.store import Store
 from reelstream.dev_upstream.server import Upstream
 from reelstream.dev_upstream.world import World
 from reelstream.exporting import export_interactions
+from reelstream.forgetting import forget
 from reelstream.importing import import_files
 from schemas import keys, topics, users
 from schemas.messages import KindStatus
@@ -431,3 +432,40 @@ async def test_what_was_collected_makes_a_feed_until_it_is_deleted(
             with attempt:
                 assert gone not in await shown()
                 assert not await here.record.fetchval("SELECT count(*) FROM posts WHERE id = $1", gone)
+
+
+async def test_a_forgotten_user_is_nowhere_and_collecting_brings_nobody_back(
+    system: System, here: Client, upstream: Upstream, api: str
+) -> None:
+    number, username = next(
+        (number, name)
+        for number, name in names(upstream).items()
+        if number not in admins(upstream) and any(row["user_id"] == number for row in upstream.world.rows[LIKES])
+    )
+    post_id = next(int(str(row["post_id"])) for row in upstream.world.rows[LIKES] if row["user_id"] == number)
+    before, home = (await here.item(post_id)).counts_by_type(), topics.owner(username, PARTITIONS)
+    assert (await here.user(username)).events
+    async with httpx.AsyncClient(base_url=f"{api}/api/v1") as http:
+        assert (await http.delete(f"/users/{username}")).status_code == 202
+
+    async def nowhere() -> None:
+        for key in (keys.user_state(home, username), keys.user_profile(home, username)):
+            assert not await here.redis.exists(key)
+        for table in ("interactions", "impressions", "users", "collected_users", "collected_interactions"):
+            assert not await here.record.fetchval(f"SELECT count(*) FROM {table} WHERE username = $1", username), table
+
+    async for attempt in eventually():
+        with attempt:
+            await nowhere()
+    assert (await here.item(post_id)).counts_by_type() == before
+    for name in KINDS:
+        status = await collect(system, name)
+        assert (status.state, status.published) == ("succeeded", 0), status
+        if name in ("all-users", "liked-posts"):
+            assert status.skipped["the user was forgotten"] >= 1
+    await nowhere()
+    await forget(settings_of(system), username)
+    await here.send(event(username, post_id, "share"), username)
+    async for attempt in eventually():
+        with attempt:
+            assert (await here.user(username)).events == 1

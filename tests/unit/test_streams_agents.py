@@ -11,6 +11,7 @@ import pytest
 from online_models.user_history import Effect
 from schemas import dead_letters, generation, impressions, keys, learning, marks, signals, topics
 from schemas.errors import ContractError
+from schemas.forgetting import FORGET
 from schemas.settings import Settings
 from schemas.topics import owner
 from schemas.user_state import UserState
@@ -148,6 +149,8 @@ class FakeServices:
                 self.redis[command[1]] = command[2]
             elif command[0] == SET_EXPIRING:
                 self.redis.update(zip(command[2::2], command[3::2], strict=True))
+            elif command[0] == "DEL":
+                self.redis.pop(command[1], None)
             elif command[0] == "APPEND":
                 self.redis[command[1]] = self.redis.get_now(command[1], b"") + command[2]
         self.redis[mark_key] = mark
@@ -262,6 +265,42 @@ async def test_an_event_on_the_wrong_partition_goes_to_its_owner_with_its_name()
     assert services.sent[0][3] == {"forwarded-from": f"interactions-{wrong}-9".encode()}
     assert state(services).events == 0
     assert mark_of(services, wrong).offset == 9
+
+
+def forgetting(offset: int, partition: int = HOME) -> Record:
+    return Record("interactions", partition, offset, 1e9, USER.encode(), None, ((FORGET, b"1"),))
+
+
+async def test_a_forgotten_user_is_a_stranger_from_that_place_in_the_log_on():
+    services = FakeServices()
+    agent = InteractionsAgent(services)
+    await agent.apply(HOME, [record(0, {"post_id": 1}), forgetting(1)])
+    assert services.redis.get_now(keys.user_state(HOME, USER)) is None
+    assert mark_of(services).offset == 1
+    await agent.apply(HOME, [record(2, {"post_id": 2}), forgetting(3), record(4, {"post_id": 3})])
+    assert state(services).events == 1
+    assert state(services).seen == {3}
+    before = dict(services.redis)
+    agent.forget(HOME)
+    await agent.apply(HOME, [record(2, {"post_id": 2}), forgetting(3), record(4, {"post_id": 3})])
+    assert dict(services.redis) == before
+
+
+async def test_forgetting_on_a_wrong_partition_is_sent_on_to_the_owner():
+    services = FakeServices()
+    wrong = (HOME + 1) % 4
+    await InteractionsAgent(services).apply(wrong, [forgetting(0, wrong)])
+    ((topic, partition, value, headers),) = services.sent
+    assert (topic, partition, value) == ("interactions", HOME, None)
+    assert headers.keys() == {FORGET, "forwarded-from"}
+
+
+async def test_a_null_value_without_the_header_forgets_nobody():
+    services = FakeServices()
+    agent = InteractionsAgent(services)
+    await agent.apply(HOME, [record(0, {}), forgetting(1)._replace(headers=())])
+    assert state(services).events == 1
+    assert [topic for topic, *_ in services.sent].count(topics.DEAD_LETTERS) == 1
 
 
 async def test_headers_of_a_message_go_along_to_its_owner_and_to_the_dead_letters():
