@@ -40,12 +40,17 @@ class Exploration:
         shown, taken, met = _counts(query, candidates.slots)
         clicks, others = beta(shown, taken)
         pool = _pool(order[size:], clicks, others, met)
-        random = np.random.default_rng([user_hash(query.username) & 0xFFFF_FFFF_FFFF_FFFF, query.state.events])
+        random = np.random.default_rng([_reader(query), query.state.events])
         winners = random.beta(clicks[pool], others[pool], (DRAWS, len(pool))).argmax(axis=1)
         chosen = int(pool[winners[0]])
         candidates.explored[chosen] = float(np.mean(winners == winners[0]))
         place = size - 1 - int(random.integers(size // 3))
         return np.insert(order[order != chosen], place, chosen)
+
+
+def _reader(query: Query) -> int:
+    """Of a user, or of the session of a guest."""
+    return user_hash(query.username or query.session_id or "") & 0xFFFF_FFFF_FFFF_FFFF
 
 
 def _pool(behind: Slots, clicks: Scores, others: Scores, met: NDArray[np.bool_]) -> Slots:
