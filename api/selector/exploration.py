@@ -24,8 +24,9 @@ class Exploration:
     posts of which nothing is known the likeliest to please come first. So every new post has its first impressions, and
     one that is not taken loses its turn.
 
-    The place is in the last third of the page. What is drawn depends on the user, how many events they had, and the
-    counts: a page that is asked for again is the same page, and the pages after it are what it left.
+    The place is in the last third of the page. What is drawn depends on the counts, and on the seed of the request or
+    else on the user and how many events they had: a page that is asked for again is the same page, and the pages after
+    it are what it left.
     """
 
     name = EXPLORATION
@@ -40,7 +41,7 @@ class Exploration:
         shown, taken, met = _counts(query, candidates.slots)
         clicks, others = beta(shown, taken)
         pool = _pool(order[size:], clicks, others, met)
-        random = np.random.default_rng([_reader(query), query.state.events])
+        random = np.random.default_rng(_seed(query))
         winners = random.beta(clicks[pool], others[pool], (DRAWS, len(pool))).argmax(axis=1)
         chosen = int(pool[winners[0]])
         candidates.explored[chosen] = float(np.mean(winners == winners[0]))
@@ -48,9 +49,10 @@ class Exploration:
         return np.insert(order[order != chosen], place, chosen)
 
 
-def _reader(query: Query) -> int:
-    """Of a user, or of the session of a guest."""
-    return user_hash(query.username or query.session_id or "") & 0xFFFF_FFFF_FFFF_FFFF
+def _seed(query: Query) -> list[int]:
+    if query.seed is not None:
+        return [query.seed]
+    return [user_hash(query.username or query.session_id or "") & 0xFFFF_FFFF_FFFF_FFFF, query.state.events]
 
 
 def _pool(behind: Slots, clicks: Scores, others: Scores, met: NDArray[np.bool_]) -> Slots:

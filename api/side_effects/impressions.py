@@ -24,7 +24,8 @@ _log = structlog.get_logger()
 
 
 class Impressions:
-    """One message a page, keyed by user. Losing some is harmless, so nothing is tried again."""
+    """One message a page, keyed by user, or of a guest, whose username is empty, by session. Losing some is harmless,
+    so nothing is tried again."""
 
     name = "impressions"
 
@@ -40,9 +41,10 @@ class Impressions:
             return
         self._waiting += 1
         try:
-            partition = topics.owner(query.username, self._partitions)
+            key = query.username or query.session_id or ""  # of a guest there is nothing but the session
+            partition = topics.owner(key, self._partitions)
             value = encode(_impression(query, slate))
-            await self._producer.send([Record(topics.IMPRESSIONS, query.username.encode(), value, partition)])
+            await self._producer.send([Record(topics.IMPRESSIONS, key.encode(), value, partition)])
             self._metrics.impressions.labels("sent").inc()
         except ReelstreamError as error:
             self._metrics.impressions.labels("failed").inc()
