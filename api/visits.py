@@ -1,6 +1,8 @@
 """The lists that readers page through, in Redis, so that every API process goes on where another left off."""
 
-from typing import TYPE_CHECKING
+import asyncio
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
@@ -64,26 +66,35 @@ class Visits:
         """
         visit = query.visit
         ids = query.catalogue.ids
-        reader, pipeline = reader_of(query), self._redis.pipeline(transaction=False)
+        reader, writes = reader_of(query), []
         if visit is None:
             newest = int(ids[: query.catalogue.size].max(initial=0))
             visit = Visit.begin(query.asked, newest, ids[slate.ranking].tolist())
             if not slate.end or query.page > 1:
-                key = keys.visits(reader)
-                pipeline.lpush(key, visit.encode()).ltrim(key, 0, MOST_VISITS - 1).expire(key, keys.VISIT_TTL_SECONDS)
+                writes.append(self._push(keys.visits(reader), visit.encode(), MOST_VISITS))
         if query.session_id is not None and len(slate.slots):
-            key = keys.served(reader, query.session_id)
-            pipeline.lpush(key, visits.encode_page(visit.id, ids[slate.slots].tolist()))
-            pipeline.ltrim(key, 0, MOST_SERVED - 1).expire(key, keys.VISIT_TTL_SECONDS)
+            page = visits.encode_page(visit.id, ids[slate.slots].tolist())
+            writes.append(self._push(keys.served(reader, query.session_id), page, MOST_SERVED))
         try:
-            if len(pipeline):
-                await pipeline.execute()
+            await asyncio.gather(*writes)
         except (RedisError, OSError):
             slate.degraded.append(UNREACHABLE)
             return None
         if slate.end:
             return None
         return visits.sign(Cursor(visit.id, slate.next_place, slate.next_below, query.page + 1), visit)
+
+    def _push(self, key: str, value: bytes, most: int) -> Awaitable[Any]:
+        """Puts a value first in a list of at most `most`."""
+        return self._redis.eval(_PUSH, 1, key, value, most - 1, keys.VISIT_TTL_SECONDS)
+
+
+_PUSH = """
+redis.call('LPUSH', KEYS[1], ARGV[1])
+redis.call('LTRIM', KEYS[1], 0, ARGV[2])
+return redis.call('EXPIRE', KEYS[1], ARGV[3])
+"""
+"""One command: a pipeline of these three took a tenth of a feed's time."""
 
 
 def reader_of(query: Query) -> str:
