@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 import structlog
@@ -161,14 +161,14 @@ class CandidatePipeline:
     def _candidates(self, kept: Mask, retrieved: list[Retrieved | None]) -> Candidates:
         """The union of the best of each source among those that stay (online_models.candidates).
 
-        Scores go there as shares of the best of their source: single precision would lose those of events long ago.
+        Sources that offer nothing have zeros and are not looked at: of a stranger most. Scores go there as shares of
+        the best of their source: single precision would lose those of events long ago.
         """
-        size, sources = len(kept), len(self.sources)
-        shares, scale = np.zeros((sources, size), np.float32), np.ones(sources)
-        logits = np.zeros(sources, np.bool_)
-        for row, found in enumerate(retrieved):
-            if found is None or not len(found.slots):
-                continue
+        offers = [row for row, found in enumerate(retrieved) if found is not None and len(found.slots)]
+        shares, scale = np.zeros((len(offers), len(kept)), np.float32), np.ones(len(offers))
+        logits = np.zeros(len(offers), np.bool_)
+        for row, source in enumerate(offers):
+            found = cast(Retrieved, retrieved[source])
             logits[row] = found.logits
             if found.logits:
                 shares[row] = -np.inf
@@ -176,14 +176,20 @@ class CandidatePipeline:
                 scale[row] = found.scores.max()
             shares[row, found.slots] = found.scores / scale[row]
         union = best.Candidates(shares, logits, kept)
+        count, sources = len(union.slots), len(self.sources)
+        scores, taken = np.zeros((count, sources)), np.zeros((count, sources), np.bool_)
+        features = np.zeros((count, sources, 2), np.float32)
+        scores[:, offers] = shares[:, union.slots].T * scale
+        taken[:, offers] = union.ranks < best.ABSENT
+        features[:, offers] = union.features.reshape(count, len(offers), 2)
         return Candidates(
             slots=union.slots.astype(np.int64),
             places=union.places,
             names=[source.name for source in self.sources],
             personal=np.array([source.personal for source in self.sources]),
-            scores=shares[:, union.slots].T * scale,
-            taken=union.ranks < best.ABSENT,
-            features=union.features,
+            scores=scores,
+            taken=taken,
+            features=features.reshape(count, 2 * sources),
         )
 
     def _ranking(self, query: Query, candidates: Candidates, order: Slots, kept: Mask) -> Slots:
