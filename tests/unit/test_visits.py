@@ -157,13 +157,13 @@ async def test_a_list_on_its_way_is_known_here_and_another_process_looks_twice()
     catalogue, redis = catalogue_of(range(1, 9)), Redis()
     here, there = Visits(redis), Visits(redis)  # type: ignore[arg-type]
     redis.wait.clear()
-    cursor = here.keep(Query("u", 0.0, catalogue, session_id="s"), slate_of(catalogue))
+    cursor = here.keep(Query("u", 0.0, catalogue, session_id="s", asked=digest(1)), slate_of(catalogue))
     assert cursor
-    again = Query("u", 0.0, catalogue, session_id="s")
+    again = Query("u", 0.0, catalogue, session_id="s", asked=digest(1))
     await here.open(again, None)
     assert again.served.tolist() == [0, 1]
     for visits, arrives in ((here, False), (there, True)):
-        query = Query("u", 0.0, catalogue)
+        query = Query("u", 0.0, catalogue, asked=digest(1))
         opening = asyncio.create_task(visits.open(query, cursor))
         await asyncio.sleep(0.01)
         if arrives:
