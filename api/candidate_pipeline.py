@@ -19,6 +19,7 @@ from .metrics import Metrics
 from .paging import cut
 from .sources import popular
 from .stages import (
+    EXPLORATION,
     Candidates,
     Filter,
     Mask,
@@ -236,6 +237,9 @@ class CandidatePipeline:
             dict(_taken(candidates, place)) if place >= 0 else {popular.Popular.name: popularity[number]}
             for number, place in enumerate(places.tolist())
         ]
+        for row, place in zip(rows, places.tolist(), strict=True):
+            if place in candidates.explored:
+                row[EXPLORATION] = candidates.explored[place]
         names = dict.fromkeys(name for row in rows for name in row)
         used = "+".join(source.name for source in self.sources if source.name in names)
         return Slate(

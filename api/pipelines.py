@@ -16,6 +16,7 @@ from .filters.served import Served
 from .query_hydrators.user_state import UserStateHydrator
 from .scorers.blend import Blend
 from .scorers.mood import Mood as MoodBonus
+from .selector.exploration import Exploration
 from .selector.mmr import Mmr
 from .selector.top import Top
 from .serving import Serving
@@ -57,7 +58,7 @@ def feed_pipeline(serving: Serving) -> CandidatePipeline:
         sources=feed_sources(),
         filters=[*reader_filters(), Seen(), Served(), Excluded(), OfMood()],
         scorers=[Blend(serving.settings), MoodBonus(serving.settings)],
-        selector=Mmr(Top()),
+        selector=Exploration(Mmr(Top())),
         side_effects=[Impressions(serving.producer, serving.settings, serving.metrics)],
         metrics=serving.metrics,
     )

@@ -28,6 +28,9 @@ Slots = NDArray[np.int64]
 Scores = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+EXPLORATION = "exploration"
+"""Stands among the sources of a post that was explored; its score there is the propensity."""
+
 
 @dataclass
 class Query:
@@ -180,6 +183,8 @@ class Candidates:
     slots (n,): distinct. places (N,): where a slot of the catalogue is among them, −1 for others. names, personal: of
     the sources, in pipeline order. scores (n, S): as the sources gave them. taken (n, S): whether the candidate is
     among the best of the source. features (n, 2S): value and rank with each source (online_models.candidates).
+    explored: places of those that a selector put where they stand to learn about them, and how likely it was that they
+    stand there.
     """
 
     slots: Slots
@@ -189,6 +194,7 @@ class Candidates:
     scores: Scores
     taken: Mask
     features: NDArray[np.float32]
+    explored: dict[int, float] = field(default_factory=dict)
 
 
 class Scorer(Protocol):

@@ -56,11 +56,21 @@ class Interactions:
 
     def part(self, start: int, stop: int) -> "Interactions":
         """Interactions `start` to `stop` (not included)."""
-        rows = slice(start, stop)
+        return self.where(slice(start, stop))
+
+    def where(self, rows: slice | NDArray[Any]) -> "Interactions":
+        """Those of the rows named, by a slice, a mask or ascending positions."""
         return replace(
             self, users=self.users[rows], posts=self.posts[rows], types=self.types[rows], values=self.values[rows],
             at=self.at[rows],
         )  # fmt: skip
+
+    def of_users(self, users: NDArray[np.int64]) -> "Interactions":
+        """Those of `users` (u,), who become the users 0 to u − 1. The same user may be named once only."""
+        place = np.full(self.user_count, -1, np.int32)
+        place[users] = np.arange(len(users))
+        found = self.where(place[self.users] >= 0)
+        return replace(found, users=place[found.users], user_count=len(users))
 
     def split(self, share: float) -> tuple["Interactions", "Interactions"]:
         """Before and after the moment by which `share` of the interactions had happened; one moment is never cut."""
@@ -126,7 +136,7 @@ async def snapshot(connection: Any) -> Interactions:
 
 def pairs(part: Interactions, weights: Mapping[InteractionType, float]) -> Pairs:
     """The pairs of a part, with what was taken back in it left out."""
-    return _pairs(part, weights, np.flatnonzero(_standing(part)))
+    return _pairs(part, weights, np.flatnonzero(standing(part)))
 
 
 def histories(part: Interactions, weights: Mapping[InteractionType, float]) -> sp.csr_matrix:
@@ -134,7 +144,7 @@ def histories(part: Interactions, weights: Mapping[InteractionType, float]) -> s
 
     What the API computes from a user's state (a test compares them); dislikes are no part of a history.
     """
-    rows = np.flatnonzero(_standing(part))
+    rows = np.flatnonzero(standing(part))
     rows = rows[_rank_from_end(part.users[rows], rows) < HISTORY_LENGTH]
     found = _pairs(part, weights, rows[~_NEGATIVE[part.types[rows]]])
     values = RECENCY ** _rank_from_end(found.users, found.last) * found.strengths
@@ -143,6 +153,16 @@ def histories(part: Interactions, weights: Mapping[InteractionType, float]) -> s
     )
     matrix.eliminate_zeros()
     return matrix
+
+
+def liked(part: Interactions, weights: Mapping[InteractionType, float]) -> sp.csr_matrix:
+    """(users, posts): 1 where a user has met a post and not disliked it."""
+    found = pairs(part, weights)
+    good = found.strengths > 0
+    return sp.csr_matrix(
+        (np.ones(good.sum(), np.float32), (found.users[good], found.posts[good])),
+        shape=(part.user_count, len(part.post_ids)),
+    )
 
 
 def _pairs(part: Interactions, weights: Mapping[InteractionType, float], rows: NDArray[np.int64]) -> Pairs:
@@ -164,12 +184,12 @@ def _strengths(part: Interactions, weights: Mapping[InteractionType, float]) -> 
     return unit[part.types] * np.where(_MEASURED[part.types], measured, 1.0)
 
 
-def _standing(part: Interactions) -> NDArray[np.bool_]:
+def standing(part: Interactions) -> NDArray[np.bool_]:
     """(n,) False for take-backs and for what they took back: the newest of that user, post and type before."""
-    standing = np.ones(len(part), np.bool_)
+    stands = np.ones(len(part), np.bool_)
     back = (part.values == 0) & ~_MEASURED[part.types]
     if not back.any():
-        return standing
+        return stands
     keys = (part.users * np.int64(len(part.post_ids)) + part.posts) * len(INTERACTION_TYPES) + part.types
     open_rows: dict[int, list[int]] = {}
     for row in np.flatnonzero(np.isin(keys, keys[back])):
@@ -177,10 +197,10 @@ def _standing(part: Interactions) -> NDArray[np.bool_]:
         if not back[row]:
             stack.append(int(row))
             continue
-        standing[row] = False
+        stands[row] = False
         if stack:
-            standing[stack.pop()] = False
-    return standing
+            stands[stack.pop()] = False
+    return stands
 
 
 def _rank_from_end(users: NDArray[Any], order: NDArray[np.int64]) -> NDArray[np.int64]:

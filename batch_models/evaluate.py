@@ -81,7 +81,7 @@ class Trial:
             scores = score(self._history[rows])
             scores[:, self._unservable] = -np.inf
             scores[self._met[rows].nonzero()] = -np.inf
-            recall, ndcg = _rank(scores, self._positives[rows].toarray() > 0)
+            recall, ndcg = rank(scores, self._positives[rows].toarray() > 0)
             recalls.append(recall)
             ndcgs.append(ndcg)
         if not self.users:
@@ -102,10 +102,10 @@ def fold_in(vectors: NDArray[np.float32]) -> Score:
     return score
 
 
-def _rank(
+def rank(
     scores: NDArray[np.float32], positives: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
-    """Recall@10 and NDCG@10, (u,) each, of scores (u, posts)."""
+    """Recall@10 and NDCG@10, (u,) each, of scores (u, posts), when each of u has a positive; -inf is never a hit."""
     top = min(TOP, scores.shape[1])
     best = np.argpartition(-scores, top - 1, axis=1)[:, :top]
     order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")

@@ -15,7 +15,7 @@ from sklearn.decomposition import TruncatedSVD
 
 from schemas.events import InteractionType
 
-from .dataset import Interactions, pairs
+from .dataset import Interactions, histories, pairs
 from .evaluate import Trial, fold_in
 
 DIMS = (8, 16, 32, 64)
@@ -77,3 +77,26 @@ def _factors(
 def _vectors(right: NDArray[np.float64], liked_by: NDArray[np.int64], lift: float) -> NDArray[np.float32]:
     known = (liked_by > 0).astype(np.float64)
     return (right * (known * np.maximum(liked_by, 1) ** lift)[:, None]).astype(np.float32)
+
+
+class FoldedIn:
+    """vectors (posts, dim) with users folded in from their histories, as the API does it."""
+
+    def __init__(self, vectors: NDArray[np.float32], weights: Mapping[InteractionType, float]) -> None:
+        self.vectors = vectors
+        self._weights = weights
+
+    def scores(self, before: Interactions, users: NDArray[np.int64]) -> NDArray[np.float32]:
+        return fold_in(self.vectors)(histories(before.of_users(users), self._weights))
+
+
+class Svd:
+    """The choice is made inside the part, on its last slice. dim: the longest vectors allowed."""
+
+    name = "svd"
+
+    def __init__(self, dim: int) -> None:
+        self._dim = dim
+
+    def fit(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> FoldedIn:
+        return FoldedIn(fit(part, weights, choose(part, weights, self._dim)), weights)

@@ -15,7 +15,7 @@ from sqlalchemy import (
     Text,
     func,
 )  # fmt: skip
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = MetaData()
 
@@ -75,6 +75,28 @@ users = Table(
     Column("role", Text),
     Column("row", JSONB, nullable=False),
     Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+# Pages as they were served, of the last IMPRESSION_DAYS (streams.impression_log). Interactions name theirs by its id.
+impressions = Table(
+    "impressions",
+    metadata,
+    Column("recommendation_id", Text(collation="C"), primary_key=True),
+    Column("username", Text(collation="C"), nullable=False),
+    Column("session_id", Text),
+    Column("served_at", DateTime(timezone=True), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("posts", ARRAY(BigInteger), nullable=False),
+    Column("scores", ARRAY(Double), nullable=False),
+    Column("propensities", ARRAY(Double)),
+    Column("sources", JSONB, nullable=False),
+    Column("features", JSONB),
+    Column("algorithm_used", Text, nullable=False),
+    Column("model_versions", JSONB, nullable=False),
+    Column("variant", Text, nullable=False),
+    Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Index("impressions_served_at", "served_at"),
+    Index("impressions_of_user", "username", "served_at"),
 )
 
 # The newest two snapshots of the learner (schemas.factors.Snapshot), in chunks.

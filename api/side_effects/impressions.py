@@ -1,6 +1,7 @@
 """Tells Kafka what was shown (topic `impressions`)."""
 
 import random
+from math import isfinite
 
 import structlog
 
@@ -12,7 +13,7 @@ from schemas.settings import Settings
 from ..candidate_pipeline import Slate
 from ..metrics import Metrics
 from ..producer import Producer, Record
-from ..stages import Query
+from ..stages import EXPLORATION, Query
 
 MOST_WAITING = 256
 """Pages whose impression is under way; beyond, with Kafka down, they are dropped and counted."""
@@ -62,7 +63,8 @@ def _impression(query: Query, slate: Slate) -> Impression:
         model_versions=slate.model_versions,
         position=(query.page - 1) * query.page_size,
         posts=query.catalogue.ids[slate.slots].tolist(),
-        scores=slate.scores.tolist(),
+        scores=[score if isfinite(score) else None for score in slate.scores.tolist()],
         sources=[list(sources) for sources in slate.sources],
+        propensities=[sources.get(EXPLORATION, 1.0) for sources in slate.sources],
         features=slate.sources if random.random() < SAMPLE else None,
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from hypothesis import strategies as st
 
 from schemas.events import INTERACTION_TYPES
-from schemas.topics import INTERACTIONS, POSTS, USERS
+from schemas.topics import IMPRESSIONS, INTERACTIONS, POSTS, USERS
 
 Json = st.SearchStrategy[bytes]
 
@@ -59,6 +59,12 @@ GOOD: dict[str, dict[str, bytes]] = {
     USERS: {
         "username": b'"ada"', "id": b"114", "role": b'"U"', "first_name": b'"f"', "last_name": b'"l"', "bio": b'"b"',
         "attributes": b'{"age":36}', "unknown": b"1",
+    },
+    IMPRESSIONS: {
+        "recommendation_id": b'"r"', "username": b'"ada"', "session_id": b'"s"', "served_at": b"1795381200.5",
+        "algorithm_used": b'"svd"', "model_versions": b'{"svd":"7"}', "position": b"0", "posts": b"[7]",
+        "scores": b"[0.5]", "sources": b'[["svd"]]', "propensities": b"[1.0]", "features": b'[{"svd":0.5}]',
+        "variant": b'"default"', "schema_version": b"1", "unknown": b"1",
     },
 }  # fmt: skip
 """A sound row of each topic, field by field."""

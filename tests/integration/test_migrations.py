@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from schemas.migrate import downgrade, migrate
 from schemas.tables import metadata
 
-TABLES = {"interactions", "learner_snapshots", "log_marks", "posts", "users"}
+TABLES = {"impressions", "interactions", "learner_snapshots", "log_marks", "posts", "users"}
 
 
 @pytest.fixture

@@ -44,8 +44,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def evaluate(*arguments: object) -> tuple[int, str]:
-    result = CliRunner().invoke(app, ["evaluate", "online", *map(str, arguments)])
+def evaluate(*arguments: object, kind: str = "online") -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["evaluate", kind, *map(str, arguments)])
     return result.exit_code, result.stdout if result.exception is None else str(result.exception)
 
 
@@ -74,6 +74,38 @@ def test_a_person_gets_a_table(folder: Path) -> None:
     status, out = evaluate(folder, "--limit", 200)
     assert status == 0
     assert all(word in out for word in ("blend", "popularity", "events/s"))
+
+
+@pytest.mark.parametrize("protocol", ["time", "ncf"])
+def test_the_batch_report_has_what_others_build_on(folder: Path, protocol: str) -> None:
+    status, out = evaluate(folder, "--protocol", protocol, "--model", "svd", "--json", kind="batch")
+    assert status == 0
+    report = json.loads(out.splitlines()[-1])
+    assert list(report) == ["svd", "popularity"]
+    for figures in report.values():
+        assert figures["users"] > 0
+        assert 0 <= figures["ndcg@10"] <= figures["hr@10"] <= 1
+        assert figures["recall@10_interval"][0] <= figures["recall@10"] <= figures["recall@10_interval"][1]
+        assert min(figures["train_seconds"], figures["score_seconds"]) >= 0
+    shown = evaluate(folder, "--protocol", protocol, "--model", "svd", kind="batch")[1]
+    assert all(word in shown for word in ("svd", "popularity", "bootstrap"))
+    assert "\\" not in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--model", "sdv"], "There is: svd"),
+        (["--protocol", "ncf", "--positive", "like"], "--positive goes with"),
+        (["--positive", "report"], "is none of"),
+        (["--limit", "1"], "no interaction that could be learnt from"),
+        (["--limit", "20"], "Nobody can be asked"),
+    ],
+)
+def test_batch_says_what_it_cannot_do(folder: Path, options: list[str], said: str) -> None:
+    status, out = evaluate(folder, *options, kind="batch")
+    assert status == 1
+    assert said in out
 
 
 @pytest.mark.parametrize(

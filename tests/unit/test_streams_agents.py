@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from online_models.user_history import Effect
-from schemas import generation, keys, learning, marks, signals, topics
+from schemas import dead_letters, generation, impressions, keys, learning, marks, signals, topics
 from schemas.errors import ContractError
 from schemas.settings import Settings
 from schemas.topics import owner
@@ -17,6 +17,8 @@ from schemas.user_state import UserState
 from streams.batches import HEAVY_BYTES, MOST_BYTES, Conflict, Pace, apply_batches, batches
 from streams.commit import SET_EXPIRING
 from streams.generations import NoState
+from streams.impressions import MOST_BYTES as MOST_PAGE_BYTES
+from streams.impressions import ImpressionsAgent
 from streams.interactions import InteractionsAgent
 from streams.posts import PostsAgent
 from streams.progress import Progress
@@ -127,8 +129,8 @@ class FakeServices:
         self.sent: list[tuple] = []
         self.producer = self.committer = self
 
-    async def gap(self, applied, first):
-        missing = [self.log[offset] for offset in range(applied + 1, first.offset) if offset in self.log]
+    async def gap(self, place, applied, before):
+        missing = [self.log[offset] for offset in range(applied + 1, before) if offset in self.log]
         if missing:
             yield missing
 
@@ -386,3 +388,31 @@ def test_a_pause_is_longer_after_a_batch_that_was_heavy():
     light, heavy = Record("t", 0, 0, 1.0, None, b"x"), Record("t", 0, 1, 1.0, None, b"x" * HEAVY_BYTES)
     assert pace.after([light, light, Record("t", 0, 2, 1.0, b"deleted", None)]) == 0.02
     assert pace.after([light, heavy]) == 0.2
+
+
+def served(offset: int, *posts: int, algorithm: str = "svd") -> Record:
+    page = impressions.Impression(
+        recommendation_id=f"r{offset}", username=USER, session_id=None, served_at=1e9, algorithm_used=algorithm,
+        model_versions={}, position=0, posts=[*posts], scores=[0.5 for _ in posts], sources=[["svd"] for _ in posts],
+    )  # fmt: skip
+    return Record(topics.IMPRESSIONS, 1, offset, 1e9, USER.encode(), impressions.encode(page))
+
+
+async def test_pages_are_told_to_the_learner_and_bad_ones_are_dead_letters():
+    services = FakeServices()
+    bad = Record(topics.IMPRESSIONS, 1, 2, 1e9, None, b'{"posts": "none"}')
+    await ImpressionsAgent(services).apply(1, [served(0, 7, 8), served(1), bad, served(3, 9)])
+    told = [learning.decode(value) for topic, _, value, _ in services.sent if topic == topics.LEARNING]
+    assert [[page.posts for page in message.shown] for message in told] == [[[7, 8], [9]]]
+    assert told[0].shown[0].user == learning.user_hash(USER)
+    (letter,) = [dead_letters.decode(value) for topic, _, value, _ in services.sent if topic == topics.DEAD_LETTERS]
+    assert letter.name == "impressions-1-2-0"
+    assert services.progress.counters["dead_letters"] == 1
+    assert services.progress.applied[topics.IMPRESSIONS, 1] == 4
+
+
+async def test_many_pages_go_in_messages_that_a_broker_takes():
+    services = FakeServices()
+    wide = "a" * (MOST_PAGE_BYTES // 3)
+    await ImpressionsAgent(services).apply(1, [served(offset, 7, algorithm=wide) for offset in range(5)])
+    assert [len(learning.decode(value).shown) for _, _, value, _ in services.sent] == [2, 2, 1]

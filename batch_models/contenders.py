@@ -1,0 +1,52 @@
+"""Who takes part in `evaluate batch`: our models, and the yardsticks that they are held against. One line each."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from online_models.positives import Positives
+from schemas.errors import ReelstreamError
+from schemas.settings import Settings
+
+from .als import Als
+from .als import NotInstalled as NotInstalled
+from .ease import Ease
+from .item_knn import ItemKnn
+from .model import Model
+from .popularity import Popularity
+from .protocols import Questions, Show
+from .svd import Svd
+
+Make = Callable[[Settings, Positives], Model]
+"""A model that is to find what the rules call positive."""
+
+MODELS: dict[str, Make] = {"svd": lambda settings, _: Svd(settings.embedding_dim)}
+YARDSTICKS: dict[str, Make] = {
+    "popularity": lambda settings, _: Popularity(),
+    "item-knn": lambda settings, _: ItemKnn(),
+    "ease-200": lambda settings, _: Ease(200.0),
+    "ease-1000": lambda settings, _: Ease(1000.0),
+    "als-64": lambda settings, _: Als(64, 60.0),
+    "als-128": lambda settings, _: Als(128, 60.0),
+}
+
+
+def chosen(names: Iterable[str]) -> dict[str, Make]:
+    """Those named, all when none is; popularity always. Raises ReelstreamError for a name that is none."""
+    every = {**MODELS, **YARDSTICKS}
+    wanted = list(names) or list(every)
+    if unknown := [name for name in wanted if name not in every]:
+        raise ReelstreamError(f"{', '.join(unknown)}: no such model. There is: {', '.join(every)}.")
+    return {name: every[name] for name in dict.fromkeys([*wanted, "popularity"])}
+
+
+def trial(model: Model, questions: Questions, weights: Mapping[Any, float], seed: int, show: Show) -> dict[str, Any]:
+    """Trains, asks, and reports: figures with intervals, seconds of training and of scoring, users that were asked."""
+    began = time.perf_counter()
+    fitted = model.fit(questions.train, weights, seed)
+    trained = time.perf_counter()
+    answers = questions.ask(fitted, show)
+    return {
+        **answers.report(seed), "users": len(questions.users), "train_seconds": round(trained - began, 2),
+        "score_seconds": round(time.perf_counter() - trained, 2),
+    }  # fmt: skip

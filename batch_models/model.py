@@ -1,0 +1,28 @@
+"""What every batch model is: something that fits a part of the snapshot and then scores all posts for its users."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.events import InteractionType
+
+from .dataset import Interactions
+
+
+class Fitted(Protocol):
+    """A model after training."""
+
+    def scores(self, before: Interactions, users: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(len(users), posts) scores of all posts for users, from their interactions in `before` (the part trained on,
+        or a longer one). -inf for a post that the model does not know. The caller owns the array and may change it."""
+
+
+class Model(Protocol):
+    """A model before training. name: the word for it in commands, cards and reports."""
+
+    name: str
+
+    def fit(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> Fitted:
+        """Learns from `part` alone, whatever it chooses (hyperparameters, weights) included."""
