@@ -42,6 +42,7 @@ class Settings(BaseSettings):
         5, description="interactions until a feed is fully personalised"
     )
     similarity_threshold: Fraction = Field(0.3, description="/similar drops what is less similar than this")
+    rules_path: Path | None = Field(None, description="business rules of feeds, a TOML file; none when not set")
     trending_interval_seconds: Annotated[float, Field(gt=0)] = Field(
         1.0, description="pause between trending snapshots"
     )

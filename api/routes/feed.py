@@ -108,5 +108,7 @@ def _items(query: Query, slate: Slate) -> list[dict[str, Any]]:
                 shares = zip(MOODS, query.catalogue.moods[slot].tolist(), strict=True)
                 moods = {mood: round(share, 3) for mood, share in shares if share}
                 shown["explain"] = {"sources": sources, "score": score, "moods": moods}
+                if slot in query.rules:
+                    shown["explain"]["rules"] = query.rules[slot]
             items.append(shown)
     return items
