@@ -9,7 +9,7 @@ PORT ?= 8000
 SEED ?= 1
 FAULTS ?= 100
 
-.PHONY: help setup demo test faults fuzz endurance check bench clean
+.PHONY: help setup demo test faults fuzz endurance check contract bench clean
 
 help:
 	@echo "make setup   the virtual environment with everything in it"
@@ -17,6 +17,7 @@ help:
 	@echo "make test    the whole test suite, after whatever it needs"
 	@echo "make faults  SEED=1 FAULTS=100 random faults under load, then everything against the log"
 	@echo "make check   lint, types, layers"
+	@echo "make contract  docs/contract anew, from the types"
 	@echo "make bench   the benchmarks; each prints its ratios as JSON"
 	@echo "make endurance  a million events in a row into every online model"
 	@echo "make fuzz    a quarter of a million bad messages, then PostgreSQL with what survived"
@@ -48,6 +49,9 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+contract: setup
+	$(BIN)/python -m schemas.contract
 
 bench: setup
 	$(BIN)/python benchmarks/freshness.py

@@ -20,6 +20,8 @@ from .metrics import Metrics
 from .middleware import RequestContext
 from .pipelines import feed_pipeline, list_pipeline
 from .responses import ApiError, error_response
+from .routes.asyncapi import asyncapi
+from .routes.collect import collect, collection_status
 from .routes.docs import asset, docs, openapi, redoc
 from .routes.feed import feed, feed_category
 from .routes.health import live, ready
@@ -30,7 +32,7 @@ from .routes.posts import delete_post, get_post, post_posts
 from .routes.similar import similar
 from .routes.trending import trending
 from .routes.trending_stream import trending_stream
-from .routes.users import post_users
+from .routes.users import delete_user, post_users
 from .serving import Serving
 
 ROUTES = [
@@ -46,6 +48,10 @@ ROUTES = [
     Route("/api/v1/posts/{post_id}", get_post, methods=["GET"]),
     Route("/api/v1/posts/{post_id}", delete_post, methods=["DELETE"]),
     Route("/api/v1/users", post_users, methods=["POST"]),
+    Route("/api/v1/users/{username}", delete_user, methods=["DELETE"]),
+    Route("/api/v1/collect/{kind}", collect, methods=["POST"]),
+    Route("/api/v1/collection-status", collection_status),
+    Route("/asyncapi", asyncapi),
     Route("/health/live", live),
     Route("/health/ready", ready),
     Route("/metrics", metrics),

@@ -9,9 +9,11 @@ from typing import Any
 
 import msgspec
 
+from collector.kinds import KINDS
 from schemas.messages import ErrorAnswer, ErrorDetail
 
 from .operations import OPERATIONS, Answer, Operation
+from .responses import CODES
 
 TEMPLATE = "#/components/schemas/{name}"
 _path_parameter = re.compile(r"{(\w+)}")
@@ -19,9 +21,20 @@ _PATH_PARAMETERS = {
     "post_id": {
         "name": "post_id", "in": "path", "required": True, "description": "Id of a post.", "example": 1234,
         "schema": {"type": "integer", "minimum": 1, "maximum": 2**53 - 1},
-    }
+    },
+    "username": {
+        "name": "username", "in": "path", "required": True, "description": "Name of a user.", "example": "you",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+    },
+    "kind": {
+        "name": "kind", "in": "path", "required": True, "description": "What to collect.", "example": "liked-posts",
+        "schema": {"type": "string", "enum": [*KINDS]},
+    },
 }  # fmt: skip
-_CODES = {400: "bad_request", 404: "not_found", 413: "too_large", 503: "unavailable"}
+_FLIC_TOKEN = {
+    "name": "Flic-Token", "in": "header", "required": True, "description": "The value of FLIC_TOKEN.",
+    "schema": {"type": "string"}, "example": "…",
+}  # fmt: skip
 
 
 def describe(most: int) -> dict[str, Any]:
@@ -62,7 +75,7 @@ def _parameters(component: dict[str, Any], most: int) -> list[dict[str, Any]]:
         kind = {**schema["anyOf"][0]} if "anyOf" in schema else {**schema}
         if schema.get("default") is not None:
             kind["default"] = schema["default"]
-        if name == "page_size":
+        if name == "page_size" and kind.get("default") is None:
             kind["maximum"] = most
         parameter = {"name": name, "in": "query", "description": kind.pop("description"), "schema": kind}
         if examples := kind.pop("examples", None):
@@ -85,6 +98,8 @@ def _operation(
     }
     if operation.parameters is not None:
         described["parameters"] += parameters[operation.parameters]
+    if operation.flic_token:
+        described["parameters"].append(_FLIC_TOKEN)
     if path.endswith("/stream"):
         described["parameters"].append(
             {"name": "Last-Event-ID", "in": "header", "required": False, "schema": {"type": "string"},
@@ -108,7 +123,7 @@ def _answer(answer: Answer, schemas: dict[str, Any]) -> dict[str, Any]:
 
 
 def _error(status: int, meaning: str, schemas: dict[str, Any]) -> dict[str, Any]:
-    detail = ErrorDetail(code=_CODES[status], message=meaning + ".", field="page" if status == 400 else None)
+    detail = ErrorDetail(code=CODES[status], message=meaning + ".", field="page" if status == 400 else None)
     example = ErrorAnswer(error=detail, request_id="4b0c")
     return _answer(Answer(meaning, ErrorAnswer, example), schemas)
 

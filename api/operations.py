@@ -11,8 +11,11 @@ import msgspec
 from schemas.events import Interaction
 from schemas.messages import (
     Accepted,
+    CollectionStarted,
+    CollectionStatus,
     EntryResult,
     ErrorDetail,
+    KindStatus,
     Page,
     PartHealth,
     PartlyAccepted,
@@ -21,6 +24,7 @@ from schemas.messages import (
 )
 from schemas.parameters import (
     CategoryFeedParameters,
+    CollectParameters,
     FeedParameters,
     SimilarParameters,
     StreamParameters,
@@ -51,7 +55,7 @@ class Body:
 
 @dataclass
 class Operation:
-    """errors: statuses from 400 on that are worth a word, beside the one shape that all have."""
+    """errors: statuses from 400 on that are worth a word, beside the one shape that all have. flic_token: asked for."""
 
     tag: str
     summary: str
@@ -59,6 +63,7 @@ class Operation:
     parameters: type[msgspec.Struct] | None = None
     body: Body | None = None
     errors: dict[int, str] = field(default_factory=dict)
+    flic_token: bool = False
 
 
 POST = {
@@ -99,6 +104,7 @@ _PUBLISHED = {
         ),
     ),
 }
+_TOKEN = {401: "The header Flic-Token is missing", 403: "It is not the value of FLIC_TOKEN, or that is not set here"}
 _NOT_READ = {400: "The body breaks the contract: `field` and `message` say how", 413: "The body is larger than 1 MB"}
 
 OPERATIONS: dict[tuple[str, str], Operation] = {
@@ -155,6 +161,11 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         body=Body(User | list[User], [{"username": "you", "attributes": {"muted_authors": ["ann"]}}]),
         errors=_NOT_READ | {503: AWAY},
     ),
+    ("DELETE", "/api/v1/users/{username}"): Operation(
+        "users", "Forgets a user: state, profile and record",
+        {202: Answer("The broker has it", Accepted, Accepted(ids=["you"]))},
+        errors={404: "That can't be the name of a user", 503: "Kafka or PostgreSQL does not answer; send it again"},
+    ),
     ("POST", "/api/v1/interaction"): Operation(
         "interactions", "One interaction of a user with a post",
         {202: Answer("The broker has it", Accepted, Accepted(event_ids=["7f3a"]))},
@@ -164,6 +175,29 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "interactions", "An array of up to 1,000 interactions",
         {202: Answer("The broker has them", Accepted, Accepted(event_ids=["7f3a"])), 207: _PUBLISHED[207]},
         body=Body(list[Interaction], [EVENT]), errors=_NOT_READ | {503: AWAY},
+    ),
+    ("POST", "/api/v1/collect/{kind}"): Operation(
+        "collection", "Begins to collect from the external content API, and goes on after the answer",
+        {
+            202: Answer(
+                "The run has begun", CollectionStarted, CollectionStarted(kind="liked-posts", run_id="4f1c", page=1)
+            )
+        },
+        CollectParameters,
+        errors=_TOKEN | {
+            400: BAD, 404: "There is no such kind", 409: "The kind is being collected; `run_id` is that run",
+            503: "PostgreSQL does not answer, or a secret is not set",
+        },
+        flic_token=True,
+    ),
+    ("GET", "/api/v1/collection-status"): Operation(
+        "collection", "How the collection of each kind stands",
+        {200: Answer("It does", CollectionStatus, CollectionStatus(kinds={"liked-posts": KindStatus()}))},
+        errors=_TOKEN | {503: "PostgreSQL does not answer"}, flic_token=True,
+    ),
+    ("GET", "/asyncapi"): Operation(
+        "operation", "What may be sent to Kafka and read there, as an AsyncAPI 3 document",
+        {200: Answer("The document", dict[str, Any], {"asyncapi": "3.0.0"})},
     ),
     ("GET", "/health/live"): Operation(
         "operation", "The process answers", {200: Answer("It does", dict[str, str], {"status": "success"})}

@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from schemas.settings import Settings
 
+from .collections import Collections
 from .factors import Factors
 from .metrics import Metrics
 from .mirror import Mirror
@@ -41,6 +42,7 @@ class Serving:
         self.factors = Factors(self._follow_redis, self.mirror)
         self.models = Models(settings, self._follow_redis)
         self.producer = Producer(settings)
+        self.collections = Collections(settings)
         self.visits = Visits(self.redis)
         self.trending_past = TrendingPast(self._follow_redis, self.mirror)
         self.trending_stream = TrendingStream(self.mirror, self.trending_past)
@@ -69,6 +71,7 @@ class Serving:
             for task, result in zip(tasks, await asyncio.gather(*tasks, return_exceptions=True), strict=True):
                 if isinstance(result, Exception):
                     _log.error("background task failed", task=task.get_name(), error=repr(result))
+            await self.collections.close()
             await self.producer.close()
             await self.redis.aclose()
             await self._follow_redis.aclose()

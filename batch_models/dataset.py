@@ -187,7 +187,7 @@ def _strengths(part: Interactions, weights: Mapping[InteractionType, float]) -> 
 def standing(part: Interactions) -> NDArray[np.bool_]:
     """(n,) False for take-backs and for what they took back: the newest of that user, post and type before."""
     stands = np.ones(len(part), np.bool_)
-    back = (part.values == 0) & ~_MEASURED[part.types]
+    back = np.where(_MEASURED[part.types], part.values < 0, part.values == 0)
     if not back.any():
         return stands
     keys = (part.users * np.int64(len(part.post_ids)) + part.posts) * len(INTERACTION_TYPES) + part.types

@@ -26,6 +26,7 @@ from .compiled import compiled
 from .contexts import distinct_contexts
 from .drift import HitRate
 from .features import FEATURES, START_WEIGHTS
+from .feed_rates import FeedRates
 from .past_table import PastTable
 from .positives import Positives
 from .prequential import SHOWN, Prequential, Ranked
@@ -76,6 +77,7 @@ class Recommender:
         self.sources = Sources(capacity, users, seed)
         self.blend = Blend(START_WEIGHTS, seed + 3)
         self.shown = ShownLists()
+        self.feed_rates = FeedRates()
         self.clicks = 0
         self.hit_rate = HitRate()
         self.prequential = Prequential(sources.NAMES)
@@ -106,6 +108,7 @@ class Recommender:
             page = Page(shown.at, shown.position, array("q", shown.posts), shown.sources)
             if not self.shown.open(shown.user, page):
                 continue
+            self.feed_rates.add_page(page)
             slots = self.sources.slots.find(np.array(shown.posts))
             self.sources.click_through.learn_shown(slots, shown.position, shown.at)
             known = slots[slots >= 0]
@@ -196,6 +199,7 @@ class Recommender:
 
     def _learn_click(self, slot: int, click: Click) -> None:
         self.clicks += 1
+        self.feed_rates.add_click(click.page, click.place)
         self.sources.click_through.learn_taken(slot, click.page.at)
         if click.features is not None and len(click.features) > 1:
             self.blend.learn_one(click.features, click.chosen, click.weight)
@@ -323,6 +327,7 @@ class Recommender:
         few = self._former is not None and self.prequential.scored < WINDOW // 10
         report: dict[str, Any] = self._former if self._former is not None and few else self.prequential.report()
         figures = {name: float(value) for name, value in report.items() if isinstance(value, float | int)}
+        figures |= self.feed_rates.rates()
         figures |= {"pages_shown": float(len(self.shown)), "clicks": float(self.clicks)}
         figures |= {f"recall@10_{name}": each["recall@10"] for name, each in report["by_source"].items()}
         figures |= {f"weight_{name}": weight for name, weight in self.blend.weights(list(sources.NAMES)).items()}

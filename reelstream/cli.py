@@ -7,7 +7,25 @@ import typer
 from schemas.errors import ReelstreamError
 
 from . import logging
-from .commands import api, dead_letters, evaluate, migrate, rebuild, replay, status, topics, train, trending, up, worker
+from .commands import (
+    api,
+    collect,
+    dead_letters,
+    dev_upstream,
+    evaluate,
+    export,
+    forget,
+    import_,
+    migrate,
+    rebuild,
+    replay,
+    status,
+    topics,
+    train,
+    trending,
+    up,
+    worker,
+)
 
 app = typer.Typer(
     help="A streaming recommender for short video: learns from every event, shows it in the next feed.",
@@ -25,6 +43,11 @@ def set_up(verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log mo
 app.command()(up.up)
 app.command()(status.status)
 app.command()(replay.replay)
+app.command()(collect.collect)
+app.command(name="dev-upstream")(dev_upstream.dev_upstream)
+app.command(name="import")(import_.import_)
+app.command()(export.export)
+app.command()(forget.forget)
 app.command()(trending.trending)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(rebuild.rebuild)

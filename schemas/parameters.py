@@ -64,6 +64,11 @@ Diversity = Annotated[
     Meta(ge=0.0, le=1.0, description="0: by score alone. 1: as different from each other as can be.", examples=[0.3]),
 ]
 Seed = Annotated[int, Meta(ge=0, le=2**32 - 1, description="Makes what is random repeatable, for tests.", examples=[7])]
+FirstPage = Annotated[
+    int,
+    Meta(ge=1, le=1_000_000, description="Where to begin; when absent, where the last run ended early.", examples=[1]),
+]
+RowsAPage = Annotated[int, Meta(ge=1, le=1_000, description="Rows a page.", examples=[500])]
 WindowName = Annotated[Window, Meta(description="Half-life of what counts.", examples=["24h"])]
 
 
@@ -113,6 +118,13 @@ class SimilarParameters(msgspec.Struct, kw_only=True):
 
     username: Username | None = None
     page_size: PageSize | None = None
+
+
+class CollectParameters(msgspec.Struct, kw_only=True):
+    """Of `POST /api/v1/collect/{kind}`."""
+
+    page: FirstPage | None = None
+    page_size: RowsAPage = 1_000
 
 
 T = TypeVar("T", bound=msgspec.Struct)

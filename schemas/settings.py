@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .errors import SettingsError
@@ -47,6 +47,15 @@ class Settings(BaseSettings):
         None, description="origins whose pages may call the API, with commas between, or *; none when not set"
     )
     rules_path: Path | None = Field(None, description="business rules of feeds, a TOML file; none when not set")
+    api_base_url: Annotated[str, Field(pattern=r"^https?://[^\s?#@]+$")] = Field(
+        "https://api.socialverseapp.com", description="the external content API, http(s)://host[:port]"
+    )
+    flic_token: SecretStr | None = Field(None, description="token of the external API, and of our collect endpoints")
+    resonance_algorithm: SecretStr | None = Field(None, description="what makes it answer everybody's interactions")
+    collect_admins: bool = Field(False, description="whether interactions of users with the role A are collected")
+    collect_most_vanished: Fraction = Field(
+        0.2, description="a scan that misses a larger share of the known rows takes nothing back"
+    )
     trending_interval_seconds: Annotated[float, Field(gt=0)] = Field(
         1.0, description="pause between trending snapshots"
     )

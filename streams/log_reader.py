@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from schemas.settings import Settings
 
 from .progress import Place
-from .record import Record
+from .record import Record, kept_headers
 
 MOST_RECORDS = 2_000
 PEEK_MS = 1_000
@@ -84,4 +84,5 @@ class LogReader:
 
 
 def _record(each: ConsumerRecord) -> Record:
-    return Record(each.topic, each.partition, each.offset, each.timestamp / 1000, each.key, each.value)
+    place = each.topic, each.partition, each.offset
+    return Record(*place, each.timestamp / 1000, each.key, each.value, kept_headers(each.headers))

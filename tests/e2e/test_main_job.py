@@ -154,8 +154,12 @@ async def test_what_was_served_is_an_impression_and_an_interaction_may_name_it(d
     query = "SELECT recommendation_id FROM interactions WHERE event_id = 'of-impression'"
     while (recorded := await record.fetchval(query)) is None:
         await asyncio.sleep(0.05)
-    await record.close()
     assert recorded == shown.recommendation_id
+    query = "SELECT posts FROM impressions JOIN interactions USING (recommendation_id) WHERE event_id = 'of-impression'"
+    while (posts := await record.fetchval(query)) is None:
+        await asyncio.sleep(0.05)
+    await record.close()
+    assert posts == shown.posts
 
 
 async def test_ready_and_metrics_tell_of_parts_workers_lag_and_freshness(demo: Demo):

@@ -48,7 +48,8 @@ GOOD: dict[str, dict[str, bytes]] = {
     INTERACTIONS: {
         "username": b'"ada"', "post_id": b"7", "interaction_type": b'"like"', "interaction_value": b"1",
         "occurred_at": b'"2026-11-22T20:54:00.123Z"', "event_id": b'"e"', "recommendation_id": b'"r"',
-        "session_id": b'"s"', "source": b'"app"', "schema_version": b"1", "unknown": b"1",
+        "session_id": b'"s"', "source": b'"app"', "schema_version": b"1", "take_back": b"false",
+        "unknown": b"1",
     },
     POSTS: {
         "id": b"7", "title": b'"t"', "category": b'{"id":13,"name":"Flic"}', "topic": b'{"name":"n"}', "tags": b'["a"]',

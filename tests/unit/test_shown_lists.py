@@ -6,10 +6,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from online_models import shown_lists
+from online_models import feed_rates, shown_lists
 from online_models.blend import START, Blend
 from online_models.click_through import HALF_LIFE, ClickThrough, beta
 from online_models.examination import MOST_WEIGHT, click_weight, examination
+from online_models.feed_rates import FeedRates
 from online_models.shown_lists import WINDOW, Click, Page, ShownLists
 
 AT = 1_700_000_000.0
@@ -70,6 +71,27 @@ def test_memory_is_bounded_and_the_newest_pages_stay(monkeypatch: pytest.MonkeyP
     lists.open(0, page(AT + WINDOW + 500, 1))
     assert len(lists) == 1
     assert [len(pages) for pages in lists._of_user.values()] == [1]
+
+
+def test_click_through_of_feeds_by_position_and_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_rates, "MOST_SOURCES", 3)
+    rates = FeedRates()
+    assert rates.rates() == {}
+    for number in range(4):
+        shown = Page(
+            AT + number, 0, array("q", range(1, 13)), {"svd": [0, 1, 5], "popular": [5, 11], f"x{number}": [0]}
+        )
+        rates.add_page(shown)
+        rates.add_click(shown, 5)
+    rates.add_click(shown, 0)
+    rates.add_page(page(AT, *range(50, 70), position=12))
+    found = rates.rates()
+    assert found.pop("ctr") == pytest.approx(5 / 68)
+    assert found.pop("ctr_position_1_3") == pytest.approx(1 / 12)
+    assert found.pop("ctr_position_4_10") == pytest.approx(4 / 28)
+    assert (found.pop("ctr_position_11_20"), found.pop("ctr_position_more")) == (0, 0)
+    assert found.pop("ctr_source_svd") == pytest.approx(5 / 13)
+    assert found == {"ctr_source_popular": 0.5, "ctr_source_x0": 0.0}, "the names of others are not counted"
 
 
 def world(draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

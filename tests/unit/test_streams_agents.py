@@ -11,6 +11,7 @@ import pytest
 from online_models.user_history import Effect
 from schemas import dead_letters, generation, impressions, keys, learning, marks, signals, topics
 from schemas.errors import ContractError
+from schemas.forgetting import FORGET
 from schemas.settings import Settings
 from schemas.topics import owner
 from schemas.user_state import UserState
@@ -22,7 +23,7 @@ from streams.impressions import ImpressionsAgent
 from streams.interactions import InteractionsAgent
 from streams.posts import PostsAgent
 from streams.progress import Progress
-from streams.record import Record
+from streams.record import Record, kept_headers
 from streams.touch_writer import MOST_EVENTS, TouchWriter, touch_messages
 
 
@@ -79,7 +80,8 @@ class Heavy:
     async def __anext__(self):
         await asyncio.sleep(0)
         self.taken += 1
-        message = SimpleNamespace(topic="t", partition=0, offset=self.taken, timestamp=0.0, key=None, value=MEGABYTE)
+        place = {"topic": "t", "partition": 0, "offset": self.taken, "timestamp": 0.0}
+        message = SimpleNamespace(**place, key=None, value=MEGABYTE, headers=None)
         self.current_event = SimpleNamespace(message=message, ack=lambda: None)
 
 
@@ -147,6 +149,8 @@ class FakeServices:
                 self.redis[command[1]] = command[2]
             elif command[0] == SET_EXPIRING:
                 self.redis.update(zip(command[2::2], command[3::2], strict=True))
+            elif command[0] == "DEL":
+                self.redis.pop(command[1], None)
             elif command[0] == "APPEND":
                 self.redis[command[1]] = self.redis.get_now(command[1], b"") + command[2]
         self.redis[mark_key] = mark
@@ -261,6 +265,55 @@ async def test_an_event_on_the_wrong_partition_goes_to_its_owner_with_its_name()
     assert services.sent[0][3] == {"forwarded-from": f"interactions-{wrong}-9".encode()}
     assert state(services).events == 0
     assert mark_of(services, wrong).offset == 9
+
+
+def forgetting(offset: int, partition: int = HOME) -> Record:
+    return Record("interactions", partition, offset, 1e9, USER.encode(), None, ((FORGET, b"1"),))
+
+
+async def test_a_forgotten_user_is_a_stranger_from_that_place_in_the_log_on():
+    services = FakeServices()
+    agent = InteractionsAgent(services)
+    await agent.apply(HOME, [record(0, {"post_id": 1}), forgetting(1)])
+    assert services.redis.get_now(keys.user_state(HOME, USER)) is None
+    assert mark_of(services).offset == 1
+    await agent.apply(HOME, [record(2, {"post_id": 2}), forgetting(3), record(4, {"post_id": 3})])
+    assert state(services).events == 1
+    assert state(services).seen == {3}
+    before = dict(services.redis)
+    agent.forget(HOME)
+    await agent.apply(HOME, [record(2, {"post_id": 2}), forgetting(3), record(4, {"post_id": 3})])
+    assert dict(services.redis) == before
+
+
+async def test_forgetting_on_a_wrong_partition_is_sent_on_to_the_owner():
+    services = FakeServices()
+    wrong = (HOME + 1) % 4
+    await InteractionsAgent(services).apply(wrong, [forgetting(0, wrong)])
+    ((topic, partition, value, headers),) = services.sent
+    assert (topic, partition, value) == ("interactions", HOME, None)
+    assert headers.keys() == {FORGET, "forwarded-from"}
+
+
+async def test_a_null_value_without_the_header_forgets_nobody():
+    services = FakeServices()
+    agent = InteractionsAgent(services)
+    await agent.apply(HOME, [record(0, {}), forgetting(1)._replace(headers=())])
+    assert state(services).events == 1
+    assert [topic for topic, *_ in services.sent].count(topics.DEAD_LETTERS) == 1
+
+
+async def test_headers_of_a_message_go_along_to_its_owner_and_to_the_dead_letters():
+    services = FakeServices()
+    wrong = (HOME + 1) % 4
+    kept = kept_headers([("traceparent", b"00-1"), ("schema-version", b"1"), ("cookie", b"no")])
+    batch = [record(9, {"event_id": "b"}, {"post_id": "x"}, partition=wrong)._replace(headers=kept)]
+    await InteractionsAgent(services).apply(wrong, batch)
+    for _, _, _, headers in services.sent:
+        assert {name: headers[name] for name in headers if name != "forwarded-from"} == {
+            "traceparent": b"00-1", "schema-version": b"1",
+        }  # fmt: skip
+    assert len(services.sent) == 2
 
 
 async def test_bad_entries_become_dead_letters_and_the_rest_counts():
