@@ -155,9 +155,7 @@ async def test_what_was_served_is_an_impression_and_an_interaction_may_name_it(d
     while (recorded := await record.fetchval(query)) is None:
         await asyncio.sleep(0.05)
     assert recorded == shown.recommendation_id
-    query = (
-        "SELECT posts FROM impressions JOIN interactions USING (recommendation_id) WHERE event_id = 'of-impression'"
-    )
+    query = "SELECT posts FROM impressions JOIN interactions USING (recommendation_id) WHERE event_id = 'of-impression'"
     while (posts := await record.fetchval(query)) is None:
         await asyncio.sleep(0.05)
     await record.close()

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -56,12 +55,21 @@ def upstream() -> Upstream:
 
 
 @pytest.fixture(scope="module")
-def system(tansu: str, valkey: str, postgres: str, upstream: Upstream) -> Iterator[System]:
+def system(tansu: str, valkey: str, postgres: str, upstream: Upstream, port: int) -> Iterator[System]:
+    """Workers, and an API that starts beside them."""
     embedded = {"KAFKA_FETCH_MAX_WAIT_MS": "20", "KAFKA_IDEMPOTENCE": "false"}
+    command = [sys.executable, "-m", "reelstream", "api", "--port", str(port)]
     with serving(upstream) as url:
         secrets = {"API_BASE_URL": url, "FLIC_TOKEN": TOKEN, "RESONANCE_ALGORITHM": ALGORITHM}
         with running_system(tansu, valkey, postgres, 11, **embedded, **secrets) as system:
-            yield system
+            with subprocess.Popen(command, env={**os.environ, **system.environment}) as process:
+                yield system
+                process.terminate()
+
+
+@pytest.fixture(scope="module")
+def port(free_port: Callable[[], int]) -> int:
+    return free_port()
 
 
 @pytest.fixture
@@ -367,22 +375,17 @@ async def test_a_killed_run_goes_on_at_its_page(system: System, here: Client, up
     assert told.startswith(f"viewed-posts: {rows} rows, 0 published")
 
 
-@pytest.fixture(scope="module")
-def api(system: System, free_port: Callable[[], int]) -> Iterator[str]:
-    port = free_port()
-    command = [sys.executable, "-m", "reelstream", "api", "--port", str(port)]
-    with subprocess.Popen(command, env={**os.environ, **system.environment}) as process:
-        url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            try:
-                httpx.get(f"{url}/health/live")
-                break
-            except httpx.TransportError:
-                time.sleep(0.1)
-        yield url
-        process.terminate()
-        process.wait(20)
+@pytest.fixture
+async def api(system: System, port: int) -> str:
+    url = f"http://127.0.0.1:{port}"
+    async with httpx.AsyncClient() as http:
+        async for attempt in eventually():
+            with attempt:
+                try:
+                    await http.get(f"{url}/health/live")
+                except httpx.TransportError as error:
+                    raise AssertionError("it does not listen yet") from error
+    return url
 
 
 async def test_the_endpoints_ask_for_the_token_and_run_one_of_a_kind(
