@@ -61,10 +61,12 @@ def system(tansu: str, valkey: str, postgres: str, upstream: Upstream, port: int
     command = [sys.executable, "-m", "reelstream", "api", "--port", str(port)]
     with serving(upstream) as url:
         secrets = {"API_BASE_URL": url, "FLIC_TOKEN": TOKEN, "RESONANCE_ALGORITHM": ALGORITHM}
-        with running_system(tansu, valkey, postgres, 11, **embedded, **secrets) as system:
-            with subprocess.Popen(command, env={**os.environ, **system.environment}) as process:
-                yield system
-                process.terminate()
+        with (
+            running_system(tansu, valkey, postgres, 11, **embedded, **secrets) as system,
+            subprocess.Popen(command, env={**os.environ, **system.environment}) as process,
+        ):
+            yield system
+            process.terminate()
 
 
 @pytest.fixture(scope="module")
