@@ -197,6 +197,26 @@ async def test_posts_are_kept_whole_and_users_without_addresses(
     assert users.decode_user(profile).bio == "Write to"
 
 
+async def test_what_an_app_said_of_a_user_stays_when_the_row_changes(
+    system: System, here: Client, upstream: Upstream
+) -> None:
+    row = next(row for row in upstream.world.rows["/users/get_all"] if row["role"] == "U")
+    name, home = row["username"], topics.owner(row["username"], PARTITIONS)
+    told = json.dumps({"username": name, "attributes": {"muted_authors": ["ann"], "post_count": 1}}).encode()
+    await here.producer.send_and_wait(topics.USERS, told, key=name.encode(), partition=home)
+    async for attempt in eventually():
+        with attempt:
+            kept = await here.record.fetchval('SELECT "row"::text FROM users WHERE username = $1', name)
+            assert "muted_authors" in kept
+    row["post_count"] = 7
+    assert counted(await collect(system, "all-users"))[1:4] == (120, 1, 119)
+    async for attempt in eventually():
+        with attempt:
+            profile = users.decode_user(await here.redis.get(keys.user_profile(home, name)))
+            assert profile.attributes["muted_authors"] == ["ann"]
+            assert profile.attributes["post_count"] == 7
+
+
 async def test_a_changed_rating_is_another_rating_and_nothing_else_is_published(
     system: System, here: Client, upstream: Upstream
 ) -> None:
