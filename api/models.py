@@ -10,7 +10,7 @@ from tenacity import AsyncRetrying, wait_exponential_jitter
 
 from schemas import keys, topics
 from schemas.errors import ServiceUnavailable
-from schemas.models import ModelVersion, decode_version, unpack_vectors
+from schemas.models import ModelVersion, chunks_digest, decode_version, unpack_vectors
 from schemas.settings import Settings
 
 from .catalogue import Catalogue
@@ -122,4 +122,7 @@ class Models:
 
 
 def _unpack(version: ModelVersion, chunks: list[bytes]) -> ItemVectors:
+    """Raises ServiceUnavailable when the chunks are not those that were published."""
+    if version.digest and chunks_digest(chunks) != version.digest:
+        raise ServiceUnavailable(f"{version.model} {version.version} is damaged in Redis: its digest is another one")
     return ItemVectors(version, *unpack_vectors(chunks, version.dim))

@@ -11,7 +11,7 @@ from .dataset import Interactions, pairs
 
 
 class Popular:
-    """counts (posts,): users who liked the post."""
+    """counts (posts,): users who liked the post, each 1 or less."""
 
     def __init__(self, counts: NDArray[np.float32]) -> None:
         self._counts = counts

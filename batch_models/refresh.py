@@ -3,13 +3,15 @@
 import asyncio
 import os
 import signal
+import subprocess
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import numpy as np
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 from redis.exceptions import RedisError
 
 from schemas.errors import ReelstreamError, ServiceUnavailable
-from schemas.models import ModelVersion, pack_vectors
+from schemas.models import ModelVersion, chunks_digest, pack_vectors, unpack_vectors
 from schemas.settings import Settings
 
 from . import dataset, publish, registry, svd
@@ -124,7 +126,8 @@ async def refresh(settings: Settings, name: str) -> ModelVersion:
         interactions = await dataset.snapshot(connection)
         log.info("snapshot read", model=name, events=len(interactions), seconds=_since(began))
 
-        trained = await asyncio.to_thread(train, MODELS[name], name, interactions, settings)
+        serving = _serving(settings, name)
+        trained = await asyncio.to_thread(train, MODELS[name], name, interactions, settings, serving)
 
         version, card, content, chunks = _package(name, trained, interactions, settings, began)
         folder = registry.save(settings.model_path, card, content)
@@ -136,10 +139,43 @@ async def refresh(settings: Settings, name: str) -> ModelVersion:
     return version
 
 
-def train(model: ModuleType, name: str, interactions: Interactions, settings: Settings) -> Trained:
+class Serving(NamedTuple):
+    """The version in service: its vectors (n, dim) of the posts `ids` (n,), learnt from what happened up to `until`."""
+
+    ids: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+    until: float
+
+    def of(self, post_ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(posts, dim), zeros for posts that it does not know."""
+        found = np.zeros((len(post_ids), self.vectors.shape[1]), np.float32)
+        place = np.searchsorted(post_ids, self.ids)
+        there = post_ids[np.minimum(place, len(post_ids) - 1)] == self.ids
+        found[place[there]] = self.vectors[there]
+        return found
+
+
+def _serving(settings: Settings, name: str) -> Serving | None:
+    """None when nothing serves, or what does is damaged on disk: then there is nothing to compare with."""
+    version = registry.serving(settings.model_path, name)
+    if version is None:
+        return None
+    try:
+        card, (published, chunks) = (
+            registry.card(settings.model_path, name, version), registry.load(settings.model_path, name, version),
+        )  # fmt: skip
+    except ReelstreamError as error:
+        log.error("the version in service can't be compared with", model=name, version=version, reason=str(error))
+        return None
+    return Serving(*unpack_vectors(chunks, published.dim), card.last_event_at.timestamp())
+
+
+def train(
+    model: ModuleType, name: str, interactions: Interactions, settings: Settings, serving: Serving | None = None
+) -> Trained:
     """Trains before a point in time, evaluates after it, and trains again on everything when that went well.
 
-    Raises NotNow when there is too little to learn from, Refused when popularity does as well.
+    Raises NotNow when there is too little to learn from, Refused when popularity does as well or what serves is better.
     """
     weights = settings.interaction_weights
     if len(interactions) < ENOUGH_EVENTS:
@@ -158,13 +194,37 @@ def train(model: ModuleType, name: str, interactions: Interactions, settings: Se
     began = time.monotonic()
     figures, popularity = trial.figures(fold_in(model.fit(before, weights, choice))), trial.popularity()
     log.info("evaluated", model=name, users=figures.users, **_rounded(figures, popularity), seconds=_since(began))
-    if figures.recall <= popularity.recall:
-        raise Refused(f"{name} is refused: {_comparison(figures, popularity)}. What serves stays.")
+    if not figures.beats(popularity):
+        raise Refused(f"{name} is refused: {_comparison(figures, popularity)}, no more than chance. What serves stays.")
+    if serving is not None:
+        _compare(model, name, interactions, settings, choice, serving)
 
     began = time.monotonic()
     vectors = model.fit(interactions, weights, choice)
     log.info("trained on everything", model=name, seconds=_since(began))
     return Trained(vectors, asdict(choice), figures, popularity, float(after.at[0]))
+
+
+def _compare(
+    model: ModuleType, name: str, interactions: Interactions, settings: Settings, choice: Any, serving: Serving
+) -> None:
+    """Against what serves, on what neither has seen, both learnt up to the same moment. Raises Refused when worse.
+
+    Without enough users after that moment the two can't be told apart, and it passes.
+    """
+    cut = int(np.searchsorted(interactions.at, serving.until, side="right"))
+    before, after = interactions.part(0, cut), interactions.part(cut, len(interactions))
+    if not cut or (trial := Trial(before, after, settings.interaction_weights)).users < ENOUGH_USERS:
+        log.info("too little is new to compare with the version in service", model=name, events=len(after))
+        return
+    figures = trial.figures(fold_in(model.fit(before, settings.interaction_weights, choice)))
+    theirs = trial.figures(fold_in(serving.of(interactions.post_ids)))
+    log.info("compared with what serves", model=name, recall_at_10=figures.recall, serving_recall_at_10=theirs.recall)
+    if theirs.beats(figures):
+        raise Refused(
+            f"{name} is refused: recall@10 {figures.recall:.3f} against {theirs.recall:.3f} of the version in service, "
+            f"{trial.users} users. What serves stays."
+        )
 
 
 def _package(
@@ -179,6 +239,7 @@ def _package(
     version = ModelVersion(
         model=name, version=registry.version_id(made, digest), created_at=made.timestamp(),
         dim=vectors.shape[1], items=len(ids), chunks=len(chunks), metrics=trained.metrics(),
+        digest=chunks_digest(chunks),
     )  # fmt: skip
     first, last, split = (
         datetime.fromtimestamp(float(at), UTC) for at in (interactions.at[0], interactions.at[-1], trained.split_at)
@@ -188,9 +249,21 @@ def _package(
         first_event_at=first, last_event_at=last, split_at=split, events=len(interactions),
         users=interactions.user_count, choice=trained.choice, evaluated_users=trained.model.users,
         settings={"embedding_dim": settings.embedding_dim, "interaction_weights": settings.interaction_weights},
-        seconds=_since(began),
+        seconds=_since(began), size=len(content), data_digest=interactions.digest(), revision=_revision(),
     )  # fmt: skip
     return version, card, content, chunks
+
+
+def _revision() -> str | None:
+    """The commit that is checked out; None where this does not run from a checkout of its own."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        found = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None
 
 
 @asynccontextmanager

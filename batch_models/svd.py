@@ -91,12 +91,13 @@ class FoldedIn:
 
 
 class Svd:
-    """The choice is made inside the part, on its last slice. dim: the longest vectors allowed."""
+    """dim: the longest vectors allowed, and the choice is made inside the part, on its last slice; or the choice."""
 
     name = "svd"
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int | Choice) -> None:
         self._dim = dim
 
     def fit(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> FoldedIn:
-        return FoldedIn(fit(part, weights, choose(part, weights, self._dim)), weights)
+        choice = self._dim if isinstance(self._dim, Choice) else choose(part, weights, self._dim)
+        return FoldedIn(fit(part, weights, choice), weights)

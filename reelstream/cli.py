@@ -17,6 +17,7 @@ from .commands import (
     forget,
     import_,
     migrate,
+    models,
     rebuild,
     replay,
     status,
@@ -52,6 +53,7 @@ app.command()(trending.trending)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(rebuild.rebuild)
 app.command()(train.train)
+app.add_typer(models.app, name="models")
 app.add_typer(evaluate.app, name="evaluate")
 app.command()(api.api)
 app.command()(worker.worker)

@@ -1,5 +1,8 @@
 """Published models: the version in service, and its item vectors in Redis."""
 
+import hashlib
+from collections.abc import Iterable
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +15,8 @@ class ModelVersion(msgspec.Struct, kw_only=True):
     """A published version (Redis `model_current`, and topic `models` with the model's name as key).
 
     metrics: figures of the evaluation that let it pass, e.g. `{"recall@10": 0.2, "popularity_recall@10": 0.1}`.
-    dim, items, chunks: shape of the item vectors and in how many chunks they lie.
+    dim, items, chunks: shape of the item vectors and in how many chunks they lie. digest: chunks_digest of them; empty
+    in versions that were published before there was one.
     """
 
     model: str
@@ -22,6 +26,7 @@ class ModelVersion(msgspec.Struct, kw_only=True):
     items: int
     chunks: int
     metrics: dict[str, float]
+    digest: str = ""
 
 
 encode_version = msgspec.json.Encoder().encode
@@ -36,6 +41,14 @@ def pack_vectors(ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> list[b
         rows = vectors[start : start + CHUNK_ITEMS].astype("<f4")
         chunks.append(len(part).to_bytes(4, "little") + part.tobytes() + rows.tobytes())
     return chunks
+
+
+def chunks_digest(chunks: Iterable[bytes]) -> str:
+    """SHA-256 of all chunks in their order."""
+    found = hashlib.sha256()
+    for chunk in chunks:
+        found.update(chunk)
+    return found.hexdigest()
 
 
 def unpack_vectors(chunks: list[bytes], dim: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -139,7 +139,7 @@ def test_whatever_happens_after_the_quantile_no_score_changes(name: str) -> None
 
 
 def test_a_name_that_is_no_model_is_refused_and_popularity_always_takes_part() -> None:
-    with pytest.raises(ReelstreamError, match=r"sdv: no such model\. There is: svd"):
+    with pytest.raises(ReelstreamError, match=r"sdv: no such model\. There is: .*svd"):
         chosen(["sdv"])
     assert list(chosen(["svd"])) == ["svd", "popularity"]
 
@@ -160,6 +160,13 @@ def test_item_weights_solve_the_regression_without_looking_at_the_post_itself() 
         others = np.delete(cells, post, axis=1)
         expected = np.linalg.solve(others.T @ others + 2.0 * np.eye(5), others.T @ cells[:, post])
         np.testing.assert_allclose(np.delete(found[:, post], post), expected, rtol=1e-6)
+    assert not np.diag(found).any()
+    wanted = cells * (np.random.default_rng(4).random(cells.shape) < 0.5)
+    found = item_weights(cells.T @ cells, 2.0, cells.T @ wanted)
+    for post in range(6):
+        others = np.delete(cells, post, axis=1)
+        expected = np.linalg.solve(others.T @ others + 2.0 * np.eye(5), others.T @ wanted[:, post])
+        np.testing.assert_allclose(np.delete(found[:, post], post), expected, rtol=1e-6, atol=1e-9)
     assert not np.diag(found).any()
 
 
