@@ -18,6 +18,7 @@ from .stages import Query
 if TYPE_CHECKING:
     from .candidate_pipeline import Slate
 
+READ_SECONDS = 0.25
 GATHER_SECONDS = 0.02
 """Lists wait so long for others: at a thousand a second, twenty go in one command's time."""
 SECOND_LOOK_SECONDS = 0.1
@@ -51,14 +52,7 @@ class Visits:
         if cursor is None and query.page == 1 and query.session_id is None:
             return
         try:
-            known, shown = await self._read(query)
-            if cursor is not None:
-                try:
-                    query.cursor, query.visit = visits.read_cursor(cursor, known)
-                except ContractError:
-                    await asyncio.sleep(SECOND_LOOK_SECONDS)
-                    known, shown = await self._read(query)
-                    query.cursor, query.visit = visits.read_cursor(cursor, known)
+            shown = await self._find(query, cursor)
         except (RedisError, OSError) as error:
             if cursor is not None:
                 raise ServiceUnavailable("Redis does not answer, which has the list; try again in a moment.") from error
@@ -70,8 +64,6 @@ class Visits:
                 raise ContractError(
                     "the cursor belongs to a request with other parameters; send those of the page before", "cursor"
                 )
-        elif query.page > 1:
-            query.visit = next((visit for visit in known if visit.query == query.asked), None)
         own = query.visit.id if query.visit is not None else b""
         others = [post_id for visit, posts in shown if visit != own for post_id in posts]
         query.served = query.catalogue.known_slots(others)
@@ -88,16 +80,35 @@ class Visits:
             visit = Visit.begin(query.asked, newest, ids[slate.ranking].tolist())
         session = keys.served(reader, query.session_id) if query.session_id and len(slate.slots) else ""
         page = visits.encode_page(visit.id, ids[slate.slots].tolist()) if session else b""
-        if (new or session) and len(self._waiting) + len(self._sending) < MOST_WAITING:
+        full = len(self._waiting) + len(self._sending) >= MOST_WAITING
+        if (new or session) and not full:
             self._waiting.append(_Kept(reader, visit, new, session, page))
             if self._sender is None:
                 self._sender = asyncio.create_task(self._send())
-        if time.monotonic() - self._failed_at < KEPT_IN_MIND_SECONDS:
+        if full or time.monotonic() - self._failed_at < KEPT_IN_MIND_SECONDS:
             slate.degraded.append(UNREACHABLE)
             return None
         if slate.end:
             return None
         return visits.sign(Cursor(visit.id, slate.next_place, slate.next_below, query.page + 1), visit)
+
+    async def _find(self, query: Query, cursor: str | None) -> list[tuple[bytes, Sequence[int]]]:
+        """Sets `visit` and `cursor`, and returns what the session showed. Raises ContractError."""
+        known, shown = await self._read(query)
+        for last_look in (False, True):
+            if cursor is not None:
+                try:
+                    query.cursor, query.visit = visits.read_cursor(cursor, known)
+                except ContractError:
+                    if last_look:
+                        raise
+            elif query.page > 1:
+                query.visit = next((visit for visit in known if visit.query == query.asked), None)
+            if last_look or query.visit is not None or (cursor is None and query.page == 1):
+                break
+            await asyncio.sleep(SECOND_LOOK_SECONDS)
+            known, shown = await self._read(query)
+        return shown
 
     async def _read(self, query: Query) -> tuple[list[Visit], list[tuple[bytes, Sequence[int]]]]:
         """The reader's visits, the newest first, and the pages of the session with the ids of their visits."""
@@ -107,7 +118,8 @@ class Visits:
         if session is not None:
             pipeline.lrange(keys.served(reader, session), 0, -1)
         here = [kept for kept in reversed(self._sending + self._waiting) if kept.reader == reader]
-        listed, _, *pages = await pipeline.execute()
+        async with asyncio.timeout(READ_SECONDS):
+            listed, _, *pages = await pipeline.execute()
         known = [kept.visit for kept in here]
         known += [visit for payload in listed if (visit := visits.decode_visit(payload)) is not None]
         own = [kept.page for kept in here if session is not None and kept.session == keys.served(reader, session)]

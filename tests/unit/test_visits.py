@@ -170,6 +170,15 @@ async def test_a_list_on_its_way_is_known_here_and_another_process_looks_twice()
         await opening
         assert query.cursor == Cursor(query.visit.id, 2, 0, 2)  # type: ignore[union-attr]
         assert query.visit.posts.tolist() == [*range(1, 9)]  # type: ignore[union-attr]
+    await here.close()
+    redis.wait.clear()
+    here.keep(Query("u", 0.0, catalogue, asked=digest(2)), slate_of(catalogue))
+    second = Query("u", 0.0, catalogue, asked=digest(2), page=2)
+    opening = asyncio.create_task(there.open(second, None))
+    await asyncio.sleep(0.01)
+    redis.wait.set()
+    await opening
+    assert second.visit is not None
 
 
 async def test_without_redis_there_is_no_cursor_and_numbered_pages_say_so() -> None:
