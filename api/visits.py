@@ -170,7 +170,7 @@ redis.call('LPUSH', KEYS[1], ARGV[1])
 redis.call('LTRIM', KEYS[1], 0, ARGV[2])
 return redis.call('EXPIRE', KEYS[1], ARGV[3])
 """
-"""One command a list: these three took three times as long to put together."""
+"""One command a list: three take 1.5 times as long to put together, and as many answers."""
 
 
 def reader_of(query: Query) -> str:
