@@ -10,6 +10,8 @@ from schemas.settings import Settings
 
 from .als import Als
 from .als import NotInstalled as NotInstalled
+from .deep_ranker import Deep
+from .deep_training import Plan
 from .ease import Ease
 from .item_knn import ItemKnn
 from .model import Model
@@ -17,10 +19,16 @@ from .popularity import Popularity
 from .protocols import Questions, Show
 from .svd import Svd
 
+THREADS = 1
+"""Of torch: a second one buys a fifth at these sizes, and feeds are served beside the training."""
+
 Make = Callable[[Settings, Positives], Model]
 """A model that is to find what the rules call positive."""
 
-MODELS: dict[str, Make] = {"svd": lambda settings, _: Svd(settings.embedding_dim)}
+MODELS: dict[str, Make] = {
+    "svd": lambda settings, _: Svd(settings.embedding_dim),
+    "deep": lambda settings, positives: Deep(settings.embedding_dim, positives, Plan(), THREADS),
+}
 YARDSTICKS: dict[str, Make] = {
     "popularity": lambda settings, _: Popularity(),
     "item-knn": lambda settings, _: ItemKnn(),

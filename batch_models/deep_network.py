@@ -1,0 +1,141 @@
+"""The deep model's network: attention over a user's last events makes a vector that posts are ranked by.
+
+A causal transformer as in SASRec (Kang, McAuley, ICDM 2018), pre-norm, with a learnt weight of each distance and head
+in place of positions. Two heads: what comes next, and what the user will be glad of in the next HORIZON positives
+(deep_training). Their vectors stand side by side, so that one inner product gives the weighted sum of both.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from online_models.event_sequence import GAPS, LENGTH
+from schemas.events import INTERACTION_TYPES
+
+DECAYS = (0.3, 0.05, 0.0, 0.0)
+"""What each attention head begins with: e-folds of weight an event of distance. So one looks at the last few, two at
+all alike."""
+EXPANSION = 2
+
+
+class Shape(NamedTuple):
+    """posts: rows of the item table. width: of a vector of each head. layers: of attention. dropout: 0 to 1."""
+
+    posts: int
+    width: int = 64
+    layers: int = 1
+    dropout: float = 0.3
+
+
+class Items(nn.Module):
+    """Output vectors (posts, width) and biases (posts,) of a head."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.vectors = nn.Embedding(shape.posts, shape.width)
+        self.bias = nn.Embedding(shape.posts, 1)
+        nn.init.normal_(self.vectors.weight, 0.0, 0.5 / math.sqrt(shape.width))
+        nn.init.zeros_(self.bias.weight)
+
+    def logits(self, users: Tensor, posts: Tensor | None = None) -> Tensor:
+        """(n, p) of users (n, width) and of posts (p,), all without them."""
+        if posts is None:
+            return users @ self.vectors.weight.T + self.bias.weight[:, 0]
+        return users @ self.vectors(posts).T + self.bias(posts)[:, 0]
+
+    def logits_of(self, users: Tensor, posts: Tensor) -> Tensor:
+        """(n, r) of each user (n, width) for posts of their own (n, r)."""
+        return (self.vectors(posts) @ users[:, :, None])[:, :, 0] + self.bias(posts)[:, :, 0]
+
+
+class Attention(nn.Module):
+    """A layer: what an event takes from those before it and from itself."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        width, self.heads = shape.width, len(DECAYS)
+        self.before, self.after = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.projected, self.joined = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.inner, self.outer = nn.Linear(width, EXPANSION * width), nn.Linear(EXPANSION * width, width)
+        self.distance = nn.Parameter(-torch.tensor(DECAYS)[:, None] * torch.arange(LENGTH))
+        self.dropout = nn.Dropout(shape.dropout)
+
+    def forward(self, events: Tensor, hidden: Tensor, distances: Tensor) -> Tensor:
+        """(b, t, width) → the same. hidden (b, 1, t, t): True where an event may not look."""
+        size, length, width = events.shape
+        parts = self.projected(self.before(events)).view(size, length, 3, self.heads, width // self.heads)
+        queries, keys, values = parts.permute(2, 0, 3, 1, 4).unbind(0)
+        scores = queries @ keys.transpose(-1, -2) / math.sqrt(width // self.heads) + self.distance[:, distances]
+        weights = self.dropout(torch.softmax(scores.masked_fill(hidden, -1e9), dim=-1))
+        taken = (weights @ values).transpose(1, 2).reshape(size, length, width)
+        events = events + self.dropout(self.joined(taken))
+        return events + self.dropout(self.outer(functional.gelu(self.inner(self.after(events)))))
+
+
+class UserTower(nn.Module):
+    """Events → a state after each of them, and the user's vectors of both heads."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        width = shape.width
+        self.posts = nn.Embedding(shape.posts + 1, width, padding_idx=shape.posts)
+        self.types, self.gaps = nn.Embedding(len(INTERACTION_TYPES), width), nn.Embedding(GAPS, width)
+        self.value = nn.Linear(1, width, bias=False)
+        with torch.no_grad():
+            self.posts.weight[:-1].normal_(0.0, 0.5 / math.sqrt(width))
+            for small in (self.types.weight, self.gaps.weight):
+                small.normal_(0.0, 0.02)
+        self.attention = nn.ModuleList(Attention(shape) for _ in range(shape.layers))
+        self.norm, self.dropout = nn.LayerNorm(width), nn.Dropout(shape.dropout)
+        self.next = nn.Linear(width, width)
+        self.later = nn.Sequential(
+            nn.Linear(width, width), nn.GELU(), nn.Dropout(shape.dropout), nn.Linear(width, width)
+        )
+
+    def states(self, posts: Tensor, types: Tensor, values: Tensor, gaps: Tensor, there: Tensor) -> Tensor:
+        """(b, t, width) of events (b, t) each. posts: rows of the item table, its length for a post it does not have.
+        there: False for filling, which must come last."""
+        events = self.posts(posts) + self.types(types) + self.value(values[:, :, None] - 0.5) + self.gaps(gaps)
+        events = self.dropout(events)
+        places = torch.arange(posts.shape[1])
+        apart = places[:, None] - places[None, :]
+        hidden = (apart < 0)[None, None] | ~there[:, None, None, :]
+        for layer in self.attention:
+            events = layer(events, hidden, apart.clamp(0, LENGTH - 1))
+        states: Tensor = self.norm(events)
+        return states
+
+
+class Network(nn.Module):
+    """The tower and the posts of both heads."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.tower = UserTower(shape)
+        self.next, self.later = Items(shape), Items(shape)
+
+    def item_vectors(self, later: float) -> Tensor:
+        """(posts, 2 · width + 1): of both heads, and the bias. later: weight of that head, 0 to 1."""
+        bias = (1.0 - later) * self.next.bias.weight + later * self.later.bias.weight
+        return torch.cat([self.next.vectors.weight, self.later.vectors.weight, bias], dim=1)
+
+
+class UserVector(nn.Module):
+    """What is exported: the newest state's vector (b, 2 · width + 1), whose inner product with Network.item_vectors is
+    the weighted sum of both heads' logits."""
+
+    def __init__(self, network: Network, later: float) -> None:
+        super().__init__()
+        self.tower, self.share = network.tower, later
+
+    def forward(self, posts: Tensor, types: Tensor, values: Tensor, gaps: Tensor, there: Tensor) -> Tensor:
+        """Events (b, t) each, as in UserTower.states; every row has one at least."""
+        states = self.tower.states(posts, types, values, gaps, there)
+        newest = there.sum(dim=1) - 1
+        state = states[torch.arange(posts.shape[0]), newest]
+        parts = [(1.0 - self.share) * self.tower.next(state), self.share * self.tower.later(state)]
+        return torch.cat([*parts, torch.ones_like(state[:, :1])], dim=1)

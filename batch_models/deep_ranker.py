@@ -1,0 +1,80 @@
+"""The deep model: a user's last events through attention, trained on every event of everybody (deep_network)."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from online_models.positives import Positives
+from schemas.events import InteractionType
+
+from .dataset import Interactions
+from .deep_network import Network, Shape, UserVector
+from .deep_training import Plan, Training
+from .event_sequences import EventSequences, filled, last_windows, sequences
+
+LATER = 0.5
+"""Weight of the head of what comes later against that of what comes next."""
+AT_ONCE = 256
+"""Users scored together."""
+
+
+class Deep:
+    """A batch_models.model.Model. positives: what the second head is to find. threads: of torch."""
+
+    name = "deep"
+
+    def __init__(self, embedding_dim: int, positives: Positives, plan: Plan, threads: int) -> None:
+        self._width = max(embedding_dim // 8, 1) * 4
+        self._positives, self._plan, self._threads = positives, plan, threads
+
+    def fit(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> "FittedDeep":
+        torch.set_num_threads(self._threads)
+        torch.manual_seed(seed)
+        network = Network(Shape(len(part.post_ids), self._width))
+        Training(network, sequences(part, self._positives), self._plan, seed).run()
+        network.eval()
+        known = np.bincount(part.posts, minlength=len(part.post_ids)) > 0
+        return FittedDeep(network, self._positives, known)
+
+
+class FittedDeep:
+    """network: after training. known (posts,): met by anybody in the part that was trained on."""
+
+    def __init__(self, network: Network, positives: Positives, known: NDArray[np.bool_]) -> None:
+        self.network, self.known = network, known
+        self._positives = positives
+        self.tower = UserVector(network, LATER).eval()
+
+    @property
+    def item_vectors(self) -> NDArray[np.float32]:
+        """(posts, 2 · width + 1); rows of zeros for posts that nobody met."""
+        with torch.no_grad():
+            vectors: NDArray[np.float32] = self.network.item_vectors(LATER).numpy() * self.known[:, None]
+        return vectors
+
+    def scores(self, before: Interactions, users: NDArray[np.int64]) -> NDArray[np.float32]:
+        """See batch_models.model.Fitted. A user without events gets what is most popular."""
+        found = sequences(before, self._positives)
+        items = torch.from_numpy(self.item_vectors)
+        # Whom the tower can't tell anything of gets what others were glad of: the bias alone.
+        vectors = torch.zeros(len(users), items.shape[1])
+        vectors[:, -1] = 1.0
+        places = last_windows(found, users)
+        some = np.flatnonzero(places[:, 1] > places[:, 0])
+        for start in range(0, len(some), AT_ONCE):
+            chosen = some[start : start + AT_ONCE]
+            vectors[chosen] = self._vectors(found, places[chosen])
+        scores: NDArray[np.float32] = (vectors @ items.T).numpy()
+        scores[:, ~self.known] = -np.inf
+        return scores
+
+    @torch.no_grad()
+    def _vectors(self, found: EventSequences, places: NDArray[np.int64]) -> Tensor:
+        """(u, 2 · width + 1) of windows (u, 2)."""
+        inputs, there = filled(places)
+        columns = (torch.from_numpy(each[inputs]) for each in (found.posts, found.types, found.values, found.gaps))
+        vectors: Tensor = self.tower(*columns, torch.from_numpy(there))
+        return vectors
