@@ -10,13 +10,14 @@ from tenacity import AsyncRetrying, wait_exponential_jitter
 
 from schemas import keys, topics
 from schemas.errors import ServiceUnavailable
-from schemas.models import ModelVersion, decode_version, unpack_vectors
+from schemas.models import ModelVersion, decode_version, unpack_graph, unpack_vectors
 from schemas.settings import Settings
 
 from .catalogue import Catalogue
 from .redis import RedisBytes
+from .user_tower import UserTower
 
-MODELS = ("svd",)
+MODELS = ("svd", "deep")
 POLL_SECONDS = 5.0
 """The announcement is the fast way; this is for the one that was missed."""
 
@@ -27,12 +28,16 @@ class ItemVectors:
     """The item vectors of one version, by slot of a catalogue.
 
     version: of schemas.models. vectors (n, dim): float32; `norms` (n,): theirs; `ids` (n,): of which
-    posts, ascending.
+    posts, ascending. tower: makes users' vectors, None for a model that folds users in from `vectors`.
     """
 
-    def __init__(self, version: ModelVersion, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+    def __init__(
+        self, version: ModelVersion, ids: NDArray[np.int64], vectors: NDArray[np.float32],
+        tower: UserTower | None = None,
+    ) -> None:  # fmt: skip
         order = np.argsort(ids)
         self.version = version
+        self.tower = tower
         self.ids = ids[order]
         self.vectors = vectors[order]
         self.norms = np.linalg.norm(self.vectors, axis=1)
@@ -44,11 +49,15 @@ class ItemVectors:
         if catalogue is not self._catalogue:
             self._catalogue, self._rows = catalogue, np.empty(0, np.int64)
         if len(self._rows) < catalogue.size:
-            wanted = catalogue.ids[len(self._rows) : catalogue.size]
-            places = np.searchsorted(self.ids, wanted)
-            found = self.ids[np.minimum(places, len(self.ids) - 1)] == wanted if len(self.ids) else places < 0
-            self._rows = np.concatenate([self._rows, np.where(found, places, -1)])
+            rows = self.rows_of(catalogue.ids[len(self._rows) : catalogue.size])
+            self._rows = np.concatenate([self._rows, np.where(rows < len(self.ids), rows, -1)])
         return self._rows
+
+    def rows_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Row in `vectors` of each of `ids` (m,), n where the model has none."""
+        rows = np.searchsorted(self.ids, ids)
+        found = self.ids[np.minimum(rows, len(self.ids) - 1)] == ids if len(self.ids) else rows < 0
+        return np.where(found, rows, len(self.ids))
 
 
 class Models:
@@ -110,11 +119,11 @@ class Models:
         if current is not None and current.version.version == version.version:
             return
         chunks = []
-        for chunk in range(version.chunks):
+        for chunk in range(version.chunks + version.graph_chunks):
             # One at a time: a chunk is about a megabyte, and Redis serves others in between.
             value = await self._redis.get(keys.model_chunk(model, version.version, chunk))
             if value is None:
-                raise ServiceUnavailable(f"{model} {version.version}: chunk {chunk} of {version.chunks} is missing")
+                raise ServiceUnavailable(f"{model} {version.version}: chunk {chunk} is missing")
             chunks.append(value)
         vectors = await asyncio.to_thread(_unpack, version, chunks)
         self.vectors = {**self.vectors, model: vectors}
@@ -122,4 +131,7 @@ class Models:
 
 
 def _unpack(version: ModelVersion, chunks: list[bytes]) -> ItemVectors:
-    return ItemVectors(version, *unpack_vectors(chunks, version.dim))
+    """Raises ReelstreamError for a damaged graph, and what ONNX Runtime raises for what is none."""
+    vectors, graph = chunks[: version.chunks], chunks[version.chunks :]
+    tower = UserTower(unpack_graph(graph, version.graph_digest)) if version.graph_chunks else None
+    return ItemVectors(version, *unpack_vectors(vectors, version.dim), tower)

@@ -10,8 +10,6 @@ from schemas.settings import Settings
 
 from .als import Als
 from .als import NotInstalled as NotInstalled
-from .deep_ranker import Deep
-from .deep_training import Plan
 from .ease import Ease
 from .item_knn import ItemKnn
 from .model import Model
@@ -19,15 +17,19 @@ from .popularity import Popularity
 from .protocols import Questions, Show
 from .svd import Svd
 
-THREADS = 1
-"""Of torch: a second one buys a fifth at these sizes, and feeds are served beside the training."""
-
 Make = Callable[[Settings, Positives], Model]
 """A model that is to find what the rules call positive."""
 
+
+def _deep(settings: Settings, positives: Positives) -> Model:
+    from .deep_ranker import Deep  # torch takes two seconds, which nobody else should wait
+
+    return Deep(settings.embedding_dim, positives)
+
+
 MODELS: dict[str, Make] = {
     "svd": lambda settings, _: Svd(settings.embedding_dim),
-    "deep": lambda settings, positives: Deep(settings.embedding_dim, positives, Plan(), THREADS),
+    "deep": _deep,
 }
 YARDSTICKS: dict[str, Make] = {
     "popularity": lambda settings, _: Popularity(),

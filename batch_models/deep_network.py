@@ -18,6 +18,7 @@ from schemas.events import INTERACTION_TYPES
 DECAYS = (0.3, 0.05, 0.0, 0.0)
 """What each attention head begins with: e-folds of weight an event of distance. So one looks at the last few, two at
 all alike."""
+HEADS = len(DECAYS)
 EXPANSION = 2
 
 
@@ -43,12 +44,16 @@ class Items(nn.Module):
     def logits(self, users: Tensor, posts: Tensor | None = None) -> Tensor:
         """(n, p) of users (n, width) and of posts (p,), all without them."""
         if posts is None:
-            return users @ self.vectors.weight.T + self.bias.weight[:, 0]
-        return users @ self.vectors(posts).T + self.bias(posts)[:, 0]
+            vectors, bias = self.vectors.weight, self.bias.weight
+        else:
+            vectors, bias = self.vectors(posts), self.bias(posts)
+        logits: Tensor = torch.addmm(bias[:, 0], users, vectors.T)
+        return logits
 
     def logits_of(self, users: Tensor, posts: Tensor) -> Tensor:
         """(n, r) of each user (n, width) for posts of their own (n, r)."""
-        return (self.vectors(posts) @ users[:, :, None])[:, :, 0] + self.bias(posts)[:, :, 0]
+        inner: Tensor = (self.vectors(posts) @ users[:, :, None])[:, :, 0]
+        return inner + self.bias(posts)[:, :, 0]
 
 
 class Attention(nn.Module):
@@ -56,7 +61,7 @@ class Attention(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        width, self.heads = shape.width, len(DECAYS)
+        width = shape.width
         self.before, self.after = nn.LayerNorm(width), nn.LayerNorm(width)
         self.projected, self.joined = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.inner, self.outer = nn.Linear(width, EXPANSION * width), nn.Linear(EXPANSION * width, width)
@@ -66,13 +71,14 @@ class Attention(nn.Module):
     def forward(self, events: Tensor, hidden: Tensor, distances: Tensor) -> Tensor:
         """(b, t, width) → the same. hidden (b, 1, t, t): True where an event may not look."""
         size, length, width = events.shape
-        parts = self.projected(self.before(events)).view(size, length, 3, self.heads, width // self.heads)
+        parts = self.projected(self.before(events)).view(size, length, 3, HEADS, width // HEADS)
         queries, keys, values = parts.permute(2, 0, 3, 1, 4).unbind(0)
-        scores = queries @ keys.transpose(-1, -2) / math.sqrt(width // self.heads) + self.distance[:, distances]
+        scores = queries @ keys.transpose(-1, -2) / math.sqrt(width // HEADS) + self.distance[:, distances]
         weights = self.dropout(torch.softmax(scores.masked_fill(hidden, -1e9), dim=-1))
         taken = (weights @ values).transpose(1, 2).reshape(size, length, width)
         events = events + self.dropout(self.joined(taken))
-        return events + self.dropout(self.outer(functional.gelu(self.inner(self.after(events)))))
+        understood: Tensor = self.dropout(self.outer(functional.gelu(self.inner(self.after(events)))))
+        return events + understood
 
 
 class UserTower(nn.Module):
@@ -117,6 +123,13 @@ class Network(nn.Module):
         self.shape = shape
         self.tower = UserTower(shape)
         self.next, self.later = Items(shape), Items(shape)
+
+    def begin_with(self, vectors: Tensor) -> None:
+        """Adds vectors (posts, width) to those of posts, as inputs and as outputs of both heads."""
+        with torch.no_grad():
+            self.tower.posts.weight[:-1] += vectors
+            self.next.vectors.weight += vectors
+            self.later.vectors.weight += vectors
 
     def item_vectors(self, later: float) -> Tensor:
         """(posts, 2 · width + 1): of both heads, and the bias. later: weight of that head, 0 to 1."""

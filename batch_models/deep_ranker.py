@@ -1,6 +1,7 @@
 """The deep model: a user's last events through attention, trained on every event of everybody (deep_network)."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,30 +12,53 @@ from online_models.positives import Positives
 from schemas.events import InteractionType
 
 from .dataset import Interactions
-from .deep_network import Network, Shape, UserVector
+from .deep_beginning import beginning
+from .deep_export import exported
+from .deep_network import HEADS, Network, Shape, UserVector
 from .deep_training import Plan, Training
 from .event_sequences import EventSequences, filled, last_windows, sequences
 
 LATER = 0.5
 """Weight of the head of what comes later against that of what comes next."""
+SEED = 0
+THREADS = 1
+"""Of torch: feeds are served beside the training."""
 AT_ONCE = 256
 """Users scored together."""
 
 
+@dataclass(frozen=True)
+class Choice:
+    """embedding_dim: the setting; each head gets half of it, and a user has one number more."""
+
+    embedding_dim: int
+
+
+def choose(part: Interactions, weights: Mapping[InteractionType, float], embedding_dim: int) -> Choice:
+    """Nothing is searched for: the defaults of Plan and Shape were chosen on slices of two data sets."""
+    return Choice(embedding_dim)
+
+
+def fitted(part: Interactions, weights: Mapping[InteractionType, float], choice: Choice) -> "FittedDeep":
+    """What refresh evaluates and publishes."""
+    return Deep(choice.embedding_dim, Positives()).fit(part, weights, SEED)
+
+
 class Deep:
-    """A batch_models.model.Model. positives: what the second head is to find. threads: of torch."""
+    """A batch_models.model.Model. positives: what the second head is to find."""
 
     name = "deep"
 
-    def __init__(self, embedding_dim: int, positives: Positives, plan: Plan, threads: int) -> None:
-        self._width = max(embedding_dim // 8, 1) * 4
-        self._positives, self._plan, self._threads = positives, plan, threads
+    def __init__(self, embedding_dim: int, positives: Positives) -> None:
+        self._width = max(embedding_dim // 2 // HEADS, 1) * HEADS
+        self._positives = positives
 
     def fit(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> "FittedDeep":
-        torch.set_num_threads(self._threads)
+        torch.set_num_threads(THREADS)
         torch.manual_seed(seed)
         network = Network(Shape(len(part.post_ids), self._width))
-        Training(network, sequences(part, self._positives), self._plan, seed).run()
+        network.begin_with(torch.from_numpy(beginning(part, weights, self._width, seed)))
+        Training(network, sequences(part, self._positives), Plan(), seed).run()
         network.eval()
         known = np.bincount(part.posts, minlength=len(part.post_ids)) > 0
         return FittedDeep(network, self._positives, known)
@@ -47,6 +71,10 @@ class FittedDeep:
         self.network, self.known = network, known
         self._positives = positives
         self.tower = UserVector(network, LATER).eval()
+
+    def graph(self) -> bytes:
+        """The user tower; see batch_models.model.Servable."""
+        return exported(self.tower, self.known)
 
     @property
     def item_vectors(self) -> NDArray[np.float32]:

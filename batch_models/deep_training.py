@@ -28,13 +28,16 @@ NEGATIVES = 1_024
 @dataclass(frozen=True)
 class Plan:
     """epochs: times that each place is learnt. batch: windows a step. rate: the highest, of Adam; it rises over the
-    first tenth of the steps and falls to zero by a cosine."""
+    first tenth of the steps and falls to zero by a cosine. least_steps: few events get more epochs, until there are so
+    many.
+    """
 
     epochs: int = 12
     batch: int = 32
     rate: float = 2e-3
     weight_decay: float = 0.01
     clip: float = 1.0
+    least_steps: int = 150
 
 
 class Training:
@@ -62,9 +65,11 @@ class Training:
     def run(self) -> None:
         """All epochs. Nothing happens when nobody did two things."""
         plan, network = self._plan, self._network
-        steps = plan.epochs * math.ceil(len(self._windows) / plan.batch)
-        if not steps:
+        if not len(self._windows):
             return
+        batches = range(0, len(self._windows), plan.batch)
+        epochs = max(plan.epochs, math.ceil(plan.least_steps / len(batches)))
+        steps = epochs * len(batches)
         # Vectors of posts get no decay: it would pull rare posts towards none.
         tables = [each.weight for each in network.modules() if isinstance(each, nn.Embedding)]
         known = {id(table) for table in tables}
@@ -74,10 +79,9 @@ class Training:
         )
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.rate, total_steps=steps, pct_start=0.1)
         network.train()
-        for epoch in range(plan.epochs):
+        for epoch in range(epochs):
             began, losses = time.monotonic(), np.zeros(2)
             order = self._draw.permutation(len(self._windows))
-            batches = range(0, len(order), plan.batch)
             for start in batches:
                 parts = self._losses(self._windows[order[start : start + plan.batch]])
                 optimiser.zero_grad()
@@ -87,8 +91,8 @@ class Training:
                 schedule.step()
                 losses += [float(each.detach()) for each in parts]
             log.info(
-                "epoch learnt", epoch=epoch + 1, of=plan.epochs, next=round(losses[0] / len(batches), 3),
-                later=round(losses[1] / len(batches), 3), seconds=round(time.monotonic() - began, 1),
+                "epoch learnt", epoch=epoch + 1, of=epochs, next=round(float(losses[0]) / len(batches), 3),
+                later=round(float(losses[1]) / len(batches), 3), seconds=round(time.monotonic() - began, 1),
             )  # fmt: skip
 
     def _losses(self, chosen: NDArray[np.int64]) -> list[Tensor]:
@@ -97,7 +101,8 @@ class Training:
         places, there = filled(chosen)
         asked = there & (places >= chosen[:, 2:3])
         inputs = torch.from_numpy(places)
-        states = network.tower.states(*(each[inputs] for each in self._columns), torch.from_numpy(there))
+        posts, types, values, gaps = (each[inputs] for each in self._columns)
+        states = network.tower.states(posts, types, values, gaps, torch.from_numpy(there))
         following, states = places[asked] + 1, states[torch.from_numpy(asked)]
         return [self._next_loss(states, following, found.new[following]), self._later_loss(states, following)]
 

@@ -19,6 +19,18 @@ class Fitted(Protocol):
         or a longer one). -inf for a post that the model does not know. The caller owns the array and may change it."""
 
 
+class Servable(Fitted, Protocol):
+    """A model that feeds are served from: a post's score is the inner product of its vector and the user's."""
+
+    @property
+    def item_vectors(self) -> NDArray[np.float32]:
+        """(posts, dim); rows of zeros for posts that the model does not know."""
+
+    def graph(self) -> bytes | None:
+        """ONNX that makes users' vectors, its posts being the known ones in their order. None: a user is the weighted
+        sum of the vectors of the history."""
+
+
 class Model(Protocol):
     """A model before training. name: the word for it in commands, cards and reports."""
 

@@ -8,28 +8,28 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 import asyncpg
-import numpy as np
 import structlog
 from aiokafka.errors import KafkaError
-from numpy.typing import NDArray
 from redis.exceptions import RedisError
 
 from schemas.errors import ReelstreamError, ServiceUnavailable
-from schemas.models import ModelVersion, pack_vectors
+from schemas.models import ModelVersion, graph_digest, pack_graph, pack_vectors
 from schemas.settings import Settings
 
-from . import dataset, publish, registry, svd
+from . import dataset, publish, registry
 from .dataset import Interactions
-from .evaluate import Figures, Trial, fold_in
+from .evaluate import Figures, Trial
+from .model import Servable
 
 log = structlog.get_logger()
 
-MODELS: dict[str, ModuleType] = {"svd": svd}
-"""Every batch model. A module has `choose` and `fit`, as in svd.py."""
+MODELS = {"svd": "svd", "deep": "deep_ranker"}
+"""Every batch model and its module here, imported when it is trained. It has `choose` and `fitted`, as in svd.py."""
 
 LOOK_SECONDS = 10.0
 """In the pause between two trainings: whether Redis still has what was published."""
@@ -51,9 +51,9 @@ class NotNow(Refused):
 
 @dataclass(frozen=True)
 class Trained:
-    """A model that may serve: vectors (posts, dim) learnt from everything, figures from before the split."""
+    """A model that may serve: learnt from everything, with figures from before the split."""
 
-    vectors: NDArray[np.float32]
+    served: Servable
     choice: dict[str, Any]
     model: Figures
     popularity: Figures
@@ -96,6 +96,10 @@ def run(settings: Settings, models: list[str], every_minutes: float | None) -> N
                 asyncio.run(_restore(settings, name))
 
 
+def _module(name: str) -> ModuleType:
+    return import_module(f".{MODELS[name]}", __package__)
+
+
 async def _restore(settings: Settings, name: str) -> None:
     try:
         if await publish.restore(settings, name):
@@ -124,10 +128,10 @@ async def refresh(settings: Settings, name: str) -> ModelVersion:
         interactions = await dataset.snapshot(connection)
         log.info("snapshot read", model=name, events=len(interactions), seconds=_since(began))
 
-        trained = await asyncio.to_thread(train, MODELS[name], name, interactions, settings)
+        trained = await asyncio.to_thread(train, _module(name), name, interactions, settings)
 
-        version, card, content, chunks = _package(name, trained, interactions, settings, began)
-        folder = registry.save(settings.model_path, card, content)
+        version, card, content, graph, chunks = _package(name, trained, interactions, settings, began)
+        folder = registry.save(settings.model_path, card, content, graph)
         await publish.publish(settings, version, chunks)
     log.info(
         f"{name} is published: {_comparison(trained.model, trained.popularity)}", model=name, version=version.version,
@@ -156,29 +160,33 @@ def train(model: ModuleType, name: str, interactions: Interactions, settings: Se
     log.info("settings chosen on a slice before the evaluation", model=name, **asdict(choice), seconds=_since(began))
 
     began = time.monotonic()
-    figures, popularity = trial.figures(fold_in(model.fit(before, weights, choice))), trial.popularity()
+    figures, popularity = trial.figures_of(model.fitted(before, weights, choice), before), trial.popularity()
     log.info("evaluated", model=name, users=figures.users, **_rounded(figures, popularity), seconds=_since(began))
     if figures.recall <= popularity.recall:
         raise Refused(f"{name} is refused: {_comparison(figures, popularity)}. What serves stays.")
 
     began = time.monotonic()
-    vectors = model.fit(interactions, weights, choice)
+    served = model.fitted(interactions, weights, choice)
     log.info("trained on everything", model=name, seconds=_since(began))
-    return Trained(vectors, asdict(choice), figures, popularity, float(after.at[0]))
+    return Trained(served, asdict(choice), figures, popularity, float(after.at[0]))
 
 
 def _package(
     name: str, trained: Trained, interactions: Interactions, settings: Settings, began: float
-) -> tuple[ModelVersion, registry.Card, bytes, list[bytes]]:
-    """The version, its card, vectors.npz and the chunks for Redis, without posts that the model does not know."""
+) -> tuple[ModelVersion, registry.Card, bytes, bytes | None, list[bytes]]:
+    """The version, its card, vectors.npz, model.onnx and the chunks for Redis, without posts that the model does not
+    know."""
     made = datetime.now(UTC)
-    known = trained.vectors.any(axis=1)
-    ids, vectors = interactions.post_ids[known], trained.vectors[known]
+    vectors, graph = trained.served.item_vectors, trained.served.graph()
+    known = vectors.any(axis=1)
+    ids, vectors = interactions.post_ids[known], vectors[known]
     chunks = pack_vectors(ids, vectors)
+    graph_chunks = pack_graph(graph) if graph else []
     content, digest = registry.pack(ids, vectors)
     version = ModelVersion(
         model=name, version=registry.version_id(made, digest), created_at=made.timestamp(),
         dim=vectors.shape[1], items=len(ids), chunks=len(chunks), metrics=trained.metrics(),
+        graph_chunks=len(graph_chunks), graph_digest=graph_digest(graph) if graph else "",
     )  # fmt: skip
     first, last, split = (
         datetime.fromtimestamp(float(at), UTC) for at in (interactions.at[0], interactions.at[-1], trained.split_at)
@@ -190,7 +198,7 @@ def _package(
         settings={"embedding_dim": settings.embedding_dim, "interaction_weights": settings.interaction_weights},
         seconds=_since(began),
     )  # fmt: skip
-    return version, card, content, chunks
+    return version, card, content, graph, chunks + graph_chunks
 
 
 @asynccontextmanager

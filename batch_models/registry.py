@@ -1,4 +1,5 @@
-"""The model registry on disk: MODEL_PATH/<model>/<version>/ with `vectors.npz` and `card.json`, whole or not there."""
+"""The model registry on disk: MODEL_PATH/<model>/<version>/ with `vectors.npz`, `card.json` and, where users' vectors
+come from a network, `model.onnx`; whole or not there."""
 
 import hashlib
 import io
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.errors import ReelstreamError
-from schemas.models import ModelVersion, pack_vectors
+from schemas.models import ModelVersion, pack_graph, pack_vectors, unpack_graph
 
 KEEP = 3
 _UNFINISHED = ".unfinished-"
@@ -22,7 +23,8 @@ _UNFINISHED = ".unfinished-"
 class Card(msgspec.Struct, kw_only=True):
     """Where a version comes from. Times are UTC; figures are those of the model trained before `split_at`.
 
-    digest: SHA-256 of vectors.npz. trained_on: in words. choice: what was chosen on the validation slice.
+    digest: SHA-256 of vectors.npz; that of model.onnx stands in the version. trained_on: in words. choice: what was
+    chosen on the validation slice.
     """
 
     version: ModelVersion
@@ -50,7 +52,7 @@ def pack(ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> tuple[bytes, s
 def newest(model_path: Path, model: str) -> tuple[ModelVersion, list[bytes]] | None:
     """The newest saved version with its chunks for Redis; None when there is none.
 
-    Raises ReelstreamError when vectors.npz is not what the card says.
+    Raises ReelstreamError when vectors.npz or model.onnx is not what the card says.
     """
     folders = sorted(path for path in (model_path / model).glob("*") if not path.name.startswith(_UNFINISHED))
     if not folders:
@@ -61,7 +63,10 @@ def newest(model_path: Path, model: str) -> tuple[ModelVersion, list[bytes]] | N
     if hashlib.sha256(content).hexdigest() != card.digest:
         raise ReelstreamError(f"{folder / 'vectors.npz'} is damaged: it is not what its card.json says; train again")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return card.version, pack_vectors(arrays["ids"], arrays["vectors"])
+        chunks = pack_vectors(arrays["ids"], arrays["vectors"])
+    if card.version.graph_chunks:
+        chunks += pack_graph(unpack_graph([(folder / "model.onnx").read_bytes()], card.version.graph_digest))
+    return card.version, chunks
 
 
 def version_id(made: datetime, digest: str) -> str:
@@ -70,8 +75,9 @@ def version_id(made: datetime, digest: str) -> str:
     return f"{made:%Y%m%dT%H%M%S}{made.microsecond // 1000:03d}Z-{digest[:8]}"
 
 
-def save(model_path: Path, card: Card, content: bytes) -> Path:
-    """Writes a version, and deletes all but the newest KEEP of its model. Returns its folder."""
+def save(model_path: Path, card: Card, content: bytes, graph: bytes | None = None) -> Path:
+    """Writes a version, content being vectors.npz and graph model.onnx, and deletes all but the newest KEEP of its
+    model. Returns its folder."""
     models = model_path / card.version.model
     models.mkdir(parents=True, exist_ok=True)
     # Only one training runs at a time, so what is unfinished was left by one that was killed.
@@ -80,6 +86,8 @@ def save(model_path: Path, card: Card, content: bytes) -> Path:
     unfinished, folder = models / f"{_UNFINISHED}{card.version.version}", models / card.version.version
     unfinished.mkdir()
     (unfinished / "vectors.npz").write_bytes(content)
+    if graph is not None:
+        (unfinished / "model.onnx").write_bytes(graph)
     (unfinished / "card.json").write_bytes(msgspec.json.format(msgspec.json.encode(card)))
     os.replace(unfinished, folder)
     for old in sorted(path for path in models.iterdir() if path.is_dir())[:-KEEP]:

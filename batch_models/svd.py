@@ -83,11 +83,19 @@ class FoldedIn:
     """vectors (posts, dim) with users folded in from their histories, as the API does it."""
 
     def __init__(self, vectors: NDArray[np.float32], weights: Mapping[InteractionType, float]) -> None:
-        self.vectors = vectors
+        self.item_vectors = vectors
         self._weights = weights
 
+    def graph(self) -> None:
+        """None: see batch_models.model.Servable."""
+
     def scores(self, before: Interactions, users: NDArray[np.int64]) -> NDArray[np.float32]:
-        return fold_in(self.vectors)(histories(before.of_users(users), self._weights))
+        return fold_in(self.item_vectors)(histories(before.of_users(users), self._weights))
+
+
+def fitted(part: Interactions, weights: Mapping[InteractionType, float], choice: Choice) -> FoldedIn:
+    """What refresh evaluates and publishes."""
+    return FoldedIn(fit(part, weights, choice), weights)
 
 
 class Svd:
@@ -99,4 +107,4 @@ class Svd:
         self._dim = dim
 
     def fit(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> FoldedIn:
-        return FoldedIn(fit(part, weights, choose(part, weights, self._dim)), weights)
+        return fitted(part, weights, choose(part, weights, self._dim))

@@ -1,11 +1,17 @@
-"""Published models: the version in service, and its item vectors in Redis."""
+"""Published models: the version in service, its item vectors in Redis, and the graph that makes users' vectors."""
+
+import hashlib
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import ReelstreamError
+
 CHUNK_ITEMS = 4_096
 """Items a chunk: 4,096 × 64 floats = 1 MiB, small enough not to hold up Redis."""
+GRAPH_CHUNK = 1 << 20
+"""Bytes of a graph a chunk."""
 
 
 class ModelVersion(msgspec.Struct, kw_only=True):
@@ -13,6 +19,8 @@ class ModelVersion(msgspec.Struct, kw_only=True):
 
     metrics: figures of the evaluation that let it pass, e.g. `{"recall@10": 0.2, "popularity_recall@10": 0.1}`.
     dim, items, chunks: shape of the item vectors and in how many chunks they lie.
+    graph_chunks: chunks of the ONNX graph, which lie behind those; 0 for a model without one. graph_digest: its
+    SHA-256.
     """
 
     model: str
@@ -22,6 +30,8 @@ class ModelVersion(msgspec.Struct, kw_only=True):
     items: int
     chunks: int
     metrics: dict[str, float]
+    graph_chunks: int = 0
+    graph_digest: str = ""
 
 
 encode_version = msgspec.json.Encoder().encode
@@ -46,3 +56,21 @@ def unpack_vectors(chunks: list[bytes], dim: int) -> tuple[NDArray[np.int64], ND
         ids.append(np.frombuffer(chunk, "<i8", count, 4).astype(np.int64))
         rows.append(np.frombuffer(chunk, "<f4", count * dim, 4 + 8 * count).reshape(count, dim).astype(np.float32))
     return np.concatenate(ids), np.concatenate(rows)
+
+
+def graph_digest(graph: bytes) -> str:
+    """SHA-256, in hexadecimal."""
+    return hashlib.sha256(graph).hexdigest()
+
+
+def pack_graph(graph: bytes) -> list[bytes]:
+    """Chunks of an ONNX graph."""
+    return [graph[start : start + GRAPH_CHUNK] for start in range(0, len(graph), GRAPH_CHUNK)]
+
+
+def unpack_graph(chunks: list[bytes], digest: str) -> bytes:
+    """The inverse of pack_graph. Raises ReelstreamError when it is not the graph of that SHA-256."""
+    graph = b"".join(chunks)
+    if graph_digest(graph) != digest:
+        raise ReelstreamError("the model's graph is damaged: it is not what its version says; train again")
+    return graph
