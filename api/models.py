@@ -79,7 +79,7 @@ class Models:
             self._changed.clear()
             for model in MODELS:
                 try:
-                    await self._refresh(model)
+                    await self.look(model)
                 except Exception as error:
                     _log.warning("model not read, the one in service stays", model=model, error=str(error))
             try:
@@ -110,7 +110,9 @@ class Models:
                 finally:
                     await consumer.stop()
 
-    async def _refresh(self, model: str) -> None:
+    async def look(self, model: str) -> None:
+        """Takes over the version that Redis names, if it is another. Raises ReelstreamError for half of one, or a damaged
+        one."""
         payload = await self._redis.get(keys.model_current(model))
         if payload is None:
             return  # none yet, or Redis was emptied: what serves goes on serving
