@@ -111,8 +111,7 @@ class Models:
                     await consumer.stop()
 
     async def look(self, model: str) -> None:
-        """Takes over the version that Redis names, if it is another. Raises ReelstreamError for half of one, or a damaged
-        one."""
+        """Takes over the version that Redis names, if it is another. Raises ReelstreamError for half or a damaged one."""
         payload = await self._redis.get(keys.model_current(model))
         if payload is None:
             return  # none yet, or Redis was emptied: what serves goes on serving

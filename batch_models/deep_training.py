@@ -27,17 +27,19 @@ NEGATIVES = 1_024
 
 @dataclass(frozen=True)
 class Plan:
-    """epochs: times that each place is learnt. batch: windows a step. rate: the highest, of Adam; it rises over the
-    first tenth of the steps and falls to zero by a cosine. least_steps: few events get more epochs, until there are so
-    many.
+    """examples: places learnt in all, so that each is learnt least_epochs to most_epochs times, but more often where
+    there are fewer than least_steps batches. batch: windows a step. rate: the highest, of Adam; it rises over the first
+    tenth of the steps and falls to zero by a cosine.
     """
 
-    epochs: int = 12
+    examples: int = 2_000_000
+    least_epochs: int = 4
+    most_epochs: int = 10
+    least_steps: int = 150
     batch: int = 32
     rate: float = 2e-3
     weight_decay: float = 0.01
     clip: float = 1.0
-    least_steps: int = 150
 
 
 class Training:
@@ -68,7 +70,9 @@ class Training:
         if not len(self._windows):
             return
         batches = range(0, len(self._windows), plan.batch)
-        epochs = max(plan.epochs, math.ceil(plan.least_steps / len(batches)))
+        places = int((self._windows[:, 1] - self._windows[:, 2]).sum())
+        epochs = min(max(plan.examples // places, plan.least_epochs), plan.most_epochs)
+        epochs = max(epochs, math.ceil(plan.least_steps / len(batches)))
         steps = epochs * len(batches)
         # Vectors of posts get no decay: it would pull rare posts towards none.
         tables = [each.weight for each in network.modules() if isinstance(each, nn.Embedding)]
