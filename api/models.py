@@ -10,7 +10,7 @@ from tenacity import AsyncRetrying, wait_exponential_jitter
 
 from schemas import keys, topics
 from schemas.errors import ServiceUnavailable
-from schemas.models import ModelVersion, decode_version, unpack_graph, unpack_vectors
+from schemas.models import ModelVersion, chunks_digest, decode_version, unpack_vectors
 from schemas.settings import Settings
 
 from .catalogue import Catalogue
@@ -111,7 +111,7 @@ class Models:
                     await consumer.stop()
 
     async def look(self, model: str) -> None:
-        """Takes over the version that Redis names, if it is another. Raises ReelstreamError for half or a damaged one."""
+        """Takes over the version that Redis names, if it is another. Raises ServiceUnavailable for a damaged one."""
         payload = await self._redis.get(keys.model_current(model))
         if payload is None:
             return  # none yet, or Redis was emptied: what serves goes on serving
@@ -132,7 +132,10 @@ class Models:
 
 
 def _unpack(version: ModelVersion, chunks: list[bytes]) -> ItemVectors:
-    """Raises ReelstreamError for a damaged graph, and what ONNX Runtime raises for what is none."""
-    vectors, graph = chunks[: version.chunks], chunks[version.chunks :]
-    tower = UserTower(unpack_graph(graph, version.graph_digest)) if version.graph_chunks else None
-    return ItemVectors(version, *unpack_vectors(vectors, version.dim), tower)
+    """Raises ServiceUnavailable when the chunks are not those that were published, and what ONNX Runtime raises for a
+    graph that it can't run."""
+    if version.digest and chunks_digest(chunks) != version.digest:
+        raise ServiceUnavailable(f"{version.model} {version.version} is damaged in Redis: its digest is another one")
+    graph = b"".join(chunks[version.chunks :])
+    tower = UserTower(graph) if graph else None
+    return ItemVectors(version, *unpack_vectors(chunks[: version.chunks], version.dim), tower)

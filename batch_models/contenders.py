@@ -10,12 +10,15 @@ from schemas.settings import Settings
 
 from .als import Als
 from .als import NotInstalled as NotInstalled
+from .collaborative import Collaborative
 from .ease import Ease
-from .item_knn import ItemKnn
+from .item_based import ItemBased
 from .model import Model
 from .popularity import Popularity
 from .protocols import Questions, Show
+from .succession import Succession
 from .svd import Svd
+from .user_based import UserBased
 
 Make = Callable[[Settings, Positives], Model]
 """A model that is to find what the rules call positive."""
@@ -28,12 +31,16 @@ def _deep(settings: Settings, positives: Positives) -> Model:
 
 
 MODELS: dict[str, Make] = {
-    "svd": lambda settings, _: Svd(settings.embedding_dim),
     "deep": _deep,
+    "collaborative": lambda settings, aim: Collaborative(settings.embedding_dim, aim),
+    "succession": lambda settings, _: Succession(),
+    "item-based": lambda settings, _: ItemBased("item-based", 0.8),
+    "user-based": lambda settings, _: UserBased(),
+    "svd": lambda settings, _: Svd(settings.embedding_dim),
 }
 YARDSTICKS: dict[str, Make] = {
     "popularity": lambda settings, _: Popularity(),
-    "item-knn": lambda settings, _: ItemKnn(),
+    "item-knn": lambda settings, _: ItemBased("item-knn", None),
     "ease-200": lambda settings, _: Ease(200.0),
     "ease-1000": lambda settings, _: Ease(1000.0),
     "als-64": lambda settings, _: Als(64, 60.0),

@@ -4,6 +4,7 @@ Everything about a part of the snapshot is computed from that part alone. So not
 take-back of an earlier like, changes what is learnt before it.
 """
 
+import hashlib
 from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -54,6 +55,13 @@ class Interactions:
     def __len__(self) -> int:
         return len(self.users)
 
+    def digest(self) -> str:
+        """SHA-256 of all that can be learnt from: the same interactions in the same order have the same."""
+        found = hashlib.sha256()
+        for column in (self.users, self.posts, self.types, self.values, self.at, self.post_ids, self.servable):
+            found.update(np.ascontiguousarray(column).tobytes())
+        return found.hexdigest()
+
     def part(self, start: int, stop: int) -> "Interactions":
         """Interactions `start` to `stop` (not included)."""
         return self.where(slice(start, stop))
@@ -77,6 +85,21 @@ class Interactions:
         place = min(int(len(self) * share), len(self) - 1)
         cut = int(np.searchsorted(self.at, self.at[place], side="left")) if len(self) else 0
         return self.part(0, cut), self.part(cut, len(self))
+
+
+def pasts(part: Interactions, rows: NDArray[np.int64]) -> Interactions:
+    """For each of `rows` (m,), all that its user did before it, as the interactions of user 0 to m − 1.
+
+    So every model can be asked at any moment, and can't see what comes after it.
+    """
+    by_user = np.argsort(part.users, kind="stable")
+    first = np.searchsorted(part.users[by_user], part.users[rows])
+    place = np.empty(len(part), np.int64)
+    place[by_user] = np.arange(len(part))
+    lengths = place[rows] - first
+    asked = np.repeat(np.arange(len(rows)), lengths)
+    taken = by_user[np.arange(lengths.sum()) + np.repeat(first - (np.cumsum(lengths) - lengths), lengths)]
+    return replace(part.where(taken), users=asked.astype(np.int32), user_count=len(rows))
 
 
 class Pairs(NamedTuple):
@@ -139,15 +162,19 @@ def pairs(part: Interactions, weights: Mapping[InteractionType, float]) -> Pairs
     return _pairs(part, weights, np.flatnonzero(standing(part)))
 
 
-def histories(part: Interactions, weights: Mapping[InteractionType, float]) -> sp.csr_matrix:
-    """(users, posts): RECENCY^q · strength over the distinct posts of a user's newest interactions, newest q = 0.
+def histories(
+    part: Interactions, weights: Mapping[InteractionType, float], recency: float = RECENCY, by_strength: bool = True
+) -> sp.csr_matrix:
+    """(users, posts): recency^q · strength over the distinct posts of a user's newest interactions, newest q = 0.
 
-    What the API computes from a user's state (a test compares them); dislikes are no part of a history.
+    What the API computes from a user's state (a test compares them); dislikes are no part of a history. Without
+    `by_strength` every strength above zero is 1.
     """
     rows = np.flatnonzero(standing(part))
     rows = rows[_rank_from_end(part.users[rows], rows) < HISTORY_LENGTH]
     found = _pairs(part, weights, rows[~_NEGATIVE[part.types[rows]]])
-    values = RECENCY ** _rank_from_end(found.users, found.last) * found.strengths
+    strengths = found.strengths if by_strength else found.strengths > 0
+    values = recency ** _rank_from_end(found.users, found.last) * strengths
     matrix = sp.csr_matrix(
         (values.astype(np.float32), (found.users, found.posts)), shape=(part.user_count, len(part.post_ids))
     )

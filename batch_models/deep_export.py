@@ -37,4 +37,4 @@ def exported(tower: UserVector, known: NDArray[np.bool_]) -> bytes:
             )  # fmt: skip
     finally:
         tower.tower.posts = posts
-    return buffer.getvalue()
+    return bytes(buffer.getvalue())

@@ -52,8 +52,8 @@ class Items(nn.Module):
 
     def logits_of(self, users: Tensor, posts: Tensor) -> Tensor:
         """(n, r) of each user (n, width) for posts of their own (n, r)."""
-        inner: Tensor = (self.vectors(posts) @ users[:, :, None])[:, :, 0]
-        return inner + self.bias(posts)[:, :, 0]
+        logits: Tensor = (self.vectors(posts) @ users[:, :, None] + self.bias(posts))[:, :, 0]
+        return logits
 
 
 class Attention(nn.Module):

@@ -15,8 +15,10 @@ from .dataset import Interactions
 from .deep_beginning import beginning
 from .deep_export import exported
 from .deep_network import HEADS, Network, Shape, UserVector
+from .deep_published import PublishedDeep
 from .deep_training import Plan, Training
 from .event_sequences import EventSequences, filled, last_windows, sequences
+from .model import Published
 
 LATER = 0.5
 """Weight of the head of what comes later against that of what comes next."""
@@ -42,6 +44,13 @@ def choose(part: Interactions, weights: Mapping[InteractionType, float], embeddi
 def fitted(part: Interactions, weights: Mapping[InteractionType, float], choice: Choice) -> "FittedDeep":
     """What refresh evaluates and publishes."""
     return Deep(choice.embedding_dim, Positives()).fit(part, weights, SEED)
+
+
+def serves(
+    published: Published, post_ids: NDArray[np.int64], weights: Mapping[InteractionType, float]
+) -> PublishedDeep:  # fmt: skip
+    """A published version, to be compared with."""
+    return PublishedDeep(published, post_ids)
 
 
 class Deep:

@@ -9,38 +9,26 @@ from numpy.typing import NDArray
 from schemas.events import InteractionType
 
 from .dataset import Interactions, liked
+from .linear import Linear, recent_past, whole_past
 
 MOST_POSTS = 12_000
 """The best known posts take part: the inverse of 12,000 × 12,000 floats takes 1.2 GB while it is made."""
 
 
-class ItemWeights:
-    """posts (k,) take part with matrix (k, k): a history h scores h · matrix; -inf for all other posts."""
-
-    def __init__(
-        self, posts: NDArray[np.int64], matrix: NDArray[np.float32], weights: Mapping[InteractionType, float]
-    ) -> None:
-        self._posts, self._matrix, self._weights = posts, matrix, weights
-
-    def scores(self, before: Interactions, users: NDArray[np.int64]) -> NDArray[np.float32]:
-        scores = np.full((len(users), len(before.post_ids)), -np.inf, np.float32)
-        scores[:, self._posts] = liked(before.of_users(users), self._weights)[:, self._posts] @ self._matrix
-        return scores
-
-
 class Ease:
-    """penalty: λ, what a cell of the Gram matrix's diagonal gets on top."""
+    """penalty: λ, what a cell of the Gram matrix's diagonal gets on top. recency: as in item_based.py."""
 
-    def __init__(self, penalty: float) -> None:
+    def __init__(self, penalty: float, recency: float | None = None) -> None:
         self.name = f"ease-{penalty:g}"
-        self._penalty = penalty
+        self._penalty, self._recency = penalty, recency
 
-    def fit(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> ItemWeights:
+    def fit(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> Linear:
         cells = liked(part, weights)
         met = np.asarray(cells.sum(axis=0)).ravel()
         posts = np.sort(np.argsort(-met, kind="stable")[: min(MOST_POSTS, np.count_nonzero(met))])
         cells = cells[:, posts]
-        return ItemWeights(posts, item_weights((cells.T @ cells).toarray(), self._penalty), weights)
+        history = whole_past(weights) if self._recency is None else recent_past(weights, self._recency)
+        return Linear(item_weights((cells.T @ cells).toarray(), self._penalty), history, posts)
 
 
 def item_weights(gram: NDArray[np.float32], penalty: float) -> NDArray[np.float32]:

@@ -30,13 +30,26 @@ Score = Callable[[sp.csr_matrix], NDArray[np.float32]]
 _DISCOUNTS = 1.0 / np.log2(np.arange(2, TOP + 2))
 
 
+CHANCE = 1.645
+"""Standard errors that a difference must exceed: chance alone does that one time in twenty."""
+
+
 @dataclass(frozen=True)
 class Figures:
-    """Means over the users that were asked. recall: hits over min(10, positives)."""
+    """Means over the users that were asked. recall: hits over min(10, positives); recalls (users,): of each."""
 
     recall: float
     ndcg: float
-    users: int
+    recalls: NDArray[np.float64]
+
+    @property
+    def users(self) -> int:
+        return len(self.recalls)
+
+    def beats(self, other: "Figures") -> bool:
+        """Whether recall is higher for the same users by more than chance would make it."""
+        gains = self.recalls - other.recalls
+        return bool(len(gains) and gains.mean() > CHANCE * gains.std() / np.sqrt(len(gains)))
 
 
 class Trial:
@@ -93,9 +106,8 @@ class Trial:
             recall, ndcg = rank(scores, self._positives[rows].toarray() > 0)
             recalls.append(recall)
             ndcgs.append(ndcg)
-        if not self.users:
-            return Figures(0.0, 0.0, 0)
-        return Figures(float(np.concatenate(recalls).mean()), float(np.concatenate(ndcgs).mean()), self.users)
+        recall, ndcg = np.concatenate(recalls), np.concatenate(ndcgs)
+        return Figures(float(recall.mean()) if self.users else 0.0, float(ndcg.mean()) if self.users else 0.0, recall)
 
 
 def fold_in(vectors: NDArray[np.float32]) -> Score:

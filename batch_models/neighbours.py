@@ -8,16 +8,12 @@ BLOCK = 512
 """Rows of the product at once: 512 × 100,000 posts are 200 MB when all of them are alike."""
 
 
-def strongest(left: sp.csc_matrix, count: int, right: sp.csc_matrix | None = None) -> sp.csr_matrix:
-    """The largest `count` entries of each row of leftᵀ · right (left when not given), its diagonal left out.
-
-    left, right: (n, k). Result: (k, k).
-    """
-    right = left if right is None else right
+def strongest(left: sp.csc_matrix, count: int) -> sp.csr_matrix:
+    """The largest `count` entries of each row of leftᵀ · left, its diagonal left out. left: (n, k); result: (k, k)."""
     rows: list[sp.csr_matrix] = []
     transposed = left.T.tocsr()
     for start in range(0, left.shape[1], BLOCK):
-        block = (transposed[start : start + BLOCK] @ right).tocsr()
+        block = (transposed[start : start + BLOCK] @ left).tocsr()
         block.setdiag(0, k=start)
         rows.append(keep_largest(block, count))
     return sp.vstack(rows, format="csr") if rows else sp.csr_matrix((0, 0), dtype=np.float32)

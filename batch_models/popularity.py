@@ -11,7 +11,7 @@ from .dataset import Interactions, pairs
 
 
 class Popular:
-    """counts (posts,): users who liked the post."""
+    """counts (posts,): users who liked the post, each 1 or less."""
 
     def __init__(self, counts: NDArray[np.float32]) -> None:
         self._counts = counts
@@ -21,9 +21,18 @@ class Popular:
 
 
 class Popularity:
-    name = "popularity"
+    """half_life: the share of all interactions after which a like counts half; None: likes never fade."""
+
+    def __init__(self, half_life: float | None = None) -> None:
+        self.name = "popularity" if half_life is None else "recent-popularity"
+        self._half_life = half_life
 
     def fit(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> Popular:
         found = pairs(part, weights)
         liked = found.strengths > 0
-        return Popular(np.bincount(found.posts[liked], minlength=len(part.post_ids)).astype(np.float32))
+        worth = (
+            None
+            if self._half_life is None
+            else 0.5 ** ((len(part) - found.last[liked]) / (self._half_life * len(part)))
+        )
+        return Popular(np.bincount(found.posts[liked], worth, len(part.post_ids)).astype(np.float32))

@@ -4,6 +4,7 @@ from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
 
 from schemas import keys, topics
+from schemas.errors import ReelstreamError
 from schemas.models import ModelVersion, decode_version, encode_version
 from schemas.settings import Settings
 
@@ -23,20 +24,39 @@ async def publish(settings: Settings, version: ModelVersion, chunks: list[bytes]
         for number, chunk in enumerate(chunks):
             await redis.set(keys.model_chunk(version.model, version.version, number), chunk)
         await redis.set(keys.model_current(version.model), encode_version(version))
-        if before is not None:
-            await _expire(redis, decode_version(before))
+        if before is not None and (superseded := decode_version(before)).version != version.version:
+            await _expire(redis, superseded)
+    registry.set_serving(settings.model_path, version.model, version.version)
     await _announce(settings, version)
 
 
-async def restore(settings: Settings, model: str) -> bool:
-    """Publishes the newest saved version again when Redis has none, as after it was emptied; True when it did.
+async def rollback(settings: Settings, model: str, version: str | None) -> tuple[ModelVersion, str | None]:
+    """Publishes a saved version of the model: the one named, or the newest sound one before that which serves.
 
-    Raises ReelstreamError for a damaged version, and what Redis and Kafka clients raise.
+    Returns it and the version that served. Raises ReelstreamError when there is none or it is damaged; then what serves
+    stays. Otherwise as `publish`.
+    """
+    before = registry.serving(settings.model_path, model)
+    if version is None:
+        saved = registry.newest(settings.model_path, model, before=before)
+        if saved is None:
+            raise ReelstreamError(f"{model} has no version before {before or 'the newest'}: nothing to roll back to.")
+    else:
+        saved = registry.load(settings.model_path, model, version)
+    await publish(settings, *saved)
+    return saved[0], before
+
+
+async def restore(settings: Settings, model: str) -> bool:
+    """Publishes what served again when Redis has none, as after it was emptied; True when it did.
+
+    A damaged version is passed over for the sound one before it. Raises ReelstreamError when all are damaged, and what
+    Redis and Kafka clients raise.
     """
     async with Redis.from_url(settings.require("REDIS_URL"), socket_timeout=10, socket_connect_timeout=5) as redis:
         if await redis.exists(keys.model_current(model)):
             return False
-    saved = registry.newest(settings.model_path, model)
+    saved = registry.newest(settings.model_path, model, upto=registry.serving(settings.model_path, model))
     if saved is None:
         return False
     await publish(settings, *saved)

@@ -3,33 +3,37 @@
 import asyncio
 import os
 import signal
+import subprocess
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
+import numpy as np
 import structlog
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from schemas.errors import ReelstreamError, ServiceUnavailable
-from schemas.models import ModelVersion, graph_digest, pack_graph, pack_vectors
+from schemas.models import ModelVersion, chunks_digest, pack_graph, pack_vectors, unpack_vectors
 from schemas.settings import Settings
 
 from . import dataset, publish, registry
 from .dataset import Interactions
 from .evaluate import Figures, Trial
-from .model import Servable
+from .model import Published, Servable
 
 log = structlog.get_logger()
 
 MODELS = {"svd": "svd", "deep": "deep_ranker"}
-"""Every batch model and its module here, imported when it is trained. It has `choose` and `fitted`, as in svd.py."""
+"""Every batch model and its module here, which is imported when it is trained. It has `choose`, `fitted` and `serves`,
+as in svd.py."""
 
 LOOK_SECONDS = 10.0
 """In the pause between two trainings: whether Redis still has what was published."""
@@ -96,10 +100,6 @@ def run(settings: Settings, models: list[str], every_minutes: float | None) -> N
                 asyncio.run(_restore(settings, name))
 
 
-def _module(name: str) -> ModuleType:
-    return import_module(f".{MODELS[name]}", __package__)
-
-
 async def _restore(settings: Settings, name: str) -> None:
     try:
         if await publish.restore(settings, name):
@@ -128,7 +128,9 @@ async def refresh(settings: Settings, name: str) -> ModelVersion:
         interactions = await dataset.snapshot(connection)
         log.info("snapshot read", model=name, events=len(interactions), seconds=_since(began))
 
-        trained = await asyncio.to_thread(train, _module(name), name, interactions, settings)
+        serving = _serving(settings, name)
+        model = import_module(f".{MODELS[name]}", __package__)
+        trained = await asyncio.to_thread(train, model, name, interactions, settings, serving)
 
         version, card, content, graph, chunks = _package(name, trained, interactions, settings, began)
         folder = registry.save(settings.model_path, card, content, graph)
@@ -140,10 +142,35 @@ async def refresh(settings: Settings, name: str) -> ModelVersion:
     return version
 
 
-def train(model: ModuleType, name: str, interactions: Interactions, settings: Settings) -> Trained:
+class Serving(NamedTuple):
+    """The version in service, learnt from what happened up to `until`."""
+
+    published: Published
+    until: float
+
+
+def _serving(settings: Settings, name: str) -> Serving | None:
+    """None when nothing serves, or what does is damaged on disk: then there is nothing to compare with."""
+    version = registry.serving(settings.model_path, name)
+    if version is None:
+        return None
+    try:
+        card, (published, chunks) = (
+            registry.card(settings.model_path, name, version), registry.load(settings.model_path, name, version),
+        )  # fmt: skip
+    except ReelstreamError as error:
+        log.error("the version in service can't be compared with", model=name, version=version, reason=str(error))
+        return None
+    vectors, graph = chunks[: published.chunks], b"".join(chunks[published.chunks :])
+    return Serving(Published(*unpack_vectors(vectors, published.dim), graph), card.last_event_at.timestamp())
+
+
+def train(
+    model: ModuleType, name: str, interactions: Interactions, settings: Settings, serving: Serving | None = None
+) -> Trained:
     """Trains before a point in time, evaluates after it, and trains again on everything when that went well.
 
-    Raises NotNow when there is too little to learn from, Refused when popularity does as well.
+    Raises NotNow when there is too little to learn from, Refused when popularity does as well or what serves is better.
     """
     weights = settings.interaction_weights
     if len(interactions) < ENOUGH_EVENTS:
@@ -162,13 +189,38 @@ def train(model: ModuleType, name: str, interactions: Interactions, settings: Se
     began = time.monotonic()
     figures, popularity = trial.figures_of(model.fitted(before, weights, choice), before), trial.popularity()
     log.info("evaluated", model=name, users=figures.users, **_rounded(figures, popularity), seconds=_since(began))
-    if figures.recall <= popularity.recall:
-        raise Refused(f"{name} is refused: {_comparison(figures, popularity)}. What serves stays.")
+    if not figures.beats(popularity):
+        raise Refused(f"{name} is refused: {_comparison(figures, popularity)}, no more than chance. What serves stays.")
+    if serving is not None:
+        _compare(model, name, interactions, settings, choice, serving)
 
     began = time.monotonic()
     served = model.fitted(interactions, weights, choice)
     log.info("trained on everything", model=name, seconds=_since(began))
     return Trained(served, asdict(choice), figures, popularity, float(after.at[0]))
+
+
+def _compare(
+    model: ModuleType, name: str, interactions: Interactions, settings: Settings, choice: Any, serving: Serving
+) -> None:
+    """Against what serves, on what neither has seen, both learnt up to the same moment. Raises Refused when worse.
+
+    Without enough users after that moment the two can't be told apart, and it passes.
+    """
+    cut = int(np.searchsorted(interactions.at, serving.until, side="right"))
+    before, after = interactions.part(0, cut), interactions.part(cut, len(interactions))
+    if not cut or (trial := Trial(before, after, settings.interaction_weights)).users < ENOUGH_USERS:
+        log.info("too little is new to compare with the version in service", model=name, events=len(after))
+        return
+    weights = settings.interaction_weights
+    figures = trial.figures_of(model.fitted(before, weights, choice), before)
+    theirs = trial.figures_of(model.serves(serving.published, interactions.post_ids, weights), before)
+    log.info("compared with what serves", model=name, recall_at_10=figures.recall, serving_recall_at_10=theirs.recall)
+    if theirs.beats(figures):
+        raise Refused(
+            f"{name} is refused: recall@10 {figures.recall:.3f} against {theirs.recall:.3f} of the version in service, "
+            f"{trial.users} users. What serves stays."
+        )
 
 
 def _package(
@@ -180,13 +232,13 @@ def _package(
     vectors, graph = trained.served.item_vectors, trained.served.graph()
     known = vectors.any(axis=1)
     ids, vectors = interactions.post_ids[known], vectors[known]
-    chunks = pack_vectors(ids, vectors)
-    graph_chunks = pack_graph(graph) if graph else []
+    of_vectors, of_graph = pack_vectors(ids, vectors), pack_graph(graph) if graph else []
+    chunks = of_vectors + of_graph
     content, digest = registry.pack(ids, vectors)
     version = ModelVersion(
         model=name, version=registry.version_id(made, digest), created_at=made.timestamp(),
-        dim=vectors.shape[1], items=len(ids), chunks=len(chunks), metrics=trained.metrics(),
-        graph_chunks=len(graph_chunks), graph_digest=graph_digest(graph) if graph else "",
+        dim=vectors.shape[1], items=len(ids), chunks=len(of_vectors), metrics=trained.metrics(),
+        digest=chunks_digest(chunks), graph_chunks=len(of_graph),
     )  # fmt: skip
     first, last, split = (
         datetime.fromtimestamp(float(at), UTC) for at in (interactions.at[0], interactions.at[-1], trained.split_at)
@@ -196,9 +248,22 @@ def _package(
         first_event_at=first, last_event_at=last, split_at=split, events=len(interactions),
         users=interactions.user_count, choice=trained.choice, evaluated_users=trained.model.users,
         settings={"embedding_dim": settings.embedding_dim, "interaction_weights": settings.interaction_weights},
-        seconds=_since(began),
+        seconds=_since(began), size=len(content) + len(graph or b""), data_digest=interactions.digest(),
+        revision=_revision(),
     )  # fmt: skip
-    return version, card, content, graph, chunks + graph_chunks
+    return version, card, content, graph, chunks
+
+
+def _revision() -> str | None:
+    """The commit that is checked out; None where this does not run from a checkout of its own."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        found = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None
 
 
 @asynccontextmanager

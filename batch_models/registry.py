@@ -1,5 +1,5 @@
-"""The model registry on disk: MODEL_PATH/<model>/<version>/ with `vectors.npz`, `card.json` and, where users' vectors
-come from a network, `model.onnx`; whole or not there."""
+"""The model registry on disk: MODEL_PATH/<model>/<version>/ with `vectors.npz`, `card.json` and, where a network makes
+users' vectors, `model.onnx`; whole or not there."""
 
 import hashlib
 import io
@@ -11,20 +11,25 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from schemas.errors import ReelstreamError
-from schemas.models import ModelVersion, pack_graph, pack_vectors, unpack_graph
+from schemas.models import ModelVersion, chunks_digest, pack_graph, pack_vectors
 
 KEEP = 3
 _UNFINISHED = ".unfinished-"
+_SERVING = "serving"
+
+log = structlog.get_logger()
 
 
 class Card(msgspec.Struct, kw_only=True):
     """Where a version comes from. Times are UTC; figures are those of the model trained before `split_at`.
 
-    digest: SHA-256 of vectors.npz; that of model.onnx stands in the version. trained_on: in words. choice: what was
-    chosen on the validation slice.
+    digest: SHA-256 of vectors.npz; that in `version` covers the graph too. size: bytes of both. data_digest: of the
+    snapshot, Interactions.digest. revision: of the code, where it runs from a git checkout. trained_on: in words.
+    choice: what was chosen on the validation slice.
     """
 
     version: ModelVersion
@@ -39,6 +44,9 @@ class Card(msgspec.Struct, kw_only=True):
     settings: dict[str, Any]
     evaluated_users: int
     seconds: float
+    size: int = 0
+    data_digest: str = ""
+    revision: str | None = None
 
 
 def pack(ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> tuple[bytes, str]:
@@ -49,24 +57,93 @@ def pack(ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> tuple[bytes, s
     return content, hashlib.sha256(content).hexdigest()
 
 
-def newest(model_path: Path, model: str) -> tuple[ModelVersion, list[bytes]] | None:
-    """The newest saved version with its chunks for Redis; None when there is none.
+def versions(model_path: Path, model: str) -> list[str]:
+    """Saved versions, oldest first."""
+    folders = (model_path / model).glob("*")
+    return sorted(path.name for path in folders if path.is_dir() and not path.name.startswith(_UNFINISHED))
 
-    Raises ReelstreamError when vectors.npz or model.onnx is not what the card says.
+
+def models(model_path: Path) -> list[str]:
+    """Models with a saved version, by name."""
+    return sorted(path.name for path in model_path.glob("*") if versions(model_path, path.name))
+
+
+def card(model_path: Path, model: str, version: str) -> Card:
+    """Raises ReelstreamError when there is no such version, or its card can't be read."""
+    path = model_path / model / version / "card.json"
+    if version not in versions(model_path, model):
+        there = ", ".join(versions(model_path, model)) or f"none under {model_path.resolve()}"
+        raise ReelstreamError(f"{model} has no version {version!r}. There is: {there}.")
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=Card)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ReelstreamError(f"{path} is damaged: {error}; roll back or train again") from None
+    if (found.version.model, found.version.version) != (model, version):
+        raise ReelstreamError(f"{path} is damaged: it is the card of another version; roll back or train again")
+    return found
+
+
+def load(model_path: Path, model: str, version: str) -> tuple[ModelVersion, list[bytes]]:
+    """A saved version with its chunks for Redis.
+
+    Raises ReelstreamError when there is none, or vectors.npz or model.onnx is not what the card says.
     """
-    folders = sorted(path for path in (model_path / model).glob("*") if not path.name.startswith(_UNFINISHED))
-    if not folders:
-        return None
-    folder = folders[-1]
-    card = msgspec.json.decode((folder / "card.json").read_bytes(), type=Card)
-    content = (folder / "vectors.npz").read_bytes()
-    if hashlib.sha256(content).hexdigest() != card.digest:
-        raise ReelstreamError(f"{folder / 'vectors.npz'} is damaged: it is not what its card.json says; train again")
+    found, path = card(model_path, model, version), model_path / model / version / "vectors.npz"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ReelstreamError(f"{path} can't be read: {error}; roll back or train again") from None
+    if hashlib.sha256(content).hexdigest() != found.digest:
+        raise ReelstreamError(f"{path} is damaged: it is not what its card.json says; roll back or train again")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         chunks = pack_vectors(arrays["ids"], arrays["vectors"])
-    if card.version.graph_chunks:
-        chunks += pack_graph(unpack_graph([(folder / "model.onnx").read_bytes()], card.version.graph_digest))
-    return card.version, chunks
+    if found.version.graph_chunks:
+        path = path.with_name("model.onnx")
+        try:
+            chunks += pack_graph(path.read_bytes())
+        except OSError as error:
+            raise ReelstreamError(f"{path} can't be read: {error}; roll back or train again") from None
+        if chunks_digest(chunks) != found.version.digest:
+            raise ReelstreamError(f"{path} is damaged: it is not what its card.json says; roll back or train again")
+    return found.version, chunks
+
+
+def newest(
+    model_path: Path, model: str, *, before: str | None = None, upto: str | None = None
+) -> tuple[ModelVersion, list[bytes]] | None:
+    """The newest sound version, before or up to the one named; None when there is none at all.
+
+    Damaged ones are logged and passed over. Raises ReelstreamError when all of them are.
+    """
+    damage: ReelstreamError | None = None
+    for version in reversed(versions(model_path, model)):
+        if (before is not None and version >= before) or (upto is not None and version > upto):
+            continue
+        try:
+            return load(model_path, model, version)
+        except ReelstreamError as error:
+            log.error("a saved version is passed over", model=model, version=version, reason=str(error))
+            damage = error
+    if damage is not None:
+        raise damage
+    return None
+
+
+def serving(model_path: Path, model: str) -> str | None:
+    """The version that was published last; None when none was, or it is not saved here any more."""
+    try:
+        found = (model_path / model / _SERVING).read_text().strip()
+    except FileNotFoundError:
+        return None
+    return found if found in versions(model_path, model) else None
+
+
+def set_serving(model_path: Path, model: str, version: str) -> None:
+    """Remembers what was published, so that a Redis that was emptied gets that one back, also after a rollback."""
+    unfinished = model_path / model / f"{_UNFINISHED}{_SERVING}"
+    unfinished.parent.mkdir(parents=True, exist_ok=True)
+    unfinished.write_text(version)
+    os.replace(unfinished, model_path / model / _SERVING)
 
 
 def version_id(made: datetime, digest: str) -> str:
@@ -78,18 +155,18 @@ def version_id(made: datetime, digest: str) -> str:
 def save(model_path: Path, card: Card, content: bytes, graph: bytes | None = None) -> Path:
     """Writes a version, content being vectors.npz and graph model.onnx, and deletes all but the newest KEEP of its
     model. Returns its folder."""
-    models = model_path / card.version.model
-    models.mkdir(parents=True, exist_ok=True)
+    folders = model_path / card.version.model
+    folders.mkdir(parents=True, exist_ok=True)
     # Only one training runs at a time, so what is unfinished was left by one that was killed.
-    for left in models.glob(f"{_UNFINISHED}*"):
+    for left in folders.glob(f"{_UNFINISHED}*/"):
         shutil.rmtree(left)
-    unfinished, folder = models / f"{_UNFINISHED}{card.version.version}", models / card.version.version
+    unfinished, folder = folders / f"{_UNFINISHED}{card.version.version}", folders / card.version.version
     unfinished.mkdir()
     (unfinished / "vectors.npz").write_bytes(content)
     if graph is not None:
         (unfinished / "model.onnx").write_bytes(graph)
     (unfinished / "card.json").write_bytes(msgspec.json.format(msgspec.json.encode(card)))
     os.replace(unfinished, folder)
-    for old in sorted(path for path in models.iterdir() if path.is_dir())[:-KEEP]:
-        shutil.rmtree(old)
+    for old in versions(model_path, card.version.model)[:-KEEP]:
+        shutil.rmtree(folders / old)
     return folder

@@ -17,6 +17,7 @@ from schemas.events import InteractionType
 
 from .dataset import Interactions, histories, pairs
 from .evaluate import Trial, fold_in
+from .model import Published
 
 DIMS = (8, 16, 32, 64)
 """64 at most, whatever EMBEDDING_DIM allows: on ML-100K 8 to 32 are best, and the API scores every post by them."""
@@ -98,13 +99,21 @@ def fitted(part: Interactions, weights: Mapping[InteractionType, float], choice:
     return FoldedIn(fit(part, weights, choice), weights)
 
 
+def serves(
+    published: Published, post_ids: NDArray[np.int64], weights: Mapping[InteractionType, float]
+) -> FoldedIn:  # fmt: skip
+    """A published version, to be compared with."""
+    return FoldedIn(published.of(post_ids), weights)
+
+
 class Svd:
-    """The choice is made inside the part, on its last slice. dim: the longest vectors allowed."""
+    """dim: the longest vectors allowed, and the choice is made inside the part, on its last slice; or the choice."""
 
     name = "svd"
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int | Choice) -> None:
         self._dim = dim
 
     def fit(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> FoldedIn:
-        return fitted(part, weights, choose(part, weights, self._dim))
+        choice = self._dim if isinstance(self._dim, Choice) else choose(part, weights, self._dim)
+        return fitted(part, weights, choice)

@@ -7,7 +7,21 @@ import typer
 from schemas.errors import ReelstreamError
 
 from . import logging
-from .commands import api, dead_letters, evaluate, migrate, rebuild, replay, status, topics, train, trending, up, worker
+from .commands import (
+    api,
+    dead_letters,
+    evaluate,
+    migrate,
+    models,
+    rebuild,
+    replay,
+    status,
+    topics,
+    train,
+    trending,
+    up,
+    worker,
+)
 
 app = typer.Typer(
     help="A streaming recommender for short video: learns from every event, shows it in the next feed.",
@@ -29,6 +43,7 @@ app.command()(trending.trending)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(rebuild.rebuild)
 app.command()(train.train)
+app.add_typer(models.app, name="models")
 app.add_typer(evaluate.app, name="evaluate")
 app.command()(api.api)
 app.command()(worker.worker)

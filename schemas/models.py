@@ -1,12 +1,11 @@
 """Published models: the version in service, its item vectors in Redis, and the graph that makes users' vectors."""
 
 import hashlib
+from collections.abc import Iterable
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-
-from .errors import ReelstreamError
 
 CHUNK_ITEMS = 4_096
 """Items a chunk: 4,096 × 64 floats = 1 MiB, small enough not to hold up Redis."""
@@ -18,9 +17,9 @@ class ModelVersion(msgspec.Struct, kw_only=True):
     """A published version (Redis `model_current`, and topic `models` with the model's name as key).
 
     metrics: figures of the evaluation that let it pass, e.g. `{"recall@10": 0.2, "popularity_recall@10": 0.1}`.
-    dim, items, chunks: shape of the item vectors and in how many chunks they lie.
-    graph_chunks: chunks of the ONNX graph, which lie behind those; 0 for a model without one. graph_digest: its
-    SHA-256.
+    dim, items, chunks: shape of the item vectors and in how many chunks they lie. graph_chunks: how many come after
+    them with the model's ONNX graph, 0 without one. digest: chunks_digest of them all; empty in versions that were
+    published before there was one.
     """
 
     model: str
@@ -30,8 +29,8 @@ class ModelVersion(msgspec.Struct, kw_only=True):
     items: int
     chunks: int
     metrics: dict[str, float]
+    digest: str = ""
     graph_chunks: int = 0
-    graph_digest: str = ""
 
 
 encode_version = msgspec.json.Encoder().encode
@@ -48,6 +47,14 @@ def pack_vectors(ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> list[b
     return chunks
 
 
+def chunks_digest(chunks: Iterable[bytes]) -> str:
+    """SHA-256 of all chunks in their order."""
+    found = hashlib.sha256()
+    for chunk in chunks:
+        found.update(chunk)
+    return found.hexdigest()
+
+
 def unpack_vectors(chunks: list[bytes], dim: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The inverse of pack_vectors: ids (n,) and vectors (n, dim)."""
     ids, rows = [np.empty(0, np.int64)], [np.empty((0, dim), np.float32)]
@@ -58,19 +65,6 @@ def unpack_vectors(chunks: list[bytes], dim: int) -> tuple[NDArray[np.int64], ND
     return np.concatenate(ids), np.concatenate(rows)
 
 
-def graph_digest(graph: bytes) -> str:
-    """SHA-256, in hexadecimal."""
-    return hashlib.sha256(graph).hexdigest()
-
-
 def pack_graph(graph: bytes) -> list[bytes]:
-    """Chunks of an ONNX graph."""
+    """Chunks of an ONNX graph, to be joined."""
     return [graph[start : start + GRAPH_CHUNK] for start in range(0, len(graph), GRAPH_CHUNK)]
-
-
-def unpack_graph(chunks: list[bytes], digest: str) -> bytes:
-    """The inverse of pack_graph. Raises ReelstreamError when it is not the graph of that SHA-256."""
-    graph = b"".join(chunks)
-    if graph_digest(graph) != digest:
-        raise ReelstreamError("the model's graph is damaged: it is not what its version says; train again")
-    return graph

@@ -24,7 +24,7 @@ from schemas import keys, topics
 from schemas.errors import ReelstreamError
 from schemas.events import TYPE_CODES
 from schemas.migrate import migrate
-from schemas.models import ModelVersion, decode_version, unpack_graph, unpack_vectors
+from schemas.models import ModelVersion, decode_version, unpack_vectors
 from schemas.settings import Settings
 
 EVENTS = 1600
@@ -121,6 +121,8 @@ async def test_rows_in_the_record_become_a_version_in_redis_on_disk_and_on_kafka
     assert card["events"] == EVENTS
     assert card["version"]["metrics"]["recall@10"] > card["version"]["metrics"]["popularity_recall@10"]
     assert card["split_at"] < card["last_event_at"]
+    assert len(card["data_digest"]) == 64
+    assert card["size"] == (folder / "vectors.npz").stat().st_size
 
     assert await announced(settings.require("KAFKA_BOOTSTRAP_SERVERS"), version.version) == version
 
@@ -142,7 +144,7 @@ async def test_a_model_with_a_graph_goes_the_same_way_whole(settings: Settings) 
         await redis.delete(keys.model_current("deep"))
     ids, vectors = unpack_vectors(stored[: version.chunks], version.dim)
     assert ids.tolist() == list(range(1, 81))
-    graph = unpack_graph(stored[version.chunks :], version.graph_digest)
+    graph = b"".join(stored[version.chunks :])
     assert (settings.model_path / "deep" / version.version / "model.onnx").read_bytes() == graph
 
     tower = UserTower(graph)
@@ -257,3 +259,22 @@ async def test_a_redis_that_was_emptied_gets_the_saved_version_back(settings: Se
     saved.write_bytes(flipped)
     with pytest.raises(ReelstreamError, match="is damaged"):
         await publish.restore(settings, "svd")
+
+
+async def test_a_rolled_back_version_serves_again_and_stays_when_redis_is_emptied(settings: Settings) -> None:
+    await record(settings.require("DATABASE_URL"), tastes=True)
+    first, second = [await refresh.refresh(settings, "svd") for _ in range(2)]
+    assert await publish.rollback(settings, "svd", None) == (first, second.version)
+    assert await announced(settings.require("KAFKA_BOOTSTRAP_SERVERS"), first.version) == first
+    async with Redis.from_url(settings.require("REDIS_URL")) as redis:
+        for _ in range(2):
+            assert decode_version(await redis.get(keys.model_current("svd"))) == first
+            assert await redis.ttl(keys.model_chunk("svd", first.version, 0)) == -1
+            await redis.delete(keys.model_current("svd"), keys.model_chunk("svd", first.version, 0))
+            assert await publish.restore(settings, "svd")
+        assert 0 < await redis.ttl(keys.model_chunk("svd", second.version, 0)) <= 3600
+    await publish.rollback(settings, "svd", first.version)  # the one that serves already
+    async with Redis.from_url(settings.require("REDIS_URL")) as redis:
+        assert await redis.ttl(keys.model_chunk("svd", first.version, 0)) == -1
+    with pytest.raises(ReelstreamError, match="svd has no version before"):
+        await publish.rollback(settings, "svd", None)

@@ -2,6 +2,8 @@
 
 import random
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from batch_models import svd
 from batch_models.dataset import Columns, Interactions, Row
 from batch_models.evaluate import Trial, fold_in
-from batch_models.refresh import NotNow, Refused, train
+from batch_models.refresh import NotNow, Refused, Serving, train
 from schemas.events import DEFAULT_WEIGHTS
 from schemas.settings import Settings
 
@@ -93,3 +95,48 @@ def test_a_choice_is_made_on_the_newest_part_of_the_past() -> None:
     figures = Trial(before, after, DEFAULT_WEIGHTS).figures(fold_in(svd.fit(before, DEFAULT_WEIGHTS, choice)))
     assert choice.dim in svd.DIMS
     assert figures.recall > 0.7
+
+
+def shuffled() -> SimpleNamespace:
+    """SVD with a fault: it learns who liked what from labels that were dealt out anew."""
+
+    def fit(part: Interactions, *rest: Any) -> Any:
+        dealt = np.random.default_rng(3).permutation(part.users)
+        return svd.fit(replace(part, users=dealt), *rest)
+
+    return SimpleNamespace(choose=svd.choose, fit=fit)
+
+
+def unequal(events: int = 3_000, users: int = 150, posts: int = 400) -> Interactions:
+    """Groups as in `planted`, of many posts that are not equally liked: popularity knows something, tastes more."""
+    draw, columns = random.Random(5), Columns()
+    for at in range(events):
+        user = draw.randrange(users)
+        post = int(posts / GROUPS * draw.random() ** 3) * GROUPS + user % GROUPS
+        columns.extend([Row(f"u{user}", 1 + post, "like", 1.0, float(at))])
+    return columns.interactions(dict.fromkeys(range(1, posts + 1), True))
+
+
+def test_a_model_trained_on_shuffled_labels_is_refused() -> None:
+    assert train(svd, "svd", unequal(), settings()).model.recall > 0.1
+    with pytest.raises(Refused, match=r"recall@10 0\.\d+ against 0\.\d+ of popularity.*no more than chance"):
+        train(shuffled(), "svd", unequal(), settings())  # type: ignore[arg-type]
+
+
+def test_what_is_worse_than_the_version_in_service_is_refused_and_what_is_as_good_is_not() -> None:
+    whole = planted()
+    before, _ = whole.split(0.8)
+    good = svd.fit(before, DEFAULT_WEIGHTS, svd.choose(before, DEFAULT_WEIGHTS, 16))
+    serving = Serving(before.post_ids, good, float(before.at[-1]))
+    blurred = good + np.random.default_rng(1).normal(0, good.std() * 1.5, good.shape)
+    half_as_good = SimpleNamespace(choose=svd.choose, fit=lambda *_: blurred)
+    with pytest.raises(Refused, match=r"against 0\.\d+ of the version in service"):
+        train(half_as_good, "svd", whole, settings(), serving)  # type: ignore[arg-type]
+    assert train(svd, "svd", whole, settings(), serving).model.recall > 0.7
+    nothing_new = serving._replace(until=float(whole.at[-1]))
+    assert train(half_as_good, "svd", whole, settings(), nothing_new).model.recall > 0.1  # type: ignore[arg-type]
+
+
+def test_vectors_in_service_are_found_again_among_other_posts() -> None:
+    serving = Serving(np.array([2, 5, 9]), np.array([[1], [2], [3]], np.float32), 0.0)
+    assert serving.of(np.array([1, 2, 5, 7])).ravel().tolist() == [0, 1, 2, 0]

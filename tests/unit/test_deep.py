@@ -19,7 +19,7 @@ from online_models.positives import Positives
 from online_models.user_history import learn_one
 from schemas.errors import ReelstreamError
 from schemas.events import DEFAULT_WEIGHTS, TYPE_CODES
-from schemas.models import ModelVersion, graph_digest, pack_graph
+from schemas.models import ModelVersion, chunks_digest, pack_graph, pack_vectors
 from schemas.user_state import HistoryEvent, UserState
 
 POSTS = 20
@@ -150,9 +150,10 @@ def test_a_flipped_bit_of_the_graph_is_refused(fitted: FittedDeep, tmp_path: Pat
     graph = fitted.graph()
     content, card.digest = registry.pack(np.arange(1, POSTS + 1), fitted.item_vectors)
     chunks = pack_graph(graph)
+    of_vectors = pack_vectors(np.arange(1, POSTS + 1), fitted.item_vectors)
     card.version = ModelVersion(
         model="deep", version="v1", created_at=0.0, dim=33, items=POSTS, chunks=1, metrics={},
-        graph_chunks=len(chunks), graph_digest=graph_digest(graph),
+        graph_chunks=len(chunks), digest=chunks_digest(of_vectors + chunks),
     )  # fmt: skip
     folder = registry.save(tmp_path, card, content, graph)
     saved = registry.newest(tmp_path, "deep")
@@ -161,5 +162,5 @@ def test_a_flipped_bit_of_the_graph_is_refused(fitted: FittedDeep, tmp_path: Pat
     flipped = bytearray(graph)
     flipped[1000] ^= 1
     (folder / "model.onnx").write_bytes(flipped)
-    with pytest.raises(ReelstreamError, match="graph is damaged"):
+    with pytest.raises(ReelstreamError, match="is damaged"):
         registry.newest(tmp_path, "deep")

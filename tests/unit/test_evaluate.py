@@ -95,7 +95,7 @@ def test_the_batch_report_has_what_others_build_on(folder: Path, protocol: str) 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--model", "sdv"], "There is: svd"),
+        (["--model", "sdv"], "There is: "),
         (["--protocol", "ncf", "--positive", "like"], "--positive goes with"),
         (["--positive", "report"], "is none of"),
         (["--limit", "1"], "no interaction that could be learnt from"),

@@ -16,8 +16,8 @@ from batch_models.deep_export import exported
 from batch_models.deep_network import Network, Shape, UserVector
 from online_models.event_sequence import of_history
 from schemas import keys, topics
-from schemas.errors import ReelstreamError
-from schemas.models import ModelVersion, encode_version, graph_digest, pack_graph, pack_vectors
+from schemas.errors import ServiceUnavailable
+from schemas.models import ModelVersion, chunks_digest, encode_version, pack_graph, pack_vectors
 from schemas.settings import Settings
 from schemas.user_state import UserState
 
@@ -58,7 +58,7 @@ def published(redis: Any, version: str, *, damaged: bool = False) -> Network:
         redis.set(keys.model_chunk("deep", version, number), chunk)
     current = ModelVersion(
         model="deep", version=version, created_at=0.0, dim=vectors.shape[1], items=int(KNOWN.sum()),
-        chunks=len(chunks), metrics={}, graph_chunks=len(graphs), graph_digest=graph_digest(graph),
+        chunks=len(chunks), metrics={}, graph_chunks=len(graphs), digest=chunks_digest([*chunks, *pack_graph(graph)]),
     )  # fmt: skip
     redis.set(keys.model_current("deep"), encode_version(current))
     return network
@@ -92,7 +92,7 @@ async def test_a_damaged_network_never_serves(redis_url: str, worker: Any, tansu
         published(redis, "v1")
         await models.look("deep")
         published(redis, "v2", damaged=True)
-        with pytest.raises(ReelstreamError, match="graph is damaged"):
+        with pytest.raises(ServiceUnavailable, match="is damaged"):
             await models.look("deep")
         assert models.versions == {"deep": "v1"}
     finally:
