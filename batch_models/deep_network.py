@@ -20,6 +20,8 @@ DECAYS = (0.3, 0.05, 0.0, 0.0)
 all alike."""
 HEADS = len(DECAYS)
 EXPANSION = 2
+SCALE = 8.0
+"""What sums of fixed vectors begin with: they differ by about 1 in logits then."""
 
 
 class Shape(NamedTuple):
@@ -32,28 +34,34 @@ class Shape(NamedTuple):
 
 
 class Items(nn.Module):
-    """Output vectors (posts, width) and biases (posts,) of a head."""
+    """Output vectors and biases (posts,) of a head. fixed: whether vectors that are not learnt (posts, width) come
+    behind those that are (posts, width)."""
 
-    def __init__(self, shape: Shape) -> None:
+    fixed: Tensor
+
+    def __init__(self, shape: Shape, fixed: bool = False) -> None:
         super().__init__()
+        self.register_buffer("fixed", torch.zeros(shape.posts, shape.width if fixed else 0))
         self.vectors = nn.Embedding(shape.posts, shape.width)
         self.bias = nn.Embedding(shape.posts, 1)
         nn.init.normal_(self.vectors.weight, 0.0, 0.5 / math.sqrt(shape.width))
         nn.init.zeros_(self.bias.weight)
 
     def logits(self, users: Tensor, posts: Tensor | None = None) -> Tensor:
-        """(n, p) of users (n, width) and of posts (p,), all without them."""
-        if posts is None:
-            vectors, bias = self.vectors.weight, self.bias.weight
-        else:
-            vectors, bias = self.vectors(posts), self.bias(posts)
-        logits: Tensor = torch.addmm(bias[:, 0], users, vectors.T)
-        return logits
+        """(n, p) of users (n, dim) and of posts (p,), all without them."""
+        bias: Tensor = self.bias.weight if posts is None else self.bias(posts)
+        return torch.addmm(bias[:, 0], users, self.table(posts).T)
 
     def logits_of(self, users: Tensor, posts: Tensor) -> Tensor:
-        """(n, r) of each user (n, width) for posts of their own (n, r)."""
-        logits: Tensor = (self.vectors(posts) @ users[:, :, None] + self.bias(posts))[:, :, 0]
+        """(n, r) of each user (n, dim) for posts of their own (n, r)."""
+        logits: Tensor = (self.table(posts) @ users[:, :, None] + self.bias(posts))[:, :, 0]
         return logits
+
+    def table(self, posts: Tensor | None = None) -> Tensor:
+        """(…, dim): vectors of posts (…), of all without them."""
+        if posts is None:
+            return torch.cat([self.vectors.weight, self.fixed], dim=-1)
+        return torch.cat([self.vectors(posts), self.fixed[posts]], dim=-1)
 
 
 class Attention(nn.Module):
@@ -81,10 +89,33 @@ class Attention(nn.Module):
         return events + understood
 
 
+class Sums(nn.Module):
+    """The wide part (Cheng et al., Wide & Deep, 2016): a user as the mean of fixed vectors of the last posts, the newer
+    and the better liked counting more, as in svd.py. It forgets nothing that the factorisation knows, and the network
+    learns what comes on top. strengths (types,): schemas.events.strength of a value of 1."""
+
+    vectors: Tensor
+    strengths: Tensor
+
+    def __init__(self, shape: Shape, strengths: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("vectors", torch.zeros(shape.posts + 1, shape.width))
+        self.register_buffer("strengths", strengths.clamp(min=0.0))
+        self.recency = nn.Parameter(torch.tensor(3.0))
+        self.scale = nn.Parameter(torch.full((shape.width,), SCALE))
+
+    def forward(self, posts: Tensor, types: Tensor, values: Tensor, hidden: Tensor, distances: Tensor) -> Tensor:
+        """(b, t, width): the mean after each event."""
+        weights = torch.sigmoid(self.recency) ** distances
+        weights = (weights * (self.strengths[types] * values)[:, None, :]).masked_fill(hidden[:, 0], 0.0)
+        sums: Tensor = weights @ self.vectors[posts] / (weights.sum(dim=-1, keepdim=True) + 1e-6)
+        return sums * self.scale
+
+
 class UserTower(nn.Module):
     """Events → a state after each of them, and the user's vectors of both heads."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, strengths: Tensor) -> None:
         super().__init__()
         width = shape.width
         self.posts = nn.Embedding(shape.posts + 1, width, padding_idx=shape.posts)
@@ -96,49 +127,66 @@ class UserTower(nn.Module):
                 small.normal_(0.0, 0.02)
         self.attention = nn.ModuleList(Attention(shape) for _ in range(shape.layers))
         self.norm, self.dropout = nn.LayerNorm(width), nn.Dropout(shape.dropout)
-        self.next = nn.Linear(width, width)
-        self.later = nn.Sequential(
+        self.sums = Sums(shape, strengths)
+        self.to_next = nn.Linear(width, width)
+        self.to_later = nn.Sequential(
             nn.Linear(width, width), nn.GELU(), nn.Dropout(shape.dropout), nn.Linear(width, width)
         )
 
     def states(self, posts: Tensor, types: Tensor, values: Tensor, gaps: Tensor, there: Tensor) -> Tensor:
-        """(b, t, width) of events (b, t) each. posts: rows of the item table, its length for a post it does not have.
-        there: False for filling, which must come last."""
+        """(b, t, 2 · width) of events (b, t) each: what attention and what the sums make of them.
+
+        posts: rows of the item table, its length for a post it does not have. there: False for filling, which must come
+        last.
+        """
         events = self.posts(posts) + self.types(types) + self.value(values[:, :, None] - 0.5) + self.gaps(gaps)
         events = self.dropout(events)
         places = torch.arange(posts.shape[1])
         apart = places[:, None] - places[None, :]
         hidden = (apart < 0)[None, None] | ~there[:, None, None, :]
+        distances = apart.clamp(0, LENGTH - 1)
         for layer in self.attention:
-            events = layer(events, hidden, apart.clamp(0, LENGTH - 1))
-        states: Tensor = self.norm(events)
-        return states
+            events = layer(events, hidden, distances)
+        return torch.cat([self.norm(events), self.sums(posts, types, values, hidden, distances)], dim=-1)
+
+    def next(self, states: Tensor) -> Tensor:
+        """(…, width): the user's vectors for what comes next, of states."""
+        vectors: Tensor = self.to_next(states[..., : self.norm.normalized_shape[0]])
+        return vectors
+
+    def later(self, states: Tensor) -> Tensor:
+        """(…, 2 · width): for what comes later."""
+        width = self.norm.normalized_shape[0]
+        return torch.cat([self.to_later(states[..., :width]), states[..., width:]], dim=-1)
 
 
 class Network(nn.Module):
     """The tower and the posts of both heads."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, strengths: Tensor) -> None:
         super().__init__()
         self.shape = shape
-        self.tower = UserTower(shape)
-        self.next, self.later = Items(shape), Items(shape)
+        self.tower = UserTower(shape, strengths)
+        self.next, self.later = Items(shape), Items(shape, fixed=True)
 
     def begin_with(self, vectors: Tensor) -> None:
-        """Adds vectors (posts, width) to those of posts, as inputs and as outputs of both heads."""
+        """Adds vectors (posts, width) to those of posts, as inputs and as outputs of both heads, and takes them as the
+        fixed ones."""
         with torch.no_grad():
+            self.tower.sums.vectors[:-1] = vectors
+            self.later.fixed[:] = vectors
             self.tower.posts.weight[:-1] += vectors
             self.next.vectors.weight += vectors
             self.later.vectors.weight += vectors
 
     def item_vectors(self, later: float) -> Tensor:
-        """(posts, 2 · width + 1): of both heads, and the bias. later: weight of that head, 0 to 1."""
+        """(posts, 3 · width + 1): of both heads, and the bias. later: weight of that head, 0 to 1."""
         bias = (1.0 - later) * self.next.bias.weight + later * self.later.bias.weight
-        return torch.cat([self.next.vectors.weight, self.later.vectors.weight, bias], dim=1)
+        return torch.cat([self.next.table(), self.later.table(), bias], dim=1)
 
 
 class UserVector(nn.Module):
-    """What is exported: the newest state's vector (b, 2 · width + 1), whose inner product with Network.item_vectors is
+    """What is exported: the newest state's vector (b, 3 · width + 1), whose inner product with Network.item_vectors is
     the weighted sum of both heads' logits."""
 
     def __init__(self, network: Network, later: float) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from online_models.positives import Positives
-from schemas.events import InteractionType
+from schemas.events import INTERACTION_TYPES, InteractionType, strength
 
 from .dataset import Interactions
 from .deep_beginning import beginning
@@ -65,12 +65,18 @@ class Deep:
     def fit(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> "FittedDeep":
         torch.set_num_threads(THREADS)
         torch.manual_seed(seed)
-        network = Network(Shape(len(part.post_ids), self._width))
+        network = Network(Shape(len(part.post_ids), self._width), strengths(weights))
         network.begin_with(torch.from_numpy(beginning(part, weights, self._width, seed)))
         Training(network, sequences(part, self._positives), Plan(), seed).run()
         network.eval()
         known = np.bincount(part.posts, minlength=len(part.post_ids)) > 0
         return FittedDeep(network, self._positives, known)
+
+
+def strengths(weights: Mapping[InteractionType, float]) -> Tensor:
+    """(types,): schemas.events.strength of each type at its highest value."""
+    highest = {"rating": 100.0}
+    return torch.tensor([strength(name, highest.get(name, 1.0), weights) for name in INTERACTION_TYPES])
 
 
 class FittedDeep:
@@ -87,7 +93,7 @@ class FittedDeep:
 
     @property
     def item_vectors(self) -> NDArray[np.float32]:
-        """(posts, 2 · width + 1); rows of zeros for posts that nobody met."""
+        """(posts, 3 · width + 1); rows of zeros for posts that nobody met."""
         with torch.no_grad():
             vectors: NDArray[np.float32] = self.network.item_vectors(LATER).numpy() * self.known[:, None]
         return vectors
@@ -110,7 +116,7 @@ class FittedDeep:
 
     @torch.no_grad()
     def _vectors(self, found: EventSequences, places: NDArray[np.int64]) -> Tensor:
-        """(u, 2 · width + 1) of windows (u, 2)."""
+        """(u, 3 · width + 1) of windows (u, 2)."""
         inputs, there = filled(places)
         columns = (torch.from_numpy(each[inputs]) for each in (found.posts, found.types, found.values, found.gaps))
         vectors: Tensor = self.tower(*columns, torch.from_numpy(there))

@@ -12,7 +12,7 @@ from batch_models import registry
 from batch_models.dataset import Columns, Interactions, Row
 from batch_models.deep_export import exported
 from batch_models.deep_network import Network, Shape, UserVector
-from batch_models.deep_ranker import Deep, FittedDeep
+from batch_models.deep_ranker import Deep, FittedDeep, strengths
 from batch_models.event_sequences import sequences, windows
 from online_models.event_sequence import LENGTH, of_history
 from online_models.positives import Positives
@@ -68,7 +68,7 @@ def drawn(network: Network, users: int, length: int) -> tuple[torch.Tensor, ...]
 
 def test_a_state_knows_nothing_of_what_comes_after_it() -> None:
     torch.manual_seed(0)
-    network = Network(Shape(POSTS, 16, layers=2)).eval()
+    network = Network(Shape(POSTS, 16, layers=2), strengths(DEFAULT_WEIGHTS)).eval()
     posts, types, values, gaps, _ = drawn(network, 3, 12)
     there = torch.ones_like(posts, dtype=torch.bool)
     with torch.no_grad():
@@ -131,7 +131,8 @@ def test_a_feed_reads_a_history_as_the_training_did() -> None:
 
 def test_the_graph_says_what_torch_says() -> None:
     torch.manual_seed(1)
-    network = Network(Shape(POSTS, 16)).eval()
+    network = Network(Shape(POSTS, 16), strengths(DEFAULT_WEIGHTS)).eval()
+    network.begin_with(torch.randn(POSTS, 16))
     tower, known = UserVector(network, 0.5).eval(), np.arange(POSTS) != 7
     session = onnxruntime.InferenceSession(exported(tower, known), providers=["CPUExecutionProvider"])
     rows = np.append(np.where(known, np.cumsum(known) - 1, POSTS - 1), POSTS - 1)
@@ -152,7 +153,7 @@ def test_a_flipped_bit_of_the_graph_is_refused(fitted: FittedDeep, tmp_path: Pat
     chunks = pack_graph(graph)
     of_vectors = pack_vectors(np.arange(1, POSTS + 1), fitted.item_vectors)
     card.version = ModelVersion(
-        model="deep", version="v1", created_at=0.0, dim=33, items=POSTS, chunks=1, metrics={},
+        model="deep", version="v1", created_at=0.0, dim=fitted.item_vectors.shape[1], items=POSTS, chunks=1, metrics={},
         graph_chunks=len(chunks), digest=chunks_digest(of_vectors + chunks),
     )  # fmt: skip
     folder = registry.save(tmp_path, card, content, graph)

@@ -14,9 +14,11 @@ from api.models import Models
 from api.redis import connection
 from batch_models.deep_export import exported
 from batch_models.deep_network import Network, Shape, UserVector
+from batch_models.deep_ranker import strengths
 from online_models.event_sequence import of_history
 from schemas import keys, topics
 from schemas.errors import ServiceUnavailable
+from schemas.events import DEFAULT_WEIGHTS
 from schemas.models import ModelVersion, chunks_digest, encode_version, pack_graph, pack_vectors
 from schemas.settings import Settings
 from schemas.user_state import UserState
@@ -50,7 +52,8 @@ async def api(
 def published(redis: Any, version: str, *, damaged: bool = False) -> Network:
     """A network that learnt nothing, in Redis as batch_models.publish puts it there."""
     torch.manual_seed(7)
-    network = Network(Shape(len(POSTS), 16)).eval()
+    network = Network(Shape(len(POSTS), 16), strengths(DEFAULT_WEIGHTS)).eval()
+    network.begin_with(torch.randn(len(POSTS), 16))
     graph, vectors = exported(UserVector(network, LATER).eval(), KNOWN), network.item_vectors(LATER).detach().numpy()
     chunks = pack_vectors(np.array(POSTS)[KNOWN], vectors[KNOWN])
     graphs = pack_graph(graph if not damaged else graph[:-1] + bytes([graph[-1] ^ 1]))
