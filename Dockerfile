@@ -16,6 +16,7 @@ RUN python -c "import os, tomllib; project = tomllib.load(open('pyproject.toml',
 COPY README.md LICENSE ./
 COPY schemas schemas
 COPY online_models online_models
+COPY collector collector
 COPY streams streams
 COPY batch_models batch_models
 COPY api api

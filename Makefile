@@ -9,7 +9,7 @@ PORT ?= 8000
 SEED ?= 1
 FAULTS ?= 100
 
-.PHONY: help setup demo test faults fuzz check bench clean
+.PHONY: help setup demo test faults fuzz endurance check contract bench clean
 
 help:
 	@echo "make setup   the virtual environment with everything in it"
@@ -17,7 +17,9 @@ help:
 	@echo "make test    the whole test suite, after whatever it needs"
 	@echo "make faults  SEED=1 FAULTS=100 random faults under load, then everything against the log"
 	@echo "make check   lint, types, layers"
+	@echo "make contract  docs/contract anew, from the types"
 	@echo "make bench   the benchmarks; each prints its ratios as JSON"
+	@echo "make endurance  a million events in a row into every online model"
 	@echo "make fuzz    a quarter of a million bad messages, then PostgreSQL with what survived"
 
 setup: $(STAMP)
@@ -48,6 +50,9 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+contract: setup
+	$(BIN)/python -m schemas.contract
+
 bench: setup
 	$(BIN)/python benchmarks/freshness.py
 	$(BIN)/python benchmarks/ingest.py
@@ -60,6 +65,9 @@ fuzz: setup
 	$(BIN)/python tests/fuzz/with_hypothesis.py
 	$(BIN)/python tests/fuzz/with_atheris.py
 	$(BIN)/pytest -q tests/integration/test_dead_letters.py
+
+endurance: setup
+	EVENTS=1000000 $(BIN)/pytest -q tests/unit/test_online_contracts.py -k many_events
 
 clean:
 	rm -rf $(VENV) dist

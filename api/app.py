@@ -16,9 +16,12 @@ from schemas.settings import Settings
 from .compiled import compile_all
 from .metrics import Metrics
 from .middleware import RequestContext
-from .pipelines import feed_pipeline
+from .pipelines import feed_pipeline, list_pipeline
 from .responses import ApiError, error_response
-from .routes.feed import feed
+from .routes.asyncapi import asyncapi
+from .routes.collect import collect, collection_status
+from .routes.docs import asset, docs, openapi, redoc
+from .routes.feed import feed, feed_category
 from .routes.health import live, ready
 from .routes.interactions import post_interaction, post_interactions
 from .routes.metrics import metrics
@@ -26,13 +29,16 @@ from .routes.page import page
 from .routes.posts import delete_post, get_post, post_posts
 from .routes.similar import similar
 from .routes.trending import trending
-from .routes.users import post_users
+from .routes.trending_stream import trending_stream
+from .routes.users import delete_user, post_users
 from .serving import Serving
 
 ROUTES = [
     Route("/", page),
     Route("/api/v1/feed", feed),
+    Route("/api/v1/feed/category", feed_category),
     Route("/api/v1/trending", trending),
+    Route("/api/v1/trending/stream", trending_stream),
     Route("/api/v1/similar/{post_id}", similar),
     Route("/api/v1/interaction", post_interaction, methods=["POST"]),
     Route("/api/v1/interactions", post_interactions, methods=["POST"]),
@@ -40,9 +46,17 @@ ROUTES = [
     Route("/api/v1/posts/{post_id}", get_post, methods=["GET"]),
     Route("/api/v1/posts/{post_id}", delete_post, methods=["DELETE"]),
     Route("/api/v1/users", post_users, methods=["POST"]),
+    Route("/api/v1/users/{username}", delete_user, methods=["DELETE"]),
+    Route("/api/v1/collect/{kind}", collect, methods=["POST"]),
+    Route("/api/v1/collection-status", collection_status),
+    Route("/asyncapi", asyncapi),
     Route("/health/live", live),
     Route("/health/ready", ready),
     Route("/metrics", metrics),
+    Route("/openapi.json", openapi),
+    Route("/docs", docs),
+    Route("/redoc", redoc),
+    Route("/assets/{name}", asset),
 ]
 
 
@@ -67,4 +81,5 @@ def create_app(settings: Settings) -> Starlette:
     )
     app.state.serving = serving
     app.state.feed_pipeline = feed_pipeline(serving)
+    app.state.list_pipeline = list_pipeline(serving)
     return app

@@ -12,10 +12,13 @@ import numpy as np
 import structlog
 
 from online_models import candidates as best
+from schemas.visits import MOST_FROZEN
 
 from .metrics import Metrics
+from .paging import cut
 from .sources import popular
 from .stages import (
+    EXPLORATION,
     Candidates,
     Filter,
     Mask,
@@ -31,6 +34,8 @@ from .stages import (
 
 HYDRATOR_DEADLINE = 0.25
 SOURCE_DEADLINE = 0.05
+MOST_NAMED = 10
+"""Posts of each reason that `explain` names."""
 
 T = TypeVar("T")
 
@@ -41,7 +46,9 @@ _log = structlog.get_logger()
 class Slate:
     """The page as it is shown: slots and scores (n,), and of each post the sources that had it, with their scores.
 
-    dropped: filter → posts it held back. degraded: parts that were skipped, and why.
+    dropped: filter → posts it held back; dropped_posts: ids of the first MOST_NAMED, when they are to be explained.
+    degraded: parts that were skipped, and why. ranking (r,): the list that the page is cut from, −1 for posts that are
+    not here. next_place, next_below, end: where the next page begins (api.paging.Cut).
     """
 
     slots: Slots
@@ -53,6 +60,11 @@ class Slate:
     degraded: list[str]
     model_versions: dict[str, str] = field(default_factory=dict)
     recommendation_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    dropped_posts: dict[str, list[int]] = field(default_factory=dict)
+    ranking: Slots = field(default_factory=lambda: np.empty(0, np.int64))
+    next_place: int = 0
+    next_below: int = 0
+    end: bool = True
 
 
 class SideEffect(Protocol):
@@ -76,15 +88,9 @@ class CandidatePipeline:
     metrics: Metrics
 
     async def run(self, query: Query) -> Slate:
-        """The page that the query asks for."""
-        degraded: list[str] = []
-        with self._measured("query_hydrators"):
-            await asyncio.gather(
-                *(
-                    self._guarded(f"{hydrator.name} hydrator", hydrator.hydrate(query), HYDRATOR_DEADLINE, degraded)
-                    for hydrator in self.query_hydrators
-                )
-            )
+        """The page that the query asks for: from the list that its visit froze, or from a new one."""
+        degraded = query.problems.copy()
+        await self._hydrate(query, degraded)
         with self._measured("sources"):
             retrieved = await asyncio.gather(
                 *(
@@ -94,7 +100,7 @@ class CandidatePipeline:
             )
         # From here on nothing waits, so the catalogue can't change under the arrays.
         with self._measured("filters"):
-            kept, dropped = self._filter(query, degraded)
+            kept, held_back = self._filter(query, degraded)
         candidates = self._candidates(kept, retrieved)
         scores = np.zeros(len(candidates.slots))
         with self._measured("scorers"):
@@ -102,8 +108,18 @@ class CandidatePipeline:
                 with self._skipping(f"{scorer.name} scorer", degraded):
                     scores = scorer.score(query, candidates, scores)
         with self._measured("selector"):
-            order = self.selector.order(query, candidates, scores)
-        return self._slate(query, candidates, scores, order, kept, dropped, degraded)
+            if query.visit is None:
+                ranking = self._ranking(query, candidates, self.selector.order(query, candidates, scores), kept)
+            else:
+                slots = query.catalogue.slots
+                ranking = np.array([slots.get(post_id, -1) for post_id in query.visit.posts], np.int64)
+        return self._slate(query, candidates, scores, ranking, kept, held_back, degraded)
+
+    async def allowed(self, query: Query) -> tuple[Mask, list[str]]:
+        """What may be shown to the reader (N,), for lists that rank by themselves, and what was skipped."""
+        degraded: list[str] = []
+        await self._hydrate(query, degraded)
+        return self._filter(query, degraded)[0], degraded
 
     async def after(self, query: Query, slate: Slate) -> None:
         """What follows the answer."""
@@ -111,23 +127,32 @@ class CandidatePipeline:
             with self._skipping(f"{side_effect.name} side effect", []):
                 await side_effect.run(query, slate)
 
-    def _filter(self, query: Query, degraded: list[str]) -> tuple[Mask, dict[str, int]]:
-        """Which slots of the whole catalogue stay (N,), and how many posts each filter held back.
+    async def _hydrate(self, query: Query, degraded: list[str]) -> None:
+        with self._measured("query_hydrators"):
+            await asyncio.gather(
+                *(
+                    self._guarded(f"{hydrator.name} hydrator", hydrator.hydrate(query), HYDRATOR_DEADLINE, degraded)
+                    for hydrator in self.query_hydrators
+                )
+            )
+
+    def _filter(self, query: Query, degraded: list[str]) -> tuple[Mask, dict[str, Slots]]:
+        """Which slots of the whole catalogue stay (N,), and which posts each filter held back.
 
         All posts are asked about, not just candidates: a mask over 100,000 posts takes 50 µs, no source spends its
         places on posts that fall out, and what stays is known for total_count and for the pages after the candidates.
         """
         slots = np.arange(query.catalogue.size)
-        dropped = {}
+        held_back = {}
         for each in self.filters:
             with self._skipping(f"{each.name} filter", degraded):
-                left = slots[each.keep(query, slots)]
-                dropped[each.name] = len(slots) - len(left)
-                self.metrics.dropped.labels(each.name).inc(dropped[each.name])
-                slots = left
+                keep = each.keep(query, slots)
+                held_back[each.name] = slots[~keep]
+                self.metrics.dropped.labels(each.name).inc(len(held_back[each.name]))
+                slots = slots[keep]
         kept = np.zeros(query.catalogue.size, np.bool_)
         kept[slots] = True
-        return kept, dropped
+        return kept, held_back
 
     def _candidates(self, kept: Mask, retrieved: list[Retrieved | None]) -> Candidates:
         """The union of the best of each source among those that stay (online_models.candidates).
@@ -157,44 +182,58 @@ class CandidatePipeline:
             features=union.features,
         )
 
+    def _ranking(self, query: Query, candidates: Candidates, order: Slots, kept: Mask) -> Slots:
+        """The first MOST_FROZEN posts (r,): the candidates in their order, and behind them the most popular others."""
+        ranking = candidates.slots[order[:MOST_FROZEN]]
+        missing = MOST_FROZEN - len(ranking)
+        if missing <= 0:
+            return ranking
+        rest = kept.copy()
+        rest[candidates.slots] = False
+        others = np.flatnonzero(rest)
+        popularity, ids = query.decayed(popular.WINDOW)[others], query.catalogue.ids[others]
+        if len(others) > missing:  # not the whole catalogue has to be sorted; of equals the older posts go on
+            least = np.partition(popularity, len(others) - missing)[len(others) - missing]
+            near = np.flatnonzero(popularity >= least)
+            others, popularity, ids = others[near], popularity[near], ids[near]
+        return np.concatenate([ranking, others[np.lexsort((ids, -popularity))[:missing]]])
+
     def _slate(
         self,
         query: Query,
         candidates: Candidates,
         scores: Scores,
-        order: Slots,
+        ranking: Slots,
         kept: Mask,
-        dropped: dict[str, int],
+        held_back: dict[str, Slots],
         degraded: list[str],
     ) -> Slate:
-        """Cuts the page; behind the candidates come all other posts that stay, by popularity."""
-        start, end = (query.page - 1) * query.page_size, query.page * query.page_size
-        chosen = order[start:end]
-        slots, final = candidates.slots[chosen], scores[chosen]
-        sources = [
-            {name: score for name, score, has in zip(candidates.names, row, taken, strict=True) if has}
-            for row, taken in zip(candidates.scores[chosen].tolist(), candidates.taken[chosen].tolist(), strict=True)
+        """Cuts the page; what is no candidate is there for its popularity, and ranks below those that are."""
+        page = cut(query, ranking, kept)
+        places = candidates.places[page.slots]
+        least, popularity = scores.min(initial=0.0) - 1.0, query.decayed(popular.WINDOW)[page.slots].tolist()
+        rows = [
+            dict(_taken(candidates, place)) if place >= 0 else {popular.Popular.name: popularity[number]}
+            for number, place in enumerate(places.tolist())
         ]
-        if end > len(order):
-            rest = kept.copy()
-            rest[candidates.slots] = False
-            others = np.flatnonzero(rest)
-            popularity = query.decayed(popular.WINDOW)[others]
-            ranked = np.lexsort((query.catalogue.ids[others], -popularity))
-            fill = ranked[max(start - len(order), 0) : end - len(order)]
-            slots = np.concatenate([slots, others[fill]])
-            final = np.concatenate([final, np.full(len(fill), scores.min(initial=0.0) - 1.0)])
-            sources += [{popular.Popular.name: float(score)} for score in popularity[fill]]
-        names = dict.fromkeys(name for row in sources for name in row)
+        for row, place in zip(rows, places.tolist(), strict=True):
+            if place in candidates.explored:
+                row[EXPLORATION] = candidates.explored[place]
+        names = dict.fromkeys(name for row in rows for name in row)
         used = "+".join(source.name for source in self.sources if source.name in names)
         return Slate(
-            slots=slots,
-            scores=final,
-            sources=sources,
+            slots=page.slots,
+            scores=np.append(scores, least)[places],  # place −1 is the last
+            sources=rows,
             algorithm_used=used if query.state.events else f"cold_start:{used}",
             total_count=int(np.count_nonzero(kept)),
-            dropped=dropped,
+            dropped={name: len(slots) for name, slots in held_back.items()},
+            dropped_posts=_named(query, held_back) if query.explain else {},
             degraded=degraded,
+            ranking=ranking,
+            next_place=page.place,
+            next_below=page.below,
+            end=page.end,
         )
 
     async def _guarded(self, part: str, work: Awaitable[T], deadline: float, degraded: list[str]) -> T | None:
@@ -221,3 +260,14 @@ class CandidatePipeline:
         started = time.perf_counter()
         yield
         self.metrics.stages.labels(stage).observe(time.perf_counter() - started)
+
+
+def _taken(candidates: Candidates, place: int) -> Iterator[tuple[str, float]]:
+    """The sources that put a candidate among their best, with their scores."""
+    row, taken = candidates.scores[place].tolist(), candidates.taken[place].tolist()
+    return ((name, score) for name, score, has in zip(candidates.names, row, taken, strict=True) if has)
+
+
+def _named(query: Query, held_back: dict[str, Slots]) -> dict[str, list[int]]:
+    """Ids of the first posts of each reason."""
+    return {name: query.catalogue.ids[slots[:MOST_NAMED]].tolist() for name, slots in held_back.items() if len(slots)}

@@ -1,5 +1,6 @@
 """The item side in arrays: one slot a post, so that a request works with masks and positions, never with objects."""
 
+import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -9,9 +10,15 @@ from online_models.post_table import TAGS, codes_of
 from schemas.item_state import ItemState
 from schemas.posts import Post
 
+from .moods import MOODS, MoodMap
+
 NEIGHBOURS = 128
 """Neighbours kept of a post, the strongest first: all that there are (online_models.co_visitation), 1.5 KB a post. With
 64, what the learner knows as weak evidence was none here: ½ ln of the score was off by .21 on average, now by .03."""
+
+
+SERVABLE, UNKNOWN, DELETED, LOCKED, NOT_PUBLIC = range(5)
+"""Why a post may or may not be shown."""
 
 
 class Catalogue:
@@ -19,19 +26,31 @@ class Catalogue:
 
     slots: post id → slot. posts: the row, or None for a post known only as a neighbour, or deleted.
     ids (N,); servable (N,): may be shown; created_at (N,): seconds, 0 unknown; category (N,): code of its name.
+    availability (N,): SERVABLE, or why not. project (N,): code of the project of its topic, −1 for none.
+    category_codes: small letters → code; category_slugs and category_ids: → code as well. moods (N, 5): how
+    much it is of each mood, up to 1; all 0 when nothing tells. written_by (N,): of author_codes, −1 for nobody.
     author (N,), tags (N, TAGS): codes, as in online_models.post_table.
     decayed (N, 3) as of `at` (N,), strength (N,): as in schemas.item_state.
     neighbour_slots (N, NEIGHBOURS): padded with -1; neighbour_weights beside it, strongest first; of both, the first
     neighbour_counts (N,) mean something.
     """
 
-    def __init__(self, capacity: int = 1024) -> None:
+    def __init__(self, capacity: int = 1024, mood_map: MoodMap | None = None) -> None:
         self.size = 0
+        self.mood_map = mood_map or MoodMap.load()
         self.slots: dict[int, int] = {}
         self.posts: list[Post | None] = []
         self.category_codes: dict[str, int] = {}
+        self.category_slugs: dict[str, int] = {}
+        self.category_ids: dict[int, int] = {}
+        self.project_codes: dict[str, int] = {}
+        self.author_codes: dict[str, int] = {}
         self.ids = np.zeros(capacity, np.int64)
         self.servable = np.zeros(capacity, np.bool_)
+        self.availability = np.full(capacity, UNKNOWN, np.int8)
+        self.project = np.full(capacity, -1, np.int32)
+        self.written_by = np.full(capacity, -1, np.int32)
+        self.moods = np.zeros((capacity, len(MOODS)), np.float32)
         self.created_at = np.zeros(capacity)
         self.category = np.full(capacity, -1, np.int32)
         self.author = np.full(capacity, -1, np.int32)
@@ -65,10 +84,20 @@ class Catalogue:
         slot = self.slot(post_id)
         self.posts[slot] = post
         self.servable[slot] = post is not None and post.servable
-        if post is not None:
-            self.created_at[slot] = post.created_at
-            self.author[slot], self.tags[slot] = codes_of(post)
-            self.category[slot] = self.category_codes.setdefault(post.category.casefold(), len(self.category_codes))
+        if post is None:
+            self.availability[slot] = DELETED
+            return
+        self.availability[slot] = SERVABLE if post.servable else LOCKED if post.locked else NOT_PUBLIC
+        self.created_at[slot] = post.created_at
+        self.author[slot], self.tags[slot] = codes_of(post)
+        code = self.category_codes.setdefault(post.category.casefold(), len(self.category_codes))
+        self.category[slot] = code
+        if post.category:
+            self.category_slugs.setdefault(slug(post.category), code)
+            self.category_ids[post.category_id] = code
+        self.project[slot] = _code(self.project_codes, post.project_code)
+        self.written_by[slot] = _code(self.author_codes, post.author)
+        self.moods[slot] = self.mood_map.of(post)
 
     def set_state(self, post_id: int, state: ItemState) -> None:
         slot = self.slot(post_id)
@@ -100,13 +129,27 @@ class Catalogue:
     def _grow(self) -> None:
         """Doubles every array, so that adding N posts copies each a constant number of times."""
         for name in (
-            "ids", "servable", "created_at", "category", "author", "tags", "decayed", "at", "strength",
+            "ids", "servable", "availability", "project", "written_by", "moods", "created_at", "category",
+            "author", "tags", "decayed", "at", "strength",
             "neighbour_slots", "neighbour_weights", "neighbour_counts",
         ):  # fmt: skip
             old = getattr(self, name)
-            new = np.full((2 * len(old), *old.shape[1:]), -1 if name in _PADDED else 0, old.dtype)
+            new = np.full((2 * len(old), *old.shape[1:]), _PADDED.get(name, 0), old.dtype)
             new[: len(old)] = old
             setattr(self, name, new)
 
 
-_PADDED = frozenset({"category", "author", "tags", "neighbour_slots"})
+def slug(name: str) -> str:
+    """As in addresses: small letters and digits with hyphens between."""
+    return "-".join(_words.findall(name.casefold()))
+
+
+def _code(codes: dict[str, int], name: str) -> int:
+    return codes.setdefault(name.casefold(), len(codes)) if name else -1
+
+
+_words = re.compile(r"[^\W_]+")
+_PADDED = {
+    "category": -1, "author": -1, "tags": -1, "neighbour_slots": -1, "project": -1, "written_by": -1,
+    "availability": UNKNOWN,
+}  # fmt: skip

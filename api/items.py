@@ -4,14 +4,10 @@ from collections.abc import Container
 from typing import Any
 
 import msgspec
-from starlette.requests import Request
 
 from schemas.events import TYPE_CODES
 from schemas.posts import Post
 from schemas.user_state import reaction_key
-
-from . import requests
-from .catalogue import Catalogue
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _REACTIONS = {"upvoted": TYPE_CODES["like"], "bookmarked": TYPE_CODES["bookmark"], "following": TYPE_CODES["follow"]}
@@ -26,9 +22,3 @@ def item(post: Post, reactions: Container[int] = ()) -> dict[str, Any]:
     for name, code in _REACTIONS.items():
         shown[name] = reaction_key(post.id, code) in reactions
     return shown
-
-
-def category_of(request: Request, catalogue: Catalogue) -> int | None:
-    """Code of the category that the request names, by name, capitals or not; None: all; -1: no post has it."""
-    name = requests.text(request, "category")
-    return None if name is None else catalogue.category_codes.get(name.casefold(), -1)

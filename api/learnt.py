@@ -24,7 +24,8 @@ class LearntPosts:
     """Records of posts by slot of one catalogue: arrays (M, …), as long as its own; zeros where `known` is False.
 
     inputs: of sequence and taste_factors, (M, dim) each. outputs, bias: of sequence, taste_factors and factors,
-    (M, dim) and (M,) each. total, value, first_at, last_at (M,): as in online_models.post_table. left (M,), followers
+    (M, dim) and (M,) each. total, value, first_at, last_at (M,): as in online_models.post_table. shown, taken (M,): as
+    in online_models.click_through, also of posts that nobody has met. left (M,), followers
     (M, FOLLOWERS), slots, padded with −1, and follower_weights: as in online_models.transitions.
     """
 
@@ -37,6 +38,7 @@ class LearntPosts:
         self.outputs = [np.zeros((0, dim), np.float32) for _ in range(3)]
         self.bias = [np.zeros(0, np.float32) for _ in range(3)]
         self.total, self.value = np.zeros(0, np.float32), np.zeros(0, np.float32)
+        self.shown, self.taken = np.zeros(0, np.float32), np.zeros(0, np.float32)
         self.first_at, self.last_at, self.left = np.zeros(0), np.zeros(0), np.zeros(0)
         self.followers = np.zeros((0, FOLLOWERS), np.int32)
         self.follower_weights = np.zeros((0, FOLLOWERS))
@@ -64,7 +66,7 @@ class LearntPosts:
 
     def moved_to(self, catalogue: Catalogue) -> "LearntPosts":
         """The same in the slots of another catalogue."""
-        old, had = self.catalogue, np.flatnonzero(self.known)
+        old, had = self.catalogue, np.flatnonzero(self.known | (self.shown > 0))
         moved = LearntPosts(catalogue, self.width)
         slots = [catalogue.slot(post_id) for post_id in old.ids[had].tolist()]
         moved.make_room()
@@ -95,7 +97,7 @@ class LearntPosts:
         ):  # fmt: skip
             part[slots] = vectors[:, at : at + width].reshape(len(slots), *part.shape[1:])
             at += width
-        for name in ("total", "value", "first_at", "last_at", "left"):
+        for name in ("total", "value", "shown", "taken", "first_at", "last_at", "left"):
             getattr(self, name)[slots] = records[name]
         self.followers[slots] = self._slots_of(records["followers"], self.catalogue)
         self.follower_weights[slots] = records["shares"] * records["left"][:, None]
@@ -110,7 +112,8 @@ class LearntPosts:
 
 
 _COLUMNS = (
-    "known", "total", "value", "first_at", "last_at", "left", "followers", "follower_weights", "follower_counts",
+    "known", "total", "value", "shown", "taken", "first_at", "last_at", "left", "followers", "follower_weights",
+    "follower_counts",
 )  # fmt: skip
 
 

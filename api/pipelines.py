@@ -1,12 +1,23 @@
 """What a feed is made of, in order. A new part is one file and one line here."""
 
 from .candidate_pipeline import CandidatePipeline
+from .filters.author_muted import AuthorMuted
+from .filters.blocked import Blocked
 from .filters.category import Category
+from .filters.deleted import Deleted
 from .filters.excluded import Excluded
+from .filters.locked import Locked
+from .filters.mood import Mood as OfMood
+from .filters.not_interested import NotInterested
+from .filters.not_public import NotPublic
+from .filters.project import Project
 from .filters.seen import Seen
-from .filters.unavailable import Unavailable
+from .filters.served import Served
 from .query_hydrators.user_state import UserStateHydrator
 from .scorers.blend import Blend
+from .scorers.mood import Mood as MoodBonus
+from .selector.exploration import Exploration
+from .selector.mmr import Mmr
 from .selector.top import Top
 from .serving import Serving
 from .side_effects.impressions import Impressions
@@ -14,6 +25,7 @@ from .sources.co_visitation import CoVisitation
 from .sources.deep import Deep
 from .sources.factors import Factors
 from .sources.fresh import Fresh
+from .sources.mood import Mood
 from .sources.next import Next
 from .sources.popular import Popular
 from .sources.popularity import Popularity
@@ -24,15 +36,20 @@ from .sources.taste_factors import TasteFactors
 from .sources.tastes import Tastes
 from .sources.trending import Trending
 from .sources.trending_1h import TrendingHour
-from .stages import Source
+from .stages import Filter, Source
 
 
 def feed_sources() -> list[Source]:
     """Of a feed. Those that only the learner has offer something once it published, to users with a past."""
     return [
         CoVisitation(), Profile(), Next(), Sequence(), TasteFactors(), Factors(), Tastes(), Svd(), Deep(),
-        TrendingHour(), Trending(), Popular(), Popularity(), Fresh(),
+        TrendingHour(), Trending(), Popular(), Popularity(), Fresh(), Mood(),
     ]  # fmt: skip
+
+
+def reader_filters() -> list[Filter]:
+    """Wherever posts are shown: what is not there for anybody, and what is not for this reader."""
+    return [Deleted(), Locked(), NotPublic(), NotInterested(), AuthorMuted(), Blocked(), Category(), Project()]
 
 
 def feed_pipeline(serving: Serving) -> CandidatePipeline:
@@ -40,9 +57,22 @@ def feed_pipeline(serving: Serving) -> CandidatePipeline:
     return CandidatePipeline(
         query_hydrators=[UserStateHydrator(serving.redis, serving.settings)],
         sources=feed_sources(),
-        filters=[Unavailable(), Seen(), Excluded(), Category()],
-        scorers=[Blend(serving.settings)],
-        selector=Top(),
+        filters=[*reader_filters(), Seen(), Served(), Excluded(), OfMood()],
+        scorers=[Blend(serving.settings), MoodBonus(serving.settings)],
+        selector=Exploration(Mmr(Top())),
         side_effects=[Impressions(serving.producer, serving.settings, serving.metrics)],
+        metrics=serving.metrics,
+    )
+
+
+def list_pipeline(serving: Serving) -> CandidatePipeline:
+    """`GET /api/v1/trending` and `/similar`, which rank by themselves: only what a reader may see."""
+    return CandidatePipeline(
+        query_hydrators=[UserStateHydrator(serving.redis, serving.settings)],
+        sources=[],
+        filters=reader_filters(),
+        scorers=[],
+        selector=Top(),
+        side_effects=[],
         metrics=serving.metrics,
     )

@@ -30,6 +30,7 @@ class Record(NamedTuple):
     key: bytes
     value: bytes | None
     partition: int
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 class Producer:
@@ -77,7 +78,9 @@ class Producer:
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 waiting = [
-                    await self._producer.send(record.topic, record.value, record.key, record.partition)
+                    await self._producer.send(
+                        record.topic, record.value, record.key, record.partition, headers=[*record.headers] or None
+                    )
                     for record in records
                 ]
                 await asyncio.gather(*waiting)

@@ -15,7 +15,10 @@ from schemas.messages import EntryResult, ErrorAnswer, ErrorDetail
 
 RETRY_AFTER_SECONDS = 2
 
-_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large", 503: "unavailable"}
+CODES = {
+    400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
+    409: "conflict", 413: "too_large", 503: "unavailable",
+}  # fmt: skip
 _encode = msgspec.json.Encoder().encode
 _log = structlog.get_logger()
 
@@ -31,6 +34,7 @@ class ApiError(Exception):
         field: str | None = None,
         event_ids: list[str] | UnsetType = UNSET,
         results: list[EntryResult] | UnsetType = UNSET,
+        run_id: str | UnsetType = UNSET,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -38,6 +42,7 @@ class ApiError(Exception):
         self.field = field
         self.event_ids = event_ids
         self.results = results
+        self.run_id = run_id
 
 
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -67,13 +72,14 @@ async def error_response(request: Request, error: Exception) -> Response:
             failure = ApiError(500, "Something went wrong here; the log has it under this request_id.")
     answer = ErrorAnswer(
         error=ErrorDetail(
-            code=_CODES.get(failure.status, "internal" if failure.status >= 500 else "bad_request"),
+            code=CODES.get(failure.status, "internal" if failure.status >= 500 else "bad_request"),
             message=failure.message,
             field=failure.field,
         ),
         request_id=request_id,
         event_ids=failure.event_ids,
         results=failure.results,
+        run_id=failure.run_id,
     )
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     if failure.status == 503:

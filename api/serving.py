@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from schemas.settings import Settings
 
+from .collections import Collections
 from .factors import Factors
 from .metrics import Metrics
 from .mirror import Mirror
@@ -16,6 +17,9 @@ from .models import Models
 from .postgres import PostgresPing
 from .producer import Producer
 from .redis import connection
+from .trending_past import TrendingPast
+from .trending_stream import TrendingStream
+from .visits import Visits
 
 REDIS_TIMEOUT = 0.25
 """Seconds a request waits for Redis, which answers in a millisecond when it is well."""
@@ -38,6 +42,10 @@ class Serving:
         self.factors = Factors(self._follow_redis, self.mirror)
         self.models = Models(settings, self._follow_redis)
         self.producer = Producer(settings)
+        self.collections = Collections(settings)
+        self.visits = Visits(self.redis)
+        self.trending_past = TrendingPast(self._follow_redis, self.mirror)
+        self.trending_stream = TrendingStream(self.mirror, self.trending_past)
         self.postgres = PostgresPing(settings.database_url)
         settings.require("KAFKA_BOOTSTRAP_SERVERS")
 
@@ -51,6 +59,8 @@ class Serving:
                 ("factors", self.factors.run()),
                 ("models", self.models.run()),
                 ("announcements", self.models.listen()),
+                ("trending past", self.trending_past.run()),
+                ("trending stream", self.trending_stream.run()),
                 ("producer", self.producer.connect()),
             )
         ]
@@ -61,6 +71,7 @@ class Serving:
             for task, result in zip(tasks, await asyncio.gather(*tasks, return_exceptions=True), strict=True):
                 if isinstance(result, Exception):
                     _log.error("background task failed", task=task.get_name(), error=repr(result))
+            await self.collections.close()
             await self.producer.close()
             await self.redis.aclose()
             await self._follow_redis.aclose()

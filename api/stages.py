@@ -17,21 +17,31 @@ from online_models.sequence_factors import Memory
 from online_models.softmax_factors import summed
 from online_models.source_scores import PROFILE, logits, visit
 from schemas.user_state import UserState
+from schemas.visits import Cursor, Visit
 
 from .catalogue import Catalogue
 from .learnt import Learnt
+from .matching import Match
 from .models import ItemVectors
 
 Slots = NDArray[np.int64]
 Scores = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+EXPLORATION = "exploration"
+"""Stands among the sources of a post that was explored; its score there is the propensity."""
+
 
 @dataclass
 class Query:
     """A request, and what hydrators found out about the user.
 
-    now: seconds since 1970. category: its code, None for all, -1 for one that no post has.
+    username: empty for a guest, whom `session_id` stands for. now: seconds since 1970. category, project: what the
+    request narrows the feed to, None for nothing. mood: its place in schemas.parameters.MOODS. exclude: post ids.
+    diversity: 0 to 1. seed: of what is random, None for a new one each time. page: from 1.
+    asked: digest of what the list depends on (schemas.visits). visit, cursor: the list that this page is cut from and
+    where, None for a new list, or a page by number. served (v,): slots that other lists of the session showed.
+    muted, blocked (a,): authors, by code of Catalogue.author_codes. problems: what `degraded` has to name.
     history (q,): slots of the user's last distinct posts, newest first. strengths (q,): the largest strength of the
     remembered interactions with each (schemas.events.strength). vectors: model name → the version in service when the
     request came, which stays that of the whole request. online: what the learner told until then, None before it told
@@ -44,10 +54,23 @@ class Query:
     username: str
     now: float
     catalogue: Catalogue
-    category: int | None = None
+    category: Match | None = None
+    project: Match | None = None
+    mood: int | None = None
+    exclude: list[int] = field(default_factory=list)
+    diversity: float = 0.0
+    seed: int | None = None
+    explain: bool = False
     page: int = 1
     page_size: int = 20
     session_id: str | None = None
+    asked: bytes = b""
+    visit: Visit | None = None
+    cursor: Cursor | None = None
+    served: Slots = field(default_factory=lambda: np.empty(0, np.int64))
+    muted: list[int] = field(default_factory=list)
+    blocked: list[int] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
     state: UserState = field(default_factory=UserState)
     history: Slots = field(default_factory=lambda: np.empty(0, np.int64))
     strengths: Scores = field(default_factory=lambda: np.empty(0))
@@ -160,6 +183,8 @@ class Candidates:
     slots (n,): distinct. places (N,): where a slot of the catalogue is among them, −1 for others. names, personal: of
     the sources, in pipeline order. scores (n, S): as the sources gave them. taken (n, S): whether the candidate is
     among the best of the source. features (n, 2S): value and rank with each source (online_models.candidates).
+    explored: places of those that a selector put where they stand to learn about them, and how likely it was that they
+    stand there.
     """
 
     slots: Slots
@@ -169,6 +194,7 @@ class Candidates:
     scores: Scores
     taken: Mask
     features: NDArray[np.float32]
+    explored: dict[int, float] = field(default_factory=dict)
 
 
 class Scorer(Protocol):

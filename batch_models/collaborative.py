@@ -17,20 +17,19 @@ from scipy.special import log_softmax, softmax
 from online_models.positives import Positives
 from schemas.events import InteractionType
 
-from .dataset import Interactions, pasts
+from .dataset import Interactions, pasts, positive
 from .ease import Ease
 from .evaluate import CELLS
 from .item_based import ItemBased
 from .model import Fitted, Model
-from .popularity import Popularity
-from .protocols import positive
+from .recent_popularity import RecentPopularity
 from .succession import Succession
 from .svd import Choice, Svd
 from .user_based import UserBased
 
 VALIDATION = 0.89
 MOMENTS = 2_000
-"""Asked for at most: more changed no weight by more than a tenth."""
+"""Drawn at random where there are more."""
 SAMPLED = 1_000
 """Posts at most that a moment's post is told from."""
 PENALTY = 1e-3
@@ -39,11 +38,11 @@ BOUND = 10.0
 log = structlog.get_logger()
 
 
-def parts(dim: int) -> list[Model]:
-    """What is mixed. dim: the longest vectors of the SVD."""
+def parts(dim: int, aim: Positives) -> list[Model]:
+    """What is mixed. dim: the longest vectors of the SVD. aim: what the parts are to find."""
     return [
-        Popularity(), Popularity(0.05), UserBased(), ItemBased("item-based", 0.8), Ease(1000.0, 0.95), Succession(),
-        Svd(Choice(min(dim, 64))),
+        RecentPopularity(aim), UserBased(aim), ItemBased("item-based", 0.8), Ease(200.0, 0.95),
+        Ease(1000.0, 0.95, aim), Succession(aim), Svd(Choice(min(dim, 128))),
     ]  # fmt: skip
 
 
@@ -62,18 +61,21 @@ class Mixture:
 
 
 class Collaborative:
-    """aim: what the weights are to find."""
+    """aim: what the parts and their weights are to find."""
 
     name = "collaborative"
 
     def __init__(self, dim: int, aim: Positives) -> None:
         self._dim, self._aim = dim, aim
 
+    def _parts(self) -> list[Model]:
+        return parts(self._dim, self._aim)
+
     def fit(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> Mixture:
         mix = self._learn(part, weights, seed)
-        named = zip(parts(self._dim), mix, strict=True)
+        named = zip(self._parts(), mix, strict=True)
         log.info("weights learnt", **{each.name: round(float(weight), 3) for each, weight in named})
-        return Mixture([each.fit(part, weights, seed) for each in parts(self._dim)], mix)
+        return Mixture([each.fit(part, weights, seed) for each in self._parts()], mix)
 
     def _learn(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> NDArray[np.float64]:
         """(parts,) weights, 0 or more; equal ones when there is no moment to learn from."""
@@ -81,13 +83,11 @@ class Collaborative:
         draw = np.random.default_rng(seed)
         rows = moments(part, len(before), self._aim)
         if not len(rows):
-            return np.ones(len(parts(self._dim)))
+            return np.ones(len(self._parts()))
         rows = np.sort(draw.choice(rows, min(MOMENTS, len(rows)), replace=False))
         asked = pasts(part, rows)
         chosen = sampled(part, asked, rows, draw)
-        return mixed(
-            np.stack([_of(each.fit(before, weights, seed), asked, chosen) for each in parts(self._dim)], axis=2)
-        )
+        return mixed(np.stack([_of(each.fit(before, weights, seed), asked, chosen) for each in self._parts()], axis=2))
 
 
 def _of(fitted: Fitted, asked: Interactions, chosen: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ from .item_based import ItemBased
 from .model import Model
 from .popularity import Popularity
 from .protocols import Questions, Show
+from .recent_popularity import RecentPopularity
 from .succession import Succession
 from .svd import Svd
 from .user_based import UserBased
@@ -33,9 +34,10 @@ def _deep(settings: Settings, positives: Positives) -> Model:
 MODELS: dict[str, Make] = {
     "deep": _deep,
     "collaborative": lambda settings, aim: Collaborative(settings.embedding_dim, aim),
-    "succession": lambda settings, _: Succession(),
+    "succession": lambda settings, aim: Succession(aim),
     "item-based": lambda settings, _: ItemBased("item-based", 0.8),
-    "user-based": lambda settings, _: UserBased(),
+    "user-based": lambda settings, aim: UserBased(aim),
+    "recent-popularity": lambda settings, aim: RecentPopularity(aim),
     "svd": lambda settings, _: Svd(settings.embedding_dim),
 }
 YARDSTICKS: dict[str, Make] = {

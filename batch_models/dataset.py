@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from online_models.positives import Positives
 from schemas.events import INTERACTION_TYPES, NEGATIVE_TYPES, TYPE_CODES, InteractionType, strength
 from schemas.user_state import HISTORY_LENGTH
 
@@ -192,6 +193,24 @@ def liked(part: Interactions, weights: Mapping[InteractionType, float]) -> sp.cs
     )
 
 
+def positive(part: Interactions, rules: Positives) -> NDArray[np.bool_]:
+    """(n,) which interactions the rules call positive."""
+    return rules.of(part.types.astype(np.int8), np.round(part.values * 1000).astype(np.int32))
+
+
+def wanted(part: Interactions, rules: Positives) -> sp.csr_matrix:
+    """(users, posts): 1 where a positive stands: what a model is to find, where `liked` is what it may tell it from."""
+    rows = positive(part, rules) & standing(part)
+    return cells(part.users[rows], part.posts[rows], (part.user_count, len(part.post_ids)))
+
+
+def cells(users: NDArray[np.int32], posts: NDArray[np.int32], shape: tuple[int, int]) -> sp.csr_matrix:
+    """(users, posts): 1 where the user met the post, however often."""
+    matrix = sp.csr_matrix((np.ones(len(users), np.float32), (users, posts)), shape=shape)
+    matrix.data[:] = 1.0
+    return matrix
+
+
 def _pairs(part: Interactions, weights: Mapping[InteractionType, float], rows: NDArray[np.int64]) -> Pairs:
     strengths = _strengths(part, weights)[rows]
     keys, place = np.unique(part.users[rows] * np.int64(len(part.post_ids)) + part.posts[rows], return_inverse=True)
@@ -214,7 +233,7 @@ def _strengths(part: Interactions, weights: Mapping[InteractionType, float]) -> 
 def standing(part: Interactions) -> NDArray[np.bool_]:
     """(n,) False for take-backs and for what they took back: the newest of that user, post and type before."""
     stands = np.ones(len(part), np.bool_)
-    back = (part.values == 0) & ~_MEASURED[part.types]
+    back = np.where(_MEASURED[part.types], part.values < 0, part.values == 0)
     if not back.any():
         return stands
     keys = (part.users * np.int64(len(part.post_ids)) + part.posts) * len(INTERACTION_TYPES) + part.types

@@ -6,9 +6,10 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from online_models.positives import Positives
 from schemas.events import InteractionType
 
-from .dataset import Interactions, liked
+from .dataset import Interactions, liked, wanted
 from .linear import Linear, recent_past, whole_past
 
 MOST_POSTS = 12_000
@@ -16,29 +17,45 @@ MOST_POSTS = 12_000
 
 
 class Ease:
-    """penalty: λ, what a cell of the Gram matrix's diagonal gets on top. recency: as in item_based.py."""
+    """penalty: λ, what a cell of the Gram matrix's diagonal gets on top. recency: as in item_based.py.
 
-    def __init__(self, penalty: float, recency: float | None = None) -> None:
+    aim: each post is regressed on what was met by whether it was positive for the user, instead of whether it was met.
+    """
+
+    def __init__(self, penalty: float, recency: float | None = None, aim: Positives | None = None) -> None:
         self.name = f"ease-{penalty:g}"
-        self._penalty, self._recency = penalty, recency
+        self._penalty, self._recency, self._aim = penalty, recency, aim
 
     def fit(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> Linear:
-        cells = liked(part, weights)
-        met = np.asarray(cells.sum(axis=0)).ravel()
-        posts = np.sort(np.argsort(-met, kind="stable")[: min(MOST_POSTS, np.count_nonzero(met))])
-        cells = cells[:, posts]
+        met = liked(part, weights)
+        counts = np.asarray(met.sum(axis=0)).ravel()
+        posts = np.sort(np.argsort(-counts, kind="stable")[: min(MOST_POSTS, np.count_nonzero(counts))])
+        met = met[:, posts]
+        targets = None if self._aim is None else (met.T @ wanted(part, self._aim)[:, posts]).toarray()
         history = whole_past(weights) if self._recency is None else recent_past(weights, self._recency)
-        return Linear(item_weights((cells.T @ cells).toarray(), self._penalty), history, posts)
+        return Linear(item_weights((met.T @ met).toarray(), self._penalty, targets), history, posts)
 
 
-def item_weights(gram: NDArray[np.float32], penalty: float) -> NDArray[np.float32]:
-    """B = I − P · diag(P)⁻¹ with P = (G + λI)⁻¹; its diagonal is 0. gram (k, k) is overwritten."""
+def item_weights(
+    gram: NDArray[np.float32], penalty: float, targets: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """(k, k) ridge regression of each post on all others, its diagonal 0. gram (k, k) is overwritten.
+
+    With P = (G + λI)⁻¹: B = I − P · diag(P)⁻¹; of `targets` (k, k), metᵀ · wanted: B = P · targets − P · diag(γ), where
+    γ makes the diagonal 0.
+    """
     places = np.arange(len(gram))
     gram[places, places] += penalty
     # Of a positive definite matrix, by Cholesky: half the time and memory of a general inverse.
     factor, _ = scipy.linalg.cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
     lower, _ = scipy.linalg.lapack.get_lapack_funcs(("potri",), (factor,))[0](factor, lower=True, overwrite_c=True)
     inverse: NDArray[np.float32] = np.tril(lower) + np.tril(lower, -1).T
-    inverse /= -np.diag(inverse)[None, :].copy()
-    inverse[places, places] = 0.0
-    return inverse
+    if targets is None:
+        inverse /= -np.diag(inverse)[None, :].copy()
+        inverse[places, places] = 0.0
+        return inverse
+    found: NDArray[np.float32] = inverse @ targets
+    scale = found.diagonal() / inverse.diagonal()
+    found -= inverse * scale[None, :]
+    found[places, places] = 0.0
+    return found

@@ -21,18 +21,9 @@ class Popular:
 
 
 class Popularity:
-    """half_life: the share of all interactions after which a like counts half; None: likes never fade."""
-
-    def __init__(self, half_life: float | None = None) -> None:
-        self.name = "popularity" if half_life is None else "recent-popularity"
-        self._half_life = half_life
+    name = "popularity"
 
     def fit(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> Popular:
         found = pairs(part, weights)
         liked = found.strengths > 0
-        worth = (
-            None
-            if self._half_life is None
-            else 0.5 ** ((len(part) - found.last[liked]) / (self._half_life * len(part)))
-        )
-        return Popular(np.bincount(found.posts[liked], worth, len(part.post_ids)).astype(np.float32))
+        return Popular(np.bincount(found.posts[liked], minlength=len(part.post_ids)).astype(np.float32))

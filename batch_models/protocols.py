@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from online_models.positives import Positives
 
-from .dataset import Interactions, standing
+from .dataset import Interactions, cells, positive, standing
 from .evaluate import CELLS, rank
 from .model import Fitted
 
@@ -63,7 +63,7 @@ class Questions:
         """Ranks for every user. `show` is told how many are done."""
         recalls, ndcgs = np.empty(len(self.users)), np.empty(len(self.users))
         posts = len(self.train.post_ids)
-        met = _cells(self.train.users, self.train.posts, (self.train.user_count, posts))
+        met = cells(self.train.users, self.train.posts, (self.train.user_count, posts))
         step = max(1, CELLS // posts)
         for start in range(0, len(self.users), step):
             rows = slice(start, start + step)
@@ -83,8 +83,8 @@ def by_time(whole: Interactions, positives: Positives) -> Questions:
     train, test = whole.where(~late), whole.where(late)
     shape = (whole.user_count, len(whole.post_ids))
     hits = standing(test) & positive(test, positives)
-    wanted = _cells(test.users[hits], test.posts[hits], shape)
-    wanted = (wanted - wanted.multiply(_cells(train.users, train.posts, shape))).tocsr()
+    wanted = cells(test.users[hits], test.posts[hits], shape)
+    wanted = (wanted - wanted.multiply(cells(train.users, train.posts, shape))).tocsr()
     wanted.eliminate_zeros()
     has_history = np.bincount(train.users, minlength=whole.user_count) > 0
     users = np.flatnonzero((np.diff(wanted.indptr) > 0) & has_history)
@@ -101,7 +101,7 @@ def leave_last_out(whole: Interactions, seed: int) -> Questions:
     last = np.full(whole.user_count, -1)
     last[whole.users[counted]] = whole.posts[counted]  # in time order, so the last one stays
     train = whole.where(whole.posts != last[whole.users])
-    met = _cells(whole.users, whole.posts, shape)
+    met = cells(whole.users, whole.posts, shape)
     users = np.flatnonzero((last >= 0) & (np.bincount(train.users, minlength=whole.user_count) > 0))
     users = users[np.diff(met.indptr)[users] < shape[1]]
     draw = np.random.default_rng(seed)
@@ -114,18 +114,6 @@ def leave_last_out(whole: Interactions, seed: int) -> Questions:
         # Anywhere among them: equal scores must not favour the post that was held out.
         candidates[row] = draw.permutation(np.append(chosen, last[user]))
     return Questions(train, users, sp.csr_matrix(candidates == last[users][:, None]), candidates)
-
-
-def positive(part: Interactions, rules: Positives) -> NDArray[np.bool_]:
-    """(n,) which interactions the rules call positive."""
-    return rules.of(part.types.astype(np.int8), np.round(part.values * 1000).astype(np.int32))
-
-
-def _cells(users: NDArray[np.int32], posts: NDArray[np.int32], shape: tuple[int, int]) -> sp.csr_matrix:
-    """(users, posts): 1 where the user met the post."""
-    matrix = sp.csr_matrix((np.ones(len(users), np.float32), (users, posts)), shape=shape)
-    matrix.data[:] = 1.0
-    return matrix
 
 
 def _interval(values: NDArray[np.float64], seed: int) -> list[float]:

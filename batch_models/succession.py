@@ -10,9 +10,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from online_models.positives import Positives
 from schemas.events import InteractionType
 
-from .dataset import Interactions, pairs
+from .dataset import Interactions, pairs, wanted
 from .linear import Linear, recent_past
 from .neighbours import keep_largest
 
@@ -24,25 +25,35 @@ NEIGHBOURS = 200
 
 
 class Succession:
+    """aim: of two posts that lie together, one counts as a target where it was positive."""
+
     name = "succession"
+
+    def __init__(self, aim: Positives) -> None:
+        self._aim = aim
 
     def fit(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> Linear:
         found = pairs(part, weights)
         kept = np.flatnonzero(found.strengths > 0)
         kept = kept[np.lexsort((found.last[kept], found.users[kept]))]
         users, posts = found.users[kept], found.posts[kept]
+        hit = np.asarray(wanted(part, self._aim)[users, posts]).ravel() > 0
         count = len(part.post_ids)
         near = sp.csr_matrix((count, count), dtype=np.float32)
         for lag in range(1, LAGS + 1):
-            near = near + _apart(users, posts, lag, count)
+            near = near + _apart(users, posts, hit, lag, count)
         met = np.maximum(np.bincount(posts, minlength=count), 1).astype(np.float32)
         damped = sp.diags_array(met**-DAMPING)
-        return Linear(
-            keep_largest((damped @ (near + near.T) @ damped).tocsr(), NEIGHBOURS), recent_past(weights, RECENCY)
-        )
+        matrix = keep_largest((damped @ near @ damped).tocsr(), NEIGHBOURS)
+        return Linear(matrix, recent_past(weights, RECENCY))
 
 
-def _apart(users: NDArray[np.int64], posts: NDArray[np.int64], lag: int, count: int) -> sp.csr_matrix:
+def _apart(
+    users: NDArray[np.int64], posts: NDArray[np.int64], hit: NDArray[np.bool_], lag: int, count: int
+) -> sp.csr_matrix:
+    """From each post to those of the same user `lag` before and after it that are hits."""
     same = users[lag:] == users[:-lag]
-    cells = posts[:-lag][same], posts[lag:][same]
-    return sp.csr_matrix((np.full(len(cells[0]), DECAY ** (lag - 1), np.float32), cells), shape=(count, count))
+    after, before = same & hit[lag:], same & hit[:-lag]
+    rows = np.concatenate([posts[:-lag][after], posts[lag:][before]])
+    columns = np.concatenate([posts[lag:][after], posts[:-lag][before]])
+    return sp.csr_matrix((np.full(len(rows), DECAY ** (lag - 1), np.float32), (rows, columns)), shape=(count, count))

@@ -62,7 +62,7 @@ class Blend(base.Base):  # type: ignore[misc]
         self.outer = self._random.normal(0.0, 0.05, HIDDEN).astype(np.float32)
         self._sums = [np.full_like(each, FIRST_SUM) for each in (self.linear, self.inner, self.outer)]
         self._losses = np.zeros(2)
-        self._ring: list[tuple[NDArray[np.float16], int]] = []
+        self._ring: list[tuple[NDArray[np.float16], int, float]] = []
         self._forwarded: tuple[Float, Float, Float] | None = None  # a list is predicted, then learnt
         self.lists = 0
 
@@ -78,17 +78,17 @@ class Blend(base.Base):  # type: ignore[misc]
         self._forwarded = features, *_forward(features, self.linear, self.inner, self.outer)
         return self._forwarded[1]
 
-    def learn_one(self, features: Float, chosen: int) -> None:
-        """The user took the candidate `chosen` of those with features (n, width). What is no number teaches nothing: it
-        would stay."""
+    def learn_one(self, features: Float, chosen: int, weight: float = 1.0) -> None:
+        """The user took the candidate `chosen` of those with features (n, width). weight: for how many such lists this
+        one stands (online_models.shown_lists). What is no number teaches nothing: it would stay."""
         if not np.isfinite(features).all():
             return
-        losses = self._step(features, chosen), _loss(features @ self.start, chosen)
+        losses = self._step(features, chosen, weight), weight * _loss(features @ self.start, chosen)
         self._losses = MEMORY * self._losses + (1.0 - MEMORY) * np.array(losses)
         if self._ring:
-            again, taken = self._ring[int(self._random.integers(len(self._ring)))]
-            self._step(again.astype(np.float32), taken)
-        kept = features.astype(np.float16), chosen
+            again, taken, times = self._ring[int(self._random.integers(len(self._ring)))]
+            self._step(again.astype(np.float32), taken, times)
+        kept = features.astype(np.float16), chosen, weight
         if len(self._ring) < RING:
             self._ring.append(kept)
         else:
@@ -105,7 +105,8 @@ class Blend(base.Base):  # type: ignore[misc]
         linear = self.linear if self.serves_learnt else self.start
         return {name: float(linear[2 * at] + linear[2 * at + 1]) for at, name in enumerate(names)}
 
-    def _step(self, features: Float, chosen: int) -> float:
+    def _step(self, features: Float, chosen: int, weight: float) -> float:
+        """Returns the loss, times its weight."""
         if self._forwarded is not None and self._forwarded[0] is features:
             _, logits, hidden = self._forwarded
         else:
@@ -113,8 +114,9 @@ class Blend(base.Base):  # type: ignore[misc]
         self._forwarded = None
         gradient = np.exp(logits - logits.max())
         gradient /= gradient.sum()
-        loss = -float(np.log(max(gradient[chosen], 1e-12)))
+        loss = -weight * float(np.log(max(gradient[chosen], 1e-12)))
         gradient[chosen] -= 1.0
+        gradient *= np.float32(weight)
         back = np.outer(gradient, self.outer) * np.where(hidden < 0, np.float32(SLOPE), np.float32(1.0))
         inner = np.concatenate([back.T @ features, back.sum(0)[:, None]], axis=1)
         parts = (self.linear, self.inner, self.outer)

@@ -13,6 +13,7 @@ ABSENT = 1.5 * DEPTH
 """The rank of a candidate that a source doesn't put among its DEPTH."""
 FLOOR = 0.002
 """Of a source's best score, added to all: so that a score of none has a logarithm."""
+NO_SLOTS = np.empty(0, np.int32)
 
 
 class Candidates:
@@ -26,10 +27,18 @@ class Candidates:
     zeros for a source that offers nothing.
     """
 
-    def __init__(self, scores: NDArray[np.float32], logits: NDArray[np.bool_], allowed: NDArray[np.bool_]) -> None:
-        """scores (S, N): of all sources; where a source has no logits, 0 is no evidence. allowed (N,)."""
+    def __init__(
+        self, scores: NDArray[np.float32], logits: NDArray[np.bool_], allowed: NDArray[np.bool_],
+        also: NDArray[np.int32] = NO_SLOTS,
+    ) -> None:  # fmt: skip
+        """scores (S, N): of all sources; where a source has no logits, 0 is no evidence. allowed (N,). also (a,): slots
+        that are candidates whatever the sources say."""
         places = np.full(scores.shape[1], -1, np.int32)
         slots, ranks = _gather(scores, logits, allowed, DEPTH, places)
+        if len(others := np.unique(also[places[also] < 0])):
+            places[others] = len(slots) + np.arange(len(others), dtype=np.int32)
+            slots = np.concatenate([slots, others])
+            ranks = np.concatenate([ranks, np.full((len(others), len(scores)), ABSENT, np.float32)])
         self.slots, self.places, self.ranks = slots, places, ranks
         self.features = _features(scores, logits, slots, ranks)
 

@@ -1,10 +1,11 @@
 """The global online models behind one class: what the learner teaches, publishes and resumes from.
 
 Test, then learn: a positive on a post that the user had not met is first ranked by every source and by the blend, as a
-feed would have ranked it then; the blend learns from that list; then the sources learn the event. `reelstream evaluate
-online` runs this very class.
+feed would have ranked it then; then the blend learns from the page that showed it, or, if none is known, from the list
+that was ranked; then the sources learn the event. `reelstream evaluate online` runs this very class.
 """
 
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,20 +14,23 @@ from numpy.typing import NDArray
 
 from schemas import learnt
 from schemas.events import INTERACTION_TYPES
-from schemas.learning import LearningBatch
+from schemas.learning import LearningBatch, Shown
 from schemas.posts import Post
 
 from . import aversion, side_features, sources
 from .blend import Blend
-from .candidates import Candidates
+from .candidates import NO_SLOTS, Candidates
+from .click_through import PRIOR
 from .co_visitation import growth
 from .compiled import compiled
 from .contexts import distinct_contexts
 from .drift import HitRate
 from .features import FEATURES, START_WEIGHTS
+from .feed_rates import FeedRates
 from .past_table import PastTable
 from .positives import Positives
 from .prequential import SHOWN, Prequential, Ranked
+from .shown_lists import Click, Page, ShownLists
 from .sources import Sources
 
 NO_POSTS = np.empty(0, np.int64)
@@ -39,6 +43,8 @@ WINDOW = 10_000
 REFRESHED = 1_000
 """Posts published each time because their vectors moved, although nobody came to them: .8 MB. 10,000 posts have all
 had their turn after 10 s."""
+DESCRIBED = 10
+"""Pages of which features are kept, of those that come together: 1 ms each. A hundred a second teach enough."""
 _RATING = INTERACTION_TYPES.index("rating")
 
 
@@ -70,6 +76,9 @@ class Recommender:
         self.sample = sample
         self.sources = Sources(capacity, users, seed)
         self.blend = Blend(START_WEIGHTS, seed + 3)
+        self.shown = ShownLists()
+        self.feed_rates = FeedRates()
+        self.clicks = 0
         self.hit_rate = HitRate()
         self.prequential = Prequential(sources.NAMES)
         self._former: dict[str, object] | None = None
@@ -91,6 +100,37 @@ class Recommender:
                 self.sources.table.start(slot)
                 self._gone.add(post_id)
                 self._changed.discard(post_id)
+
+    def learn_shown(self, pages: Sequence[Shown]) -> None:
+        """Pages as they were served, before anything that follows from them."""
+        described = 0
+        for shown in pages:
+            page = Page(shown.at, shown.position, array("q", shown.posts), shown.sources)
+            if not self.shown.open(shown.user, page):
+                continue
+            self.feed_rates.add_page(page)
+            slots = self.sources.slots.find(np.array(shown.posts))
+            self.sources.click_through.learn_shown(slots, shown.position, shown.at)
+            known = slots[slots >= 0]
+            few = self.sources.click_through.counts(known)[0] < PRIOR  # others may wait until it is their turn
+            self._changed.update(self.sources.slots.ids[known[few]].tolist())
+            if described < DESCRIBED:
+                described += self._describe(shown.user, page, slots)
+        self._stale = self.sources.slots.size
+
+    def _describe(self, user_id: int, page: Page, slots: NDArray[np.int32]) -> bool:
+        """Keeps features of the posts of a page, for a user that the blend ranks for; those that the user has met since
+        would look as if it had known."""
+        user = self.users.get(user_id)
+        past = self._past.of(user) if user >= 0 else NO_SLOTS
+        places = np.flatnonzero((slots >= 0) & ~np.isin(slots, past))
+        if not len(past) or len(places) < 2:
+            return False
+        allowed = self.sources.table.known[: self.sources.slots.size].copy()
+        allowed[past] = False
+        _, found, features = self.candidates(user, page.at, allowed, slots[places])
+        self.shown.describe(user_id, page, places, features[found.places[slots[places]]])
+        return True
 
     def learn_many(self, batch: LearningBatch, met: Callable[[int], NDArray[np.int64]] | None = None) -> None:
         """Tests, then learns, in order. met: the posts that the user of an event had met, by the event's number in the
@@ -117,15 +157,18 @@ class Recommender:
                 if slot >= 0:
                     self._past.turn_against(user, slot)
                 continue
+            click = self.shown.take(user_id, post_id, at) if glad[number] else None
             if positive[number]:
                 if not (slot >= 0 and self.sources.table.known[slot]):
                     self.prequential.cold_items += 1
                 elif not self._liked[user]:
                     self.prequential.cold_users += 1
                 elif self._random.random() < self.sample:
-                    self._test(user, slot, at, events, met(number) if met is not None else None)
+                    self._test(user, slot, at, events, met(number) if met is not None else None, click is None)
                 self._liked[user] = True
             slot = self._admit(post_id)
+            if click is not None:
+                self._learn_click(slot, click)
             past = self._past.of(user)
             self.sources.learn(slot, past, user, at, gain, weight, float(values[number]), new)
             self._changed.add(post_id)
@@ -154,8 +197,15 @@ class Recommender:
             self._past.forget(slot)
         return slot
 
-    def _test(self, user: int, slot: int, at: float, events: int, met: NDArray[np.int64] | None) -> None:
-        """Ranks the post in `slot` as a feed for the user would now; the blend learns from the list."""
+    def _learn_click(self, slot: int, click: Click) -> None:
+        self.clicks += 1
+        self.feed_rates.add_click(click.page, click.place)
+        self.sources.click_through.learn_taken(slot, click.page.at)
+        if click.features is not None and len(click.features) > 1:
+            self.blend.learn_one(click.features, click.chosen, click.weight)
+
+    def _test(self, user: int, slot: int, at: float, events: int, met: NDArray[np.int64] | None, teaches: bool) -> None:
+        """Ranks the post in `slot` as a feed for the user would now. teaches: the blend learns from the list."""
         made, table, past = self.sources, self.sources.table, self._past.of(user)
         allowed = table.known[: made.slots.size].copy()
         allowed[past] = False
@@ -169,7 +219,8 @@ class Recommender:
         if chosen >= 0:
             better, equal = np.count_nonzero(logits > logits[chosen]), np.count_nonzero(logits == logits[chosen])
             ranks[-1] = better + 0.5 * (equal - 1)
-            self.blend.learn_one(features, chosen)
+            if teaches:
+                self.blend.learn_one(features, chosen)
         if self.hit_rate.add(bool(ranks[-1] < SHOWN)):
             self.blend.hasten()
         shown = found.slots[np.argpartition(-logits, min(SHOWN, len(logits) - 1))[:SHOWN]]
@@ -177,13 +228,13 @@ class Recommender:
         self.tested(Ranked(at, ranks, shown, popularity, events, int(np.count_nonzero(table.known[: made.slots.size]))))
 
     def candidates(
-        self, user: int, at: float, allowed: NDArray[np.bool_]
+        self, user: int, at: float, allowed: NDArray[np.bool_], also: NDArray[np.int32] = NO_SLOTS
     ) -> tuple[NDArray[np.float32], Candidates, NDArray[np.float32]]:
-        """Scores (S, N) of all slots, candidates among those allowed (N,), and their features (n, width), for the user
-        in a slot at `at`; the scores are a view that the next call overwrites."""
+        """Scores (S, N) of all slots, candidates among those allowed (N,) and also (a,), and their features (n, width),
+        for the user in a slot at `at`; the scores are a view that the next call overwrites."""
         made, past, scale = self.sources, self._past.of(user), 1.0 / growth(at)
         scores = made.score(past, user, at)
-        found = Candidates(scores, sources.LOGITS, allowed)
+        found = Candidates(scores, sources.LOGITS, allowed, also)
         last_at = float(self._last_at[user])
         side = side_features.side_features(
             found.slots, found.places, past, self._past.glad_of(user), made.table.columns(at), made.taste.outputs,
@@ -221,7 +272,7 @@ class Recommender:
         gone, changed = self._gone | posts.take_dropped(), self._changed | self._refreshed()
         found = posts.find(np.array(sorted(changed), np.int64))
         slots = found[found >= 0]
-        slots = slots[made.table.known[slots]]
+        slots = slots[made.table.known[slots] | (made.click_through.shown[slots] > 0)]
         own = users.find(np.array(sorted(self._changed_users), np.int64))
         own = own[own >= 0]
         self._gone, self._changed, self._changed_users = set(), set(), set()
@@ -260,10 +311,10 @@ class Recommender:
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Takes a state over. Raises KeyError or ValueError for one of another kind."""
         parts: dict[str, dict[str, NDArray[Any]]] = {"sources": {}, "blend": {}, "past": {}}
-        for name, array in state.items():
+        for name, column in state.items():
             part, slash, rest = name.partition("/")
             if slash:
-                parts[part][rest] = array
+                parts[part][rest] = column
         self.blend.load(parts["blend"])
         self.sources.load(parts["sources"])
         self._past.load(parts["past"])
@@ -276,6 +327,8 @@ class Recommender:
         few = self._former is not None and self.prequential.scored < WINDOW // 10
         report: dict[str, Any] = self._former if self._former is not None and few else self.prequential.report()
         figures = {name: float(value) for name, value in report.items() if isinstance(value, float | int)}
+        figures |= self.feed_rates.rates()
+        figures |= {"pages_shown": float(len(self.shown)), "clicks": float(self.clicks)}
         figures |= {f"recall@10_{name}": each["recall@10"] for name, each in report["by_source"].items()}
         figures |= {f"weight_{name}": weight for name, weight in self.blend.weights(list(sources.NAMES)).items()}
         return figures | {"hit_rate": self.hit_rate.rate, "drifts": float(self.hit_rate.drifts)}

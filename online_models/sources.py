@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from schemas import learnt
 from schemas.posts import Post
 
+from .click_through import ClickThrough
 from .co_visitation import BACKWARD, CoVisitation, growth
 from .co_visitation_scores import RECENCY
 from .pairwise_mf import PairwiseMF
@@ -36,6 +37,7 @@ class Sources:
     def __init__(self, capacity: int, users: int, seed: int) -> None:
         self.slots = Slots(capacity)
         self.table = PostTable(capacity)
+        self.click_through = ClickThrough(capacity)
         self.co_visitation = CoVisitation()
         self.strength = np.zeros(capacity)
         self.transitions = Transitions()
@@ -53,6 +55,7 @@ class Sources:
         slot, new = self.slots.admit(post_id)
         if new:
             self.table.start(slot)
+            self.click_through.start(slot)
             self.strength[slot] = 0.0
             self.co_visitation.rows.forget(slot)
             self.transitions.forget(slot)
@@ -124,6 +127,7 @@ class Sources:
         found["vectors"] = vectors
         for name in ("total", "value", "first_at", "last_at"):
             found[name] = getattr(table, name)[slots]
+        found["shown"], found["taken"] = self.click_through.counts(slots)
         left = found["left"] = self.transitions.left(slots)
         followers, weights = self.transitions.strongest(slots, learnt.FOLLOWERS)
         found["followers"] = np.where(followers >= 0, self.slots.ids[followers], 0)
@@ -143,6 +147,7 @@ class Sources:
         """What a snapshot keeps."""
         size, rows = self.slots.size, self.co_visitation.rows
         parts: dict[str, Mapping[str, NDArray[Any]]] = {"slots": self.slots.state(), "table": self.table.state(size)}
+        parts["click_through"] = self.click_through.state(size)
         parts |= {"replay": self.replay.state(), "users": self.factors.user_slots.state()}
         parts |= {name: getattr(self, name).state() for name in _FACTORS}
         parts |= {"rows": rows_state(rows, size), "next": rows_state(self.transitions.rows, size)}
@@ -158,6 +163,8 @@ class Sources:
                 parts.setdefault(part, {})[rest] = array
         self.slots.load(parts["slots"])
         self.table.load(parts["table"])
+        if "click_through" in parts:  # snapshots of before there were impressions have none
+            self.click_through.load(parts["click_through"])
         self.replay.load(parts["replay"])
         self.factors.user_slots.load(parts["users"])
         for name in _FACTORS:

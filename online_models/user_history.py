@@ -46,9 +46,9 @@ def learn_one(state: UserState, event: HistoryEvent, weights: Mapping[Interactio
     state.events += 1
     _, post_id, code, value_milli = event
     history = state.history
+    if value_milli < 0 if _MEASURED[code] else value_milli == 0:
+        return _take_back(state, event, weights)
     weight = strength(INTERACTION_TYPES[code], value_milli / 1000, weights)
-    if value_milli == 0 and not _MEASURED[code]:
-        return _take_back(state, event, weight)
     gain = weight - _strength_before(state, post_id, weights)
     place = history.insert(event)
     if gain <= 0.0:
@@ -83,14 +83,25 @@ def _strength_before(state: UserState, post_id: int, weights: Mapping[Interactio
     return strongest if strongest >= 0.0 or post_id in state.seen else 0.0
 
 
-def _take_back(state: UserState, event: HistoryEvent, weight: float) -> Effect:
-    """Unlike and its kin: the newest of that kind leaves the history; the post stays seen."""
+def _take_back(state: UserState, event: HistoryEvent, weights: Mapping[InteractionType, float]) -> Effect:
+    """Unlike and its kin: the newest of that kind leaves the history; the post stays seen.
+
+    Of a view or a rating that left the history by its cap nothing is kept but that the post was seen: that counts as
+    one, with the strength 0, as its value is not known any more.
+    """
     post_id, code, older = event.post_id, event.type_code, state.older_reactions
+    measured = _MEASURED[code]
+    weight = 0.0 if measured else strength(INTERACTION_TYPES[code], 0.0, weights)
     place = _newest(state.history, post_id, code)
     if place >= 0:
-        state.history.remove(place)
+        _, kind = state.history.remove(place)
+        if measured:
+            weight = strength_of(kind, weights)
         if not _NEGATIVE[code]:
             state.remember_seen(post_id)
+    elif measured:
+        if last_place(state.older_seen, post_id) < 0:
+            return Effect(0, weight, 0.0, [])
     else:
         place = last_place(older, reaction_key(post_id, code))
         if place < 0:

@@ -9,8 +9,13 @@ from schemas.errors import ReelstreamError
 from . import logging
 from .commands import (
     api,
+    collect,
     dead_letters,
+    dev_upstream,
     evaluate,
+    export,
+    forget,
+    import_,
     migrate,
     models,
     rebuild,
@@ -39,6 +44,11 @@ def set_up(verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log mo
 app.command()(up.up)
 app.command()(status.status)
 app.command()(replay.replay)
+app.command()(collect.collect)
+app.command(name="dev-upstream")(dev_upstream.dev_upstream)
+app.command(name="import")(import_.import_)
+app.command()(export.export)
+app.command()(forget.forget)
 app.command()(trending.trending)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(rebuild.rebuild)

@@ -8,7 +8,7 @@ Event ids stay the same, so that what was replayed before counts once.
 import asyncio
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -84,10 +84,21 @@ class Sender:
         self._unacknowledged: deque[asyncio.Future[Any]] = deque()
 
     async def send(self, topic: str, key: str, value: Any) -> None:
+        await self.send_bytes(topic, key, msgspec.json.encode(value))
+
+    async def send_bytes(self, topic: str, key: str, payload: bytes) -> None:
+        await self._send(topic, key, payload, ())
+
+    async def delete(self, topic: str, key: str, headers: Sequence[tuple[str, bytes]]) -> None:
+        """Sends a null value."""
+        await self._send(topic, key, None, headers)
+
+    async def _send(self, topic: str, key: str, payload: bytes | None, headers: Sequence[tuple[str, bytes]]) -> None:
         partition = owner(key, self.partitions)
-        payload = msgspec.json.encode(value)
         self._unacknowledged.append(
-            await self._producer.send(topic, payload, key=key.encode(), partition=partition)
+            await self._producer.send(
+                topic, payload, key=key.encode(), partition=partition, headers=[*headers] or None
+            )
         )  # fmt: skip
         while len(self._unacknowledged) > IN_FLIGHT:
             await self._unacknowledged.popleft()
@@ -112,7 +123,7 @@ async def replay(
         total, last = await asyncio.to_thread(_survey, folder, summary)
         start, end = selection.bounds(total)
         events = islice(_good(folder.events(), None), start, end)
-        async with _sender(settings) as sender:
+        async with sending(settings) as sender:
             if selection.tail is not None:
                 await _send_events(events, end - start, sender, summary, None, rate or TAIL_RATE, progress)
             else:
@@ -209,7 +220,8 @@ async def _paced(events: Iterator[Interaction], rate: float | None) -> AsyncIter
 
 
 @asynccontextmanager
-async def _sender(settings: Settings) -> AsyncIterator[Sender]:
+async def sending(settings: Settings) -> AsyncIterator[Sender]:
+    """A sender whose messages have all arrived when it ends. Raises ServiceUnavailable."""
     bootstrap = settings.require("KAFKA_BOOTSTRAP_SERVERS")
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap, acks="all", enable_idempotence=settings.kafka_idempotence,

@@ -90,7 +90,7 @@ def _rows(found: Found, now: float) -> list[Message | ContractError]:
     """The messages of a letter, or why an entry of its array is still refused. Raises ContractError for all of it."""
     letter = found.letter
     if letter.topic not in (INTERACTIONS, POSTS, USERS):
-        raise ContractError(f"{letter.topic} is written by the workers alone: nothing is ever resent to it")
+        raise ContractError(f"{letter.topic} is written by reelstream alone: nothing is ever resent to it")
     if letter.deletion:
         raise ContractError("a deletion has nothing but its key: send it anew, a null value under the right key")
     if letter.cut:

@@ -19,6 +19,8 @@ NEGATIVE_TYPES = frozenset({"exit", "not_interested", "report"})
 """Feedback that suppresses a post for that user at once."""
 MEASURED_TYPES = frozenset({"view", "rating"})
 """Types whose value is a measurement; the value of all others is 1, or 0 to take the earlier one back."""
+TAKEN_BACK = -1.0
+"""Value of a view or a rating that takes the earlier one back (`take_back`), as 0 is a measurement of theirs."""
 
 DEFAULT_WEIGHTS: Mapping[InteractionType, float] = {
     "view": 1.0, "like": 3.0, "inspire": 4.0, "rating": 3.0, "share": 5.0, "bookmark": 4.0, "comment": 4.0,
@@ -46,6 +48,7 @@ class Interaction(msgspec.Struct, kw_only=True):
 
     `interaction_value`: for a view the watched fraction (0 to 1, above 1 for rewatches; unknown counts as 1), for a
     rating 0 to 100, for all other types 1, or 0 to take the earlier one back.
+    `take_back`: takes the earlier one back, of any type, views and ratings too; the value says nothing then.
     `occurred_at`: UTC when no offset is given; without it, the time the message was produced.
     """
 
@@ -59,6 +62,7 @@ class Interaction(msgspec.Struct, kw_only=True):
     session_id: ShortText | None = None
     source: ShortText | None = None
     schema_version: int = 1
+    take_back: bool = False
 
     def __post_init__(self) -> None:
         if self.interaction_type == "rate":
@@ -69,7 +73,9 @@ class Interaction(msgspec.Struct, kw_only=True):
             if self.occurred_at.year < 1971:
                 raise ValueError("`occurred_at` must be after 1970 - at `$.occurred_at`")
         value = self.interaction_value
-        if value is None:
+        if self.take_back:
+            self.interaction_value = TAKEN_BACK if self.interaction_type in MEASURED_TYPES else 0.0
+        elif value is None:
             if self.interaction_type == "rating":
                 raise ValueError("a rating needs a value from 0 to 100 - at `$.interaction_value`")
             self.interaction_value = 1.0
@@ -81,11 +87,6 @@ class Interaction(msgspec.Struct, kw_only=True):
                 raise ValueError("a rating's value goes from 0 to 100 - at `$.interaction_value`")
         elif value not in (0, 1):
             raise ValueError(f"a {self.interaction_type} has value 1, or 0 to take it back - at `$.interaction_value`")
-
-    @property
-    def takes_back(self) -> bool:
-        """True for an unlike and its kin: value 0 where 0 is not a measurement."""
-        return self.interaction_value == 0 and self.interaction_type not in MEASURED_TYPES
 
 
 def event_time(event: Interaction, produced_at: float) -> float:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-ROLES = ("learn", "record")
+ROLES = ("learn", "models", "record")
 """What workers must be doing between them for events to reach feeds and the record."""
 INTERVAL_SECONDS = 1.0
 TTL_SECONDS = 5

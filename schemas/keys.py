@@ -5,6 +5,8 @@ Every key is bounded: by a TTL, by a cap on its length, or by the catalogue.
 """
 
 PREFIX = "rs:"
+VISIT_TTL_SECONDS = 30 * 60
+"""After the last page: how long a cursor is good, and how long a session keeps what it showed."""
 UNKNOWN_ITEM_TTL_SECONDS = 30 * 86_400
 """State of a post whose row has not come (yet). A known post's state lives as long as the post."""
 
@@ -83,6 +85,19 @@ def categories(partition: int) -> str:
     """Set of the category names seen in the partition, capped."""
     return f"{PREFIX}{{s{partition}}}:categories"
 
+
+def visits(reader: str) -> str:
+    """List of the last feeds of a reader that can be paged through (schemas.visits); capped, TTL VISIT_TTL_SECONDS."""
+    return f"{PREFIX}visits:{reader}"
+
+
+def served(reader: str, session_id: str) -> str:
+    """List of the pages served in a session (schemas.visits); capped, TTL VISIT_TTL_SECONDS."""
+    return f"{PREFIX}served:{reader}:{session_id}"
+
+
+TRENDING_PAST = f"{PREFIX}trending-past"
+"""List of what was trending in each of the last minutes (api.trending_past); capped, TTL two hours."""
 
 GENERATION = f"{PREFIX}generation"
 """Which building of the state this is, as JSON (schemas.generation). Gone with the state: a rebuild begins."""

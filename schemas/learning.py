@@ -8,6 +8,7 @@ It does not say where the events were read: what a crash makes stage 1 tell twic
 no harm.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple, TypeVar
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from .errors import ContractError
 from .events import INTERACTION_TYPES, LATEST, MOST_ID, MOST_WEIGHT
+from .impressions import MOST_POSITION, MOST_POSTS, Impression
 from .posts import Post
 
 N = TypeVar("N", np.int32, np.int64)
@@ -85,14 +87,38 @@ EVENT_COLUMNS = 11
 """Columns of LearningBatch with one number an event."""
 
 
+class Shown(msgspec.Struct, array_like=True, frozen=True):
+    """A page that was served to the reader with hash `user` at `at`, seconds since 1970.
+
+    position: of its first post on the feed, from 0. posts: in order. sources: name → places in `posts` that it had.
+    """
+
+    user: int
+    at: float
+    position: int
+    posts: list[int]
+    sources: dict[str, list[int]]
+
+    @classmethod
+    def of(cls, page: Impression) -> "Shown":
+        """No name travels."""
+        sources: dict[str, list[int]] = {}
+        for place, names in enumerate(page.sources):
+            for name in names:
+                sources.setdefault(name, []).append(place)
+        return cls(user_hash(page.reader), page.served_at, page.position, page.posts, sources)
+
+
 class LearningMessage(NamedTuple):
-    """events: None when there are none. posts: id and row of each that changed, None for one that was deleted.
+    """events: None when there are none. posts: id and row of each that changed, None for one that was deleted. shown:
+    pages that were served.
 
     A row comes without its `item`: models learn from its fields, and the JSON is most of it.
     """
 
     events: LearningBatch | None
     posts: list[tuple[int, Post | None]]
+    shown: Sequence[Shown] = ()
 
 
 class _Message(msgspec.Struct, array_like=True):
@@ -100,6 +126,7 @@ class _Message(msgspec.Struct, array_like=True):
 
     columns: list[bytes]
     posts: list[tuple[int, Post | None]]
+    shown: list[Shown] = []
 
 
 _TYPES = ("<i8", "<i8", "<f8", "<i1", "<i4", "<i1", "<f8", "<f8", "?", "<i4", "<f8", "<u1")
@@ -113,11 +140,11 @@ def encode(message: LearningMessage) -> bytes:
     events = message.events
     posts = [(post_id, post and msgspec.structs.replace(post, item=b"")) for post_id, post in message.posts]
     if events is None:
-        return _encode(([], posts))
+        return _encode(([], posts, message.shown))
     columns: list[NDArray[np.generic]] = [*events[:EVENT_COLUMNS], np.diff(events.starts)]
     packed = [np.asarray(column, kind).tobytes() for column, kind in zip(columns, _TYPES, strict=True)]
     packed += [_narrowed(events.context), _narrowed(events.kinds)]
-    return _encode((packed, posts))
+    return _encode((packed, posts, message.shown))
 
 
 @lru_cache(maxsize=1 << 17)
@@ -137,7 +164,20 @@ def decode(payload: bytes) -> LearningMessage:
         raise ContractError("not a learning event: its columns do not fit together")
     if any(not 1 <= post_id <= MOST_ID or (post and post.id != post_id) for post_id, post in message.posts):
         raise ContractError("not a learning event: a row is not that of its post")
-    return LearningMessage(events, message.posts)
+    if not all(map(_is_page, message.shown)):
+        raise ContractError("not a learning event: a page is none")
+    return LearningMessage(events, message.posts, message.shown)
+
+
+def _is_page(page: Shown) -> bool:
+    places = [place for places in page.sources.values() for place in places]
+    return (
+        0 <= page.at < LATEST
+        and 0 <= page.position <= MOST_POSITION
+        and 0 < len(page.posts) <= MOST_POSTS
+        and all(1 <= post_id <= MOST_ID for post_id in page.posts)
+        and all(0 <= place < len(page.posts) for place in places)
+    )
 
 
 def _events(packed: list[bytes]) -> LearningBatch:

@@ -14,15 +14,17 @@ logarithm, 20 left .24 of difference between learner and feed, 40 leave .07, 64 
 
 
 def post_type(width: int) -> np.dtype[np.void]:
-    """Of a record: 758 bytes with vectors of 163 numbers, all little-endian.
+    """Of a record: 766 bytes with vectors of 163 numbers, all little-endian.
 
     vectors: as in online_models.sources.Sources.vectors. total, value, first_at, last_at: of online_models.post_table.
+    shown, taken: of online_models.click_through.
     left: how often users went on from the post (online_models.transitions, forward-decayed); followers: to which posts,
     0 for none, and share of `left`, strongest first: a share fits into 2 bytes, whatever the year.
     """
     return np.dtype([
-        ("vectors", "<f2", (width,)), ("total", "<f4"), ("value", "<f4"), ("first_at", "<f8"), ("last_at", "<f8"),
-        ("left", "<f8"), ("followers", "<i8", (FOLLOWERS,)), ("shares", "<f2", (FOLLOWERS,)),
+        ("vectors", "<f2", (width,)), ("total", "<f4"), ("value", "<f4"), ("shown", "<f4"), ("taken", "<f4"),
+        ("first_at", "<f8"), ("last_at", "<f8"), ("left", "<f8"), ("followers", "<i8", (FOLLOWERS,)),
+        ("shares", "<f2", (FOLLOWERS,)),
     ])  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .errors import SettingsError
@@ -42,6 +42,15 @@ class Settings(BaseSettings):
         5, description="interactions until a feed is fully personalised"
     )
     similarity_threshold: Fraction = Field(0.3, description="/similar drops what is less similar than this")
+    api_base_url: Annotated[str, Field(pattern=r"^https?://[^\s?#@]+$")] = Field(
+        "https://api.socialverseapp.com", description="the external content API, http(s)://host[:port]"
+    )
+    flic_token: SecretStr | None = Field(None, description="token of the external API, and of our collect endpoints")
+    resonance_algorithm: SecretStr | None = Field(None, description="what makes it answer everybody's interactions")
+    collect_admins: bool = Field(False, description="whether interactions of users with the role A are collected")
+    collect_most_vanished: Fraction = Field(
+        0.2, description="a scan that misses a larger share of the known rows takes nothing back"
+    )
     trending_interval_seconds: Annotated[float, Field(gt=0)] = Field(
         1.0, description="pause between trending snapshots"
     )

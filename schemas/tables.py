@@ -15,7 +15,7 @@ from sqlalchemy import (
     Text,
     func,
 )  # fmt: skip
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = MetaData()
 
@@ -63,8 +63,10 @@ posts = Table(
     Column("author", Text, nullable=False),
     Column("created_at", DateTime(timezone=True)),
     Column("servable", Boolean, nullable=False),
+    # All fields, as the newest row had them; its author under `owner`.
     Column("row", JSONB, nullable=False),
     Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("tags", ARRAY(Text), nullable=False),
 )
 
 users = Table(
@@ -75,6 +77,29 @@ users = Table(
     Column("role", Text),
     Column("row", JSONB, nullable=False),
     Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Index("users_id", "id"),
+)
+
+# Pages as they were served, of the last IMPRESSION_DAYS (streams.impression_log). Interactions name theirs by its id.
+impressions = Table(
+    "impressions",
+    metadata,
+    Column("recommendation_id", Text(collation="C"), primary_key=True),
+    Column("username", Text(collation="C"), nullable=False),
+    Column("session_id", Text),
+    Column("served_at", DateTime(timezone=True), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("posts", ARRAY(BigInteger), nullable=False),
+    Column("scores", ARRAY(Double), nullable=False),
+    Column("propensities", ARRAY(Double)),
+    Column("sources", JSONB, nullable=False),
+    Column("features", JSONB),
+    Column("algorithm_used", Text, nullable=False),
+    Column("model_versions", JSONB, nullable=False),
+    Column("variant", Text, nullable=False),
+    Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Index("impressions_served_at", "served_at"),
+    Index("impressions_of_user", "username", "served_at"),
 )
 
 # The newest two snapshots of the learner (schemas.factors.Snapshot), in chunks.
@@ -88,4 +113,62 @@ learner_snapshots = Table(
     Column("log_offset", BigInteger, nullable=False),
     Column("digest", Text, nullable=False),
     Column("payload", LargeBinary, nullable=False),
+)
+
+# The newest scan of each kind (collector.store.Scan).
+collections = Table(
+    "collections",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("run_id", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("scan", Integer, nullable=False),
+    Column("whole", Boolean, nullable=False),
+    Column("page", Integer, nullable=False),
+    Column("page_size", Integer, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("published", BigInteger, nullable=False),
+    Column("unchanged", BigInteger, nullable=False),
+    Column("taken_back", BigInteger, nullable=False),
+    Column("skipped", JSONB, nullable=False),
+    Column("started_at", DateTime(timezone=True), nullable=False),
+    Column("last_success", DateTime(timezone=True)),
+    Column("last_error", Text),
+    Column("note", Text),
+)
+
+# Rows of views, likes, inspires and ratings as they were last published (collector.changes.Remembered).
+collected_interactions = Table(
+    "collected_interactions",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("user_id", BigInteger, nullable=False),
+    Column("post_id", BigInteger, nullable=False),
+    Column("value", Double, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("username", Text),
+    Column("version", Integer, nullable=False),
+    Column("events", Integer, nullable=False),
+    Column("scan", Integer, nullable=False),
+    Index("collected_interactions_user", "user_id"),
+)
+
+collected_posts = Table(
+    "collected_posts",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("scan", Integer, nullable=False),
+)
+
+# Which name a user's number stands for.
+collected_users = Table(
+    "collected_users",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("username", Text, nullable=False),
+    Column("role", Text),
+    Column("digest", LargeBinary, nullable=False),
+    Column("scan", Integer, nullable=False),
 )

@@ -1,4 +1,5 @@
-"""Which agents listen to what. Two apps, two consumer groups: what learns must not wait for what records.
+"""Which agents listen to what. Three apps, three consumer groups: what a feed waits for must wait neither for what
+records nor for models that learn from everybody's events.
 
 | role   | topic         | agent             | tells or writes                                       |
 |--------|---------------|-------------------|-------------------------------------------------------|
@@ -6,11 +7,13 @@
 | learn  | posts         | PostsAgent        | topics item-signals, learning                         |
 | learn  | users         | UsersAgent        | Redis: profiles                                       |
 | learn  | item-signals  | ItemsAgent        | Redis: posts, counters, trending, neighbours          |
-| learn  | learning      | LearnerAgent      | Redis: vectors of posts, weights, snapshots           |
+| learn  | impressions   | ImpressionsAgent  | topics learning, dead-letters                         |
 | learn  | (every second)| TrendingPublisher | topic trending                                        |
 | learn  | (every second)| StateKeeper       | Redis: all of it, when it was lost (streams.rebuild)  |
+| models | learning      | LearnerAgent      | Redis: vectors of posts, weights, snapshots           |
 | record | interactions  | EventLogAgent     | PostgreSQL                                            |
 | record | posts, users  | CatalogueLogAgent | PostgreSQL                                            |
+| record | impressions   | ImpressionLogAgent| PostgreSQL                                            |
 """
 
 import os
@@ -31,14 +34,16 @@ from . import state_keeper
 from .batches import MOST_MESSAGES, STEADY, Agent, Pace, apply_batches
 from .catalogue_log import CatalogueLogAgent
 from .event_log import EventLogAgent
-from .groups import LEARN_GROUP, RECORD_GROUP
+from .groups import LEARN_GROUP, MODELS_GROUP, RECORD_GROUP
 from .heartbeat import HeartbeatWriter
+from .impression_log import ImpressionLogAgent
+from .impressions import ImpressionsAgent
 from .interactions import InteractionsAgent
 from .items import ItemsAgent
 from .learner import LearnerAgent
 from .posts import PostsAgent
 from .raw_schema import RawSchema
-from .services import LearnServices, RecordServices, Services
+from .services import LearnServices, ModelsServices, RecordServices, Services
 from .state_keeper import StateKeeper
 from .transport import transport_class
 from .trending import TrendingPublisher
@@ -59,9 +64,11 @@ LEARNER_PACE = Pace(0.1, 0.1)
 LEARNER_MESSAGES = 128
 """Held at a time: each has up to 1,000 events with their pasts, 450 KB; of Faust's 4,096 that would be 1.8 GB."""
 PUBLISH_SECONDS = 1.0
+GROUPS = {"learn": LEARN_GROUP, "models": MODELS_GROUP, "record": RECORD_GROUP}
 METADATA_MS = 10_000
 """A worker that joins its group while the broker comes up may be told of topics without partitions. It owns none then,
 until it asks again: after 5 minutes unless told otherwise."""
+LEARNING = TP(topics.LEARNING, 0)
 RECORD_PACE = Pace(0.1, 0.1)
 """The record may be a little late: fewer and fuller fetches and inserts leave the cores to what feeds wait for."""
 log = structlog.get_logger()
@@ -104,7 +111,7 @@ def create_app(settings: Settings, role: str, slot: int) -> WorkerApp:
     without a rebalance."""
     servers = settings.require("KAFKA_BOOTSTRAP_SERVERS").split(",")
     app = WorkerApp(
-        LEARN_GROUP if role == "learn" else RECORD_GROUP,
+        GROUPS[role],
         broker=[f"kafka://{server}" for server in servers],
         store="memory://",
         processing_guarantee="at_least_once",
@@ -133,6 +140,9 @@ def create_app(settings: Settings, role: str, slot: int) -> WorkerApp:
     if role == "learn":
         app.services = learning = LearnServices(settings)
         _learn(app, learning)
+    elif role == "models":
+        app.services = teaching = ModelsServices(settings)
+        _teach(app, teaching)
     else:
         app.services = recording = RecordServices(settings)
         _record(app, recording)
@@ -163,8 +173,7 @@ def _learn(app: WorkerApp, services: LearnServices) -> None:
     _listen(app, "posts", PostsAgent(services), topics.POSTS)
     _listen(app, "users", UsersAgent(services), topics.USERS)
     _listen(app, "items", ItemsAgent(services), topics.ITEM_SIGNALS, ITEMS_PACE)
-    learner = LearnerAgent(services)
-    _listen(app, "learner", learner, topics.LEARNING, LEARNER_PACE, LEARNER_MESSAGES, learner.leave)
+    _listen(app, "impressions", ImpressionsAgent(services), topics.IMPRESSIONS)
     publisher = TrendingPublisher(services)
     keeper = StateKeeper(services)
 
@@ -173,18 +182,6 @@ def _learn(app: WorkerApp, services: LearnServices) -> None:
         while not app.should_stop:
             await keeper.check()
             await app.sleep(state_keeper.INTERVAL_SECONDS)
-
-    @app.task
-    async def publish_learnt() -> None:
-        while not app.should_stop:
-            await app.sleep(PUBLISH_SECONDS)
-            if TP(topics.LEARNING, 0) in app.consumer.assignment():
-                await learner.publish()
-
-    async def leave(*_: object, **__: object) -> None:
-        await learner.leave()
-
-    app.on_before_shutdown.connect(leave, weak=False)
 
     @app.task
     async def publish_trending() -> None:
@@ -197,10 +194,35 @@ def _learn(app: WorkerApp, services: LearnServices) -> None:
                     log.warning("trending not published, trying again", error=repr(error))
 
 
+def _teach(app: WorkerApp, services: ModelsServices) -> None:
+    learner = LearnerAgent(services)
+    _listen(app, "learner", learner, topics.LEARNING, LEARNER_PACE, LEARNER_MESSAGES, learner.leave)
+
+    @app.task
+    async def publish_learnt() -> None:
+        while not app.should_stop:
+            await app.sleep(PUBLISH_SECONDS)
+            if LEARNING in app.consumer.assignment():
+                await learner.publish()
+
+    @app.task
+    async def catch_up() -> None:
+        while not app.should_stop:
+            await app.sleep(PUBLISH_SECONDS)
+            if LEARNING in app.consumer.assignment():
+                await learner.catch_up(app.consumer._committed_offset.get(LEARNING) or 0)
+
+    async def leave(*_: object, **__: object) -> None:
+        await learner.leave()
+
+    app.on_before_shutdown.connect(leave, weak=False)
+
+
 def _record(app: WorkerApp, services: RecordServices) -> None:
     _listen(app, "event-log", EventLogAgent(services), topics.INTERACTIONS, RECORD_PACE)
     _listen(app, "post-log", CatalogueLogAgent(services, topics.POSTS), topics.POSTS, RECORD_PACE)
     _listen(app, "user-log", CatalogueLogAgent(services, topics.USERS), topics.USERS, RECORD_PACE)
+    _listen(app, "impression-log", ImpressionLogAgent(services), topics.IMPRESSIONS, RECORD_PACE)
 
 
 def _listen(

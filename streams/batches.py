@@ -20,7 +20,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_ji
 
 from .generations import NoState
 from .progress import Progress
-from .record import Record
+from .record import Record, kept_headers
 
 log = structlog.get_logger()
 
@@ -129,7 +129,8 @@ async def _settle(waiting: list[faust.EventT], most: int) -> None:
 
 def _record(event: faust.EventT) -> Record:
     message = event.message
-    return Record(message.topic, message.partition, message.offset, message.timestamp, message.key, message.value)
+    place = message.topic, message.partition, message.offset
+    return Record(*place, message.timestamp, message.key, message.value, kept_headers(message.headers))
 
 
 async def apply_batches(

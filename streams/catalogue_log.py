@@ -5,19 +5,23 @@ from datetime import UTC, datetime
 import asyncpg
 import msgspec
 
+from schemas.decoding import one_or_many
 from schemas.errors import ContractError
+from schemas.posts import Post, decode_post, deleted_post
 from schemas.topics import POSTS
 
-from . import posts, users
+from . import users
 from .partition_agent import PartitionAgent
 from .record import Record
 from .record_mark import RecordMark
 from .services import RecordServices
 
 _UPSERT_POST = """
-INSERT INTO posts (id, title, category, author, created_at, servable, row) VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO posts (id, title, category, author, created_at, servable, tags, row)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (id) DO UPDATE SET title = excluded.title, category = excluded.category, author = excluded.author,
-  created_at = excluded.created_at, servable = excluded.servable, row = excluded.row, recorded_at = now()
+  created_at = excluded.created_at, servable = excluded.servable, tags = excluded.tags,
+  row = excluded.row, recorded_at = now()
 """
 _UPSERT_USER = """
 INSERT INTO users (username, id, role, row) VALUES ($1, $2, $3, $4)
@@ -42,19 +46,16 @@ class CatalogueLogAgent(PartitionAgent[RecordMark, RecordServices]):
             await self._write(connection, records)
 
     async def _write_posts(self, connection: asyncpg.Connection, records: list[Record]) -> None:
-        rows = [row for record in records for row in posts.read_rows(record)]
-        newest = dict(row for row in rows if not isinstance(row, ContractError))
-        kept = [post for post in newest.values() if post is not None]
-        await connection.executemany(
-            "DELETE FROM posts WHERE id = $1", [(i,) for i, post in newest.items() if not post]
-        )
+        newest = {post_id: row for record in records for post_id, row in _posts(record)}
+        kept = [row for row in newest.values() if row is not None]
+        await connection.executemany("DELETE FROM posts WHERE id = $1", [(i,) for i, row in newest.items() if not row])
         await connection.executemany(
             _UPSERT_POST,
             [
                 (post.id, post.title, post.category, post.author,
                  datetime.fromtimestamp(post.created_at, UTC) if post.created_at else None,
-                 post.servable, post.item.decode())
-                for post in kept
+                 post.servable, post.tags, row.decode())
+                for post, row in kept
             ],
         )  # fmt: skip
 
@@ -68,3 +69,19 @@ class CatalogueLogAgent(PartitionAgent[RecordMark, RecordServices]):
             _UPSERT_USER,
             [(u.username, u.id, u.role, msgspec.json.encode(u).decode()) for u in newest.values() if u],
         )
+
+
+def _posts(record: Record) -> list[tuple[int, tuple[Post, bytes] | None]]:
+    """Id of each post of a message, and its row as it came, with `post_summary`; None for one that is deleted."""
+    try:
+        if record.value is None:
+            return [(deleted_post(record.key), None)]
+        rows = one_or_many(record.value, _whole)
+    except ContractError:
+        return []
+    return [(row[0].id, row) for row in rows if not isinstance(row, ContractError)]
+
+
+def _whole(row: bytes | msgspec.Raw) -> tuple[Post, bytes]:
+    """Encoded anew: of numbers like 1e-20000, which are 0 to us, PostgreSQL's jsonb says that they overflow."""
+    return decode_post(row), msgspec.json.encode(msgspec.json.decode(row))

@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+import asyncpg
+
 from schemas.topics import INTERACTIONS, owner
 
 from .partition_agent import PartitionAgent
-from .reading import ReadEvent, read_events
+from .reading import ReadEvent, forgotten_user, read_events
 from .record import Record
 from .record_mark import RecordMark
 from .services import RecordServices
@@ -36,10 +38,16 @@ class EventLogAgent(PartitionAgent[RecordMark, RecordServices]):
         return await RecordMark.load(services.pool, INTERACTIONS, partition, services.log_ids[INTERACTIONS])
 
     async def _apply(self, shard: RecordMark, records: list[Record]) -> None:
-        rows = [row for record in records for row in self._rows(shard.number, record)]
+        rows: list[tuple[Any, ...]] = []
         async with shard.moving(self._services.pool, records[-1].offset) as connection:
-            if rows:
-                await connection.execute(_INSERT, *(list(column) for column in zip(*rows, strict=True)))
+            for record in records:
+                if (username := forgotten_user(record)) is None:
+                    rows += self._rows(shard.number, record)
+                    continue
+                await _insert(connection, rows)
+                rows = []
+                await connection.execute("DELETE FROM interactions WHERE username = $1", username)
+            await _insert(connection, rows)
 
     def _rows(self, log_number: int, record: Record) -> Iterable[tuple[Any, ...]]:
         for entry in read_events(record):
@@ -52,3 +60,8 @@ class EventLogAgent(PartitionAgent[RecordMark, RecordServices]):
                     datetime.fromtimestamp(entry.at, UTC), event.recommendation_id, event.session_id, event.source,
                     log_number, record.partition, record.offset, entry.entry,
                 )  # fmt: skip
+
+
+async def _insert(connection: asyncpg.Connection, rows: list[tuple[Any, ...]]) -> None:
+    if rows:
+        await connection.execute(_INSERT, *(list(column) for column in zip(*rows, strict=True)))

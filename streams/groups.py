@@ -7,6 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from schemas.settings import Settings
 
 LEARN_GROUP = "reelstream-learn"
+MODELS_GROUP = "reelstream-models"
 RECORD_GROUP = "reelstream-record"
 
 

@@ -16,7 +16,7 @@ from schemas.topics import INTERACTIONS, owner
 from .learning_writer import LearningWriter, past_of
 from .partition_agent import PartitionAgent
 from .producing import Outgoing, dead_letter, forwarded_from, send_in_order
-from .reading import ReadEvent, read_events
+from .reading import ReadEvent, forgotten_user, read_events
 from .record import Record
 from .services import LearnServices
 from .touch_writer import MOST_EVENTS as MOST_TOUCHES
@@ -39,6 +39,13 @@ class InteractionsAgent(PartitionAgent[UserShard, LearnServices]):
         outgoing: list[Outgoing] = []
         for record in records:
             part += [(record, event) for event in self._read(record, shard.built, outgoing)]
+            if (username := forgotten_user(record)) is not None:
+                if (home := owner(username, self._services.partitions)) != record.partition:
+                    self._services.progress.counters["forwarded"] += 1
+                    outgoing.append(_forward_forgetting(record, username, home))
+                elif record.offset > shard.built:
+                    await self._apply_part(shard, record.offset, part, outgoing, username)
+                    part, outgoing = [], []
             if len(part) >= MOST_EVENTS:
                 await self._apply_part(shard, record.offset, part, outgoing)
                 part, outgoing = [], []
@@ -60,9 +67,10 @@ class InteractionsAgent(PartitionAgent[UserShard, LearnServices]):
         return events
 
     async def _apply_part(
-        self, shard: UserShard, offset: int, part: list[tuple[Record, ReadEvent]], outgoing: list[Outgoing]
-    ) -> None:
-        """All that is read up to `offset`: learnt, told, committed."""
+        self, shard: UserShard, offset: int, part: list[tuple[Record, ReadEvent]], outgoing: list[Outgoing],
+        forgotten: str | None = None,
+    ) -> None:  # fmt: skip
+        """All that is read up to `offset`: learnt, told, committed; then `forgotten` is a stranger."""
         services = self._services
         hashes = [event_hash(event.interaction.username, event.event_id) for _, event in part]
         fresh: dict[int, tuple[Record, ReadEvent]] = {}
@@ -87,7 +95,7 @@ class InteractionsAgent(PartitionAgent[UserShard, LearnServices]):
             outgoing += touch_messages(writer, source, told[start][0].at)
         outgoing += learning.messages()
         await send_in_order(services.producer, outgoing)
-        await shard.commit(services.committer, offset, usernames, list(fresh), services.settings.user_ttl)
+        await shard.commit(services.committer, offset, usernames, list(fresh), services.settings.user_ttl, forgotten)
         services.progress.counters["events"] += len(fresh)
 
 
@@ -99,3 +107,8 @@ def _forward(record: Record, event: ReadEvent, home: int) -> Outgoing:
     named = msgspec.structs.replace(event.interaction, event_id=event.event_id)
     key, value = event.interaction.username.encode(), msgspec.json.encode(named)
     return Outgoing(topics.INTERACTIONS, home, key, value, at=record.at, headers=forwarded_from(record))
+
+
+def _forward_forgetting(record: Record, username: str, home: int) -> Outgoing:
+    headers = forwarded_from(record)
+    return Outgoing(topics.INTERACTIONS, home, username.encode(), None, at=record.at, headers=headers)

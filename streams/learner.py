@@ -10,11 +10,13 @@ import time
 
 import structlog
 
+from schemas.topics import LEARNING
+
 from .batches import SERVICE_ERRORS, Conflict
 from .learner_models import LearnerModels
 from .producing import dead_letter, send_in_order
 from .record import Record
-from .services import LearnServices
+from .services import ModelsServices
 
 SNAPSHOT_SECONDS = 60.0
 RECORD_SECONDS = 300.0
@@ -27,10 +29,10 @@ log = structlog.get_logger()
 class LearnerAgent:
     """Models that are loaded with the first message or publication, and forgotten when anything fails."""
 
-    def __init__(self, services: LearnServices) -> None:
+    def __init__(self, services: ModelsServices) -> None:
         self._services = services
         self._models: LearnerModels | None = None
-        self._loading = asyncio.Lock()
+        self._loading, self._teaching = asyncio.Lock(), asyncio.Lock()
         self._snapshot_at = self._record_at = 0.0
 
     def forget(self, partition: int) -> None:
@@ -40,9 +42,19 @@ class LearnerAgent:
     async def apply(self, partition: int, records: list[Record]) -> None:
         """Teaches; before that, what the log has between the snapshot and these."""
         models = await self._loaded()
-        async for missing in self._services.log_reader.gap(models.applied, records[0]):
-            await self._teach(models, missing)
-        await self._teach(models, records)
+        async with self._teaching:
+            await self._teach_until(models, records[0].offset)
+            await self._teach(models, records)
+
+    async def catch_up(self, committed: int) -> None:
+        """Teaches what came after the snapshot and was read before; `committed`: what the group reads next."""
+        try:
+            models = await self._loaded()
+            if models.applied + 1 < committed:
+                async with self._teaching:
+                    await self._teach_until(models, committed)
+        except (*SERVICE_ERRORS, Conflict) as error:
+            log.warning("what came after the snapshot is not learnt yet, trying again", error=repr(error))
 
     async def publish(self) -> None:
         """Every second: what changed, and a snapshot when it is time. A service that is away is waited for."""
@@ -86,6 +98,10 @@ class LearnerAgent:
                 self._models = await LearnerModels.load(self._services)
                 self._snapshot_at = time.monotonic() + SNAPSHOT_SECONDS
             return self._models
+
+    async def _teach_until(self, models: LearnerModels, before: int) -> None:
+        async for missing in self._services.log_reader.gap((LEARNING, 0), models.applied, before):
+            await self._teach(models, missing)
 
     async def _teach(self, models: LearnerModels, records: list[Record]) -> None:
         services = self._services

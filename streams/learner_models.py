@@ -10,7 +10,7 @@ import structlog
 from online_models.recommender import SAMPLE, Changed, Recommender
 from schemas import factors, learning
 from schemas.errors import ContractError
-from schemas.learning import LearningBatch
+from schemas.learning import LearningBatch, Shown
 from schemas.posts import Post
 from schemas.topics import LEARNING
 
@@ -19,15 +19,15 @@ from .batches import Conflict
 from .learner_store import LearnerStore, State
 from .record import Record
 from .record_snapshot import RecordSnapshot
-from .services import LearnServices
+from .services import ModelsServices
 
 LATE_SECONDS = 60.0
 LATE_STEP = 8
 """Of what is older than LATE_SECONDS when its turn comes, one event in LATE_STEP is learnt: so the learner is a minute
 behind at most, as long as stage 1 is not eight times as fast as it. After a stop of up to a minute it learns all."""
 RANKED = 50
-"""Positives of a minibatch that are ranked, at most: 1 ms each, in which others wait for the interpreter. A backlog of
-100,000 events would take a minute of it otherwise."""
+"""Positives of a minibatch that are ranked, at most: 1 ms each. A backlog of 100,000 events would take a core
+for a minute otherwise, in which nothing is published."""
 MINIBATCH = 2_000
 """Events taught at once: publications have their turn in between."""
 log = structlog.get_logger()
@@ -38,7 +38,7 @@ T = TypeVar("T")
 class LearnerModels:
     """applied: offset of the last message that was learnt; -1: none of this log. metrics: of the last publication."""
 
-    def __init__(self, services: LearnServices, store: LearnerStore, recommender: Recommender, applied: int) -> None:
+    def __init__(self, services: ModelsServices, store: LearnerStore, recommender: Recommender, applied: int) -> None:
         self._counters = services.progress.counters
         self._pool = services.pool
         self._log_id = services.log_ids[LEARNING]
@@ -50,7 +50,7 @@ class LearnerModels:
         self.metrics: dict[str, float] = {}
 
     @classmethod
-    async def load(cls, services: LearnServices) -> "LearnerModels":
+    async def load(cls, services: ModelsServices) -> "LearnerModels":
         """Takes over, and resumes from the newest snapshot that can be read; without one, begins with the posts of the
         record. Raises Conflict, RedisError, PostgresError or OSError."""
         store = LearnerStore(services.redis, services.committer, services.pool)
@@ -75,22 +75,25 @@ class LearnerModels:
         late_before = time.time() - LATE_SECONDS
         refused: list[tuple[Record, ContractError]] = []
         posts: list[tuple[int, Post | None]] = []
+        shown: list[Shown] = []
         batches: list[LearningBatch] = []
         for record in fresh:
             try:
-                events, rows = await asyncio.to_thread(learning.decode, record.value or b"")
+                message = await asyncio.to_thread(learning.decode, record.value or b"")
             except ContractError as error:
                 refused.append((record, error))
                 continue
-            posts += rows
-            if events is not None:
-                kept = events.every(LATE_STEP) if 0 < record.at < late_before else events
+            late = 0 < record.at < late_before
+            posts += message.posts
+            shown += () if late else message.shown  # clicks on them would be missing, seven of eight
+            if (events := message.events) is not None:
+                kept = events.every(LATE_STEP) if late else events
                 self._counters["sampled_out"] += events.size - kept.size
                 batches.append(kept)
             if sum(batch.size for batch in batches) >= MINIBATCH:
-                await self._teach(posts, batches)
-                posts, batches = [], []
-        await self._teach(posts, batches)
+                await self._teach(posts, shown, batches)
+                posts, shown, batches = [], [], []
+        await self._teach(posts, shown, batches)
         if fresh:
             self.applied = fresh[-1].offset
         return refused
@@ -126,12 +129,16 @@ class LearnerModels:
         async with self._turn:
             return await asyncio.to_thread(work)
 
-    async def _teach(self, posts: list[tuple[int, Post | None]], batches: list[LearningBatch]) -> None:
+    async def _teach(
+        self, posts: list[tuple[int, Post | None]], shown: list[Shown], batches: list[LearningBatch]
+    ) -> None:
         """What the models fail at is left out: the next batch is another."""
         size = sum(batch.size for batch in batches)
         try:
             if posts:
                 await self._call(lambda: self._recommender.learn_posts(posts))
+            if shown:
+                await self._call(lambda: self._recommender.learn_shown(shown))
             if batches:
                 self._recommender.sample = min(SAMPLE, RANKED / size)
                 await self._call(lambda: self._recommender.learn_many(LearningBatch.joined(batches)))

@@ -46,7 +46,8 @@ class LearningWriter:
         delta, weight, gain, _ = effect
         new, events, newest_at, posts, kinds = past
         self._events.append(
-            (user_hash(username), post_id, at, code, value_milli, delta, weight, gain, new, events, newest_at)
+            # A view or rating that is taken back has a value below 0, and no strength of that value.
+            (user_hash(username), post_id, at, code, max(value_milli, 0), delta, weight, gain, new, events, newest_at)
         )
         self._posts.append(posts)
         self._kinds.append(kinds)

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from schemas.settings import Settings
 
 from .progress import Place
-from .record import Record
+from .record import Record, kept_headers
 
 MOST_RECORDS = 2_000
 PEEK_MS = 1_000
@@ -25,11 +25,11 @@ class LogReader:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    async def gap(self, applied: int, first: Record) -> AsyncIterator[list[Record]]:
-        """What the log has after offset `applied` and before `first`, in order. Raises KafkaError."""
-        if first.offset <= applied + 1:
+    async def gap(self, place: Place, applied: int, before: int) -> AsyncIterator[list[Record]]:
+        """What the log has after offset `applied` and before offset `before`, in order. Raises KafkaError."""
+        if before <= applied + 1:
             return
-        tp = TopicPartition(first.topic, first.partition)
+        tp = TopicPartition(*place)
         consumer = await self._consumer()
         try:
             consumer.assign([tp])
@@ -41,7 +41,7 @@ class LogReader:
             count = 0
             while True:
                 found = (await consumer.getmany(tp, timeout_ms=PEEK_MS, max_records=MOST_RECORDS)).get(tp, [])
-                missing = [_record(each) for each in found if each.offset < first.offset]
+                missing = [_record(each) for each in found if each.offset < before]
                 if missing:
                     count += len(missing)
                     yield missing
@@ -51,7 +51,7 @@ class LogReader:
             await consumer.stop()
         if count:
             log.warning("read again what the state did not have", topic=tp.topic, partition=tp.partition,
-                        after=applied, before=first.offset, messages=count)  # fmt: skip
+                        after=applied, before=before, messages=count)  # fmt: skip
 
     async def peek(self, places: Mapping[Place, int]) -> set[Place]:
         """Those of some partitions whose log has a message at or after the offset given. Raises KafkaError."""
@@ -84,4 +84,5 @@ class LogReader:
 
 
 def _record(each: ConsumerRecord) -> Record:
-    return Record(each.topic, each.partition, each.offset, each.timestamp / 1000, each.key, each.value)
+    place = each.topic, each.partition, each.offset
+    return Record(*place, each.timestamp / 1000, each.key, each.value, kept_headers(each.headers))

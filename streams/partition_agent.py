@@ -35,7 +35,8 @@ class PartitionAgent(ABC, Generic[S, V]):
         if shard is None:
             shard = self._shards[partition] = await self._load(partition)
             if (applied := shard.applied) is not None:
-                async for missing in self._services.log_reader.gap(applied, records[0]):
+                first = records[0]
+                async for missing in self._services.log_reader.gap((first.topic, partition), applied, first.offset):
                     await self._apply_fresh(shard, missing)
         await self._apply_fresh(shard, records)
 

@@ -27,8 +27,11 @@ class Outgoing(NamedTuple):
 
 
 def forwarded_from(record: Record) -> tuple[tuple[str, bytes], ...]:
-    """Header of what is sent on to the partition that owns it: where it was read before."""
-    return (("forwarded-from", f"{record.topic}-{record.partition}-{record.offset}".encode()),)
+    """Headers of what is sent on to the partition that owns it: its own, and where it was read before."""
+    return (
+        *record.headers,
+        ("forwarded-from", f"{record.topic}-{record.partition}-{record.offset}".encode()),
+    )
 
 
 def create_producer(settings: Settings) -> AIOKafkaProducer:
@@ -86,4 +89,5 @@ def dead_letter(record: Record, index: int, error: ContractError) -> Outgoing:
         deletion=deletion,
         produced_at=max(record.at, 0.0),
     )
-    return Outgoing(topics.DEAD_LETTERS, None, record.topic.encode(), dead_letters.encode(letter))
+    key, value = record.topic.encode(), dead_letters.encode(letter)
+    return Outgoing(topics.DEAD_LETTERS, None, key, value, headers=record.headers)

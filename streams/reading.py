@@ -1,12 +1,15 @@
 """Reads the events of a message of `interactions`: decoded, timed, named."""
 
+from contextlib import suppress
 from typing import NamedTuple
 
 from schemas import decoding
 from schemas.decoding import MOST_REFUSED, too_many_refused
 from schemas.errors import ContractError
 from schemas.events import TYPE_CODES, Interaction, decode_message, event_id_at, event_time
+from schemas.forgetting import forgets
 from schemas.user_state import HistoryEvent
+from schemas.users import deleted_user
 
 from .record import Record
 
@@ -34,14 +37,26 @@ class ReadEvent(NamedTuple):
         )
 
 
+def forgotten_user(record: Record) -> str | None:
+    """The user whom a message of `interactions` forgets, if it does (schemas.forgetting)."""
+    if record.value is None and forgets(record.headers):
+        with suppress(ContractError):
+            return deleted_user(record.key)
+    return None
+
+
 def read_events(record: Record) -> list[ReadEvent | tuple[int, ContractError]]:
     """Each event of a message, or its index and why it is refused.
 
     An event without an id is named after its place in the log; one without a time happened when it was produced.
     """
     try:
+        if forgotten_user(record) is not None:
+            return []
         if record.value is None:
-            raise ContractError("an interaction has a value: a null value deletes posts and users only")
+            raise ContractError(
+                "an interaction has a value: a null value deletes posts and users, and forgets with the header `forget`"
+            )
         return _read(record, decode_message(record.value))
     except ContractError as error:
         return [(0, error)]
@@ -50,7 +65,7 @@ def read_events(record: Record) -> list[ReadEvent | tuple[int, ContractError]]:
 def _read(record: Record, entries: list[Interaction | ContractError]) -> list[ReadEvent | tuple[int, ContractError]]:
     """The entries with what their message adds. Raises ContractError when the times of most are refused."""
     found: list[ReadEvent | tuple[int, ContractError]] = []
-    topic, partition, offset, produced_at, _, value = record
+    topic, partition, offset, produced_at, _, value, _ = record
     single, refused = len(entries) == 1, 0
     for index, entry in enumerate(entries):
         if isinstance(entry, ContractError):

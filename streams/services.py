@@ -8,7 +8,7 @@ from schemas import topics
 from schemas.settings import Settings
 
 from .commit import Committer
-from .compiling import compile_all
+from .compiling import compile_models, compile_stages
 from .log_ids import fetch_log_ids
 from .log_reader import LogReader
 from .producing import create_producer
@@ -39,34 +39,49 @@ class Services:
 
     async def read_log_ids(self) -> None:
         """Reads which logs these are: at start and after every rebalance, as a topic may have been made anew."""
-        wanted = (topics.INTERACTIONS, topics.POSTS, topics.USERS, topics.ITEM_SIGNALS)
+        wanted = (topics.INTERACTIONS, topics.POSTS, topics.USERS, topics.ITEM_SIGNALS, topics.IMPRESSIONS)
         partitions = {**dict.fromkeys(wanted, self.partitions), topics.LEARNING: 1}
         self.log_ids = await fetch_log_ids(self.settings, partitions)
 
 
-class LearnServices(Services):
-    """Those of the workers that write to Redis and send signals. pool: None where there is no record."""
+class ModelsServices(Services):
+    """Those of the workers that write to Redis and send messages. pool: None where there is no record."""
 
     committer: Committer
     producer: AIOKafkaProducer
     pool: asyncpg.Pool | None = None
-    user_record: UserRecord | None = None
 
     async def start(self) -> None:
         await super().start()
-        compile_all()
+        self.compile()
         self.committer = Committer(self.redis)
         self.producer = create_producer(self.settings)
         await self.producer.start()
         if self.settings.database_url is not None:
             self.pool = await create_pool(self.settings.database_url)
-            self.user_record = UserRecord(self.pool, self.settings)
 
     async def stop(self) -> None:
         if self.pool is not None:
             self.pool.terminate()
         await self.producer.stop()
         await super().stop()
+
+    def compile(self) -> None:
+        compile_models()
+
+
+class LearnServices(ModelsServices):
+    """Those of the workers that apply events to users and posts."""
+
+    user_record: UserRecord | None = None
+
+    async def start(self) -> None:
+        await super().start()
+        if self.pool is not None:
+            self.user_record = UserRecord(self.pool, self.settings)
+
+    def compile(self) -> None:
+        compile_stages()
 
 
 class RecordServices(Services):

@@ -86,11 +86,12 @@ class UserShard:
             self._incomplete.update(usernames)
 
     async def commit(
-        self, committer: Committer, offset: int, usernames: Collection[str], hashes: list[int], ttl: int
-    ) -> None:
+        self, committer: Committer, offset: int, usernames: Collection[str], hashes: list[int], ttl: int,
+        forgotten: str | None = None,
+    ) -> None:  # fmt: skip
         """Writes what a batch changed, its event ids and the new mark, in one transaction. Raises Conflict.
 
-        ttl: seconds until the state of a user without events leaves Redis.
+        ttl: seconds until the state of a user without events leaves Redis. forgotten: whose state leaves it now.
         """
         tag = self.partition
         states: list[str | bytes] = []
@@ -98,6 +99,10 @@ class UserShard:
             states += (keys.user_state(tag, name), self.users[name].encode())
         commands: list[Command] = [(SET_EXPIRING, ttl, *states)]
         commands += id_commands(tag, self.ids, hashes)
+        if forgotten is not None:
+            self.users.pop(forgotten, None)
+            self._incomplete.discard(forgotten)
+            commands.append(("DEL", keys.user_state(tag, forgotten)))
         if came := self._incomplete - self._stored_incomplete:
             commands.append(("SADD", keys.incomplete_users(tag), *came))
         if completed := self._stored_incomplete - self._incomplete:

@@ -88,6 +88,16 @@ def tansu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def own_tansu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """KAFKA_BOOTSTRAP_SERVERS of an embedded broker that no worker reads: anything may be sent there."""
+    port = children.free_port()
+    address = embedded_broker.address(port)
+    with running(embedded_broker.child(port), tmp_path_factory.mktemp("own-tansu") / "log"):
+        wait_for(create_topics(Settings(kafka_bootstrap_servers=address)))
+        yield address
+
+
+@pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """KAFKA_BOOTSTRAP_SERVERS of a real Apache Kafka with the topics: the one in the environment, or our own."""
     if address := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):

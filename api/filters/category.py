@@ -13,4 +13,4 @@ class Category:
     def keep(self, query: Query, slots: Slots) -> Mask:
         if query.category is None:
             return np.ones(len(slots), np.bool_)
-        return np.equal(query.catalogue.category[slots], query.category)
+        return query.category.of(query.catalogue, slots)

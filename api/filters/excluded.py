@@ -1,4 +1,4 @@
-"""Holds back what the user turned down."""
+"""Holds back what the request names."""
 
 import numpy as np
 
@@ -6,11 +6,11 @@ from ..stages import Mask, Query, Slots
 
 
 class Excluded:
-    """Drops posts the user hid, disliked or reported and did not take back."""
+    """Drops the posts of the parameter `exclude`."""
 
     name = "excluded"
 
     def keep(self, query: Query, slots: Slots) -> Mask:
         mask = np.ones(query.catalogue.size, np.bool_)
-        mask[query.catalogue.known_slots(query.state.excluded)] = False
+        mask[query.catalogue.known_slots(query.exclude)] = False
         return mask[slots]

@@ -13,14 +13,15 @@ from schemas.learning import user_hash
 from schemas.settings import Settings
 from schemas.topics import owner
 from schemas.user_state import HISTORY_LENGTH, UserState
+from schemas.users import decode_user
 
 from ..redis import RedisBytes
 from ..stages import Query
 
 
 class UserStateHydrator:
-    """Sets `state`, `history`, `strengths`, `past`, `glad`, `disliked`, `own` and `last_at`. A user nobody has met
-    has an empty state."""
+    """Sets `state`, `history`, `strengths`, `past`, `glad`, `disliked`, `own`, `last_at`, `muted` and `blocked`. A user
+    nobody has met has an empty state, and so has a guest."""
 
     name = "user_state"
 
@@ -30,10 +31,14 @@ class UserStateHydrator:
         self._weights = settings.interaction_weights
 
     async def hydrate(self, query: Query) -> None:
+        if not query.username:
+            return
         partition = owner(query.username, self._partitions)
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.get(keys.user_state(partition, query.username)).get(keys.learnt_user(user_hash(query.username)))
-        payload, own = await pipeline.execute()
+        pipeline.get(keys.user_profile(partition, query.username))
+        payload, own, profile = await pipeline.execute()
+        set_authors(query, profile)
         state = query.state = UserState.decode(payload)
         strengths = {kind: strength_of(kind, self._weights) for kind in set(state.history.kinds)}
         strongest: dict[int, float] = {}
@@ -59,6 +64,18 @@ class UserStateHydrator:
         glad = _POSITIVES.of((kinds & TYPE_MASK).astype(np.int8), kinds >> TYPE_BITS)
         query.glad = query.past[glad] if glad.any() else query.past
         query.disliked = _disliked(query)
+
+
+def set_authors(query: Query, profile: bytes | None) -> None:
+    """From `attributes` of the user row, which is free: what is no list of names says nothing."""
+    if profile is None:
+        return
+    codes, attributes = query.catalogue.author_codes, decode_user(profile).attributes
+    for name, found in (("muted_authors", query.muted), ("blocked_authors", query.blocked)):
+        authors = attributes.get(name)
+        for author in authors if isinstance(authors, list) else []:
+            if isinstance(author, str) and (code := codes.get(author.casefold())) is not None:
+                found.append(code)
 
 
 def _disliked(query: Query) -> NDArray[np.int32]:

@@ -1,66 +1,115 @@
-"""`GET /api/v1/feed`: a page for a user."""
+"""`GET /api/v1/feed` and `/feed/category`: a page for a user, or for the session of a guest."""
 
+import asyncio
 import time
 from typing import Any
 
+from msgspec import UNSET
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
+from schemas.errors import ContractError
 from schemas.messages import Page
+from schemas.parameters import MOODS, MOST_EXCLUDED, CategoryFeedParameters, FeedParameters
+from schemas.visits import digest
 
-from .. import requests
+from .. import matching, requests
 from ..candidate_pipeline import CandidatePipeline, Slate
-from ..items import category_of, item
+from ..items import item
 from ..responses import json_response
-from ..serving import serving_of
+from ..serving import Serving, serving_of
 from ..stages import Query
-
-MOST_PAGES = 1_000_000
 
 
 async def feed(request: Request) -> Response:
     """Answers for every username; one that nobody has met gets a cold-start feed."""
+    return await _answer(request, requests.parameters(request, FeedParameters))
+
+
+async def feed_category(request: Request) -> Response:
+    """The same for a project, which has to be named."""
+    return await _answer(request, requests.parameters(request, CategoryFeedParameters))
+
+
+async def _answer(request: Request, given: FeedParameters) -> Response:
     serving = serving_of(request)
     pipeline: CandidatePipeline = request.app.state.feed_pipeline
-    query = Query(
-        username=requests.required_text(request, "username"),
-        now=time.time(),
-        catalogue=serving.mirror.catalogue,
-        category=category_of(request, serving.mirror.catalogue),
-        page=requests.integer(request, "page", 1, 1, MOST_PAGES),
-        page_size=requests.page_size(request, serving.settings),
-        session_id=requests.text(request, "session_id"),
-        vectors=serving.models.vectors,
-        online=serving.factors.of(serving.mirror.catalogue),
-    )
-    explain = requests.flag(request, "explain")
+    query = _query(serving, given)
+    await serving.visits.open(query, given.cursor)
     slate = await pipeline.run(query)
     slate.model_versions = query.model_versions
+    keeping = asyncio.create_task(serving.visits.keep(query, slate))
+    await asyncio.sleep(0)  # it is sent now, and Redis answers while the page is put together
     page = Page(
-        post=_items(query, slate, explain),
+        post=_items(query, slate),
         algorithm_used=slate.algorithm_used,
         page=query.page,
         page_size=query.page_size,
         total_count=slate.total_count,
         model_versions=slate.model_versions,
-        degraded=slate.degraded + serving.mirror.degraded,
+        degraded=[],
         recommendation_id=slate.recommendation_id,
+        end=slate.end,
+        matched=_matched(query) or UNSET,
     )
-    if explain:
-        page.explain = {"dropped": slate.dropped}
+    if given.explain:
+        page.explain = {"dropped": slate.dropped, "dropped_posts": slate.dropped_posts}
+    page.next_cursor = await keeping
+    page.degraded = slate.degraded + serving.mirror.degraded
     response = json_response(page)
     response.background = BackgroundTask(pipeline.after, query, slate)
     return response
 
 
-def _items(query: Query, slate: Slate, explain: bool) -> list[dict[str, Any]]:
+def _query(serving: Serving, given: FeedParameters) -> Query:
+    """Raises ContractError for parameters that do not go together."""
+    if given.username is None and given.session_id is None:
+        raise ContractError(
+            "username is required, 1 to 128 characters: ?username=…; a guest sends session_id instead", "username"
+        )
+    excluded = sorted({int(post_id) for post_id in given.exclude.split(",")}) if given.exclude else []
+    if len(excluded) > MOST_EXCLUDED:
+        raise ContractError(f"exclude has {len(excluded)} ids; allowed: up to {MOST_EXCLUDED}", "exclude")
+    if given.cursor is not None and given.page != 1:
+        raise ContractError("page and cursor both say where to begin; allowed: one of them", "cursor")
+    catalogue = serving.mirror.catalogue
+    return Query(
+        username=given.username or "",
+        now=time.time(),
+        catalogue=catalogue,
+        category=matching.category(catalogue, given.category) if given.category else None,
+        project=matching.project(catalogue, given.project_code) if given.project_code else None,
+        mood=MOODS.index(given.mood) if given.mood else None,
+        exclude=excluded,
+        diversity=given.diversity,
+        seed=given.seed,
+        explain=given.explain,
+        page=given.page,
+        page_size=requests.page_size(given.page_size, serving.settings),
+        session_id=given.session_id,
+        asked=digest(
+            given.session_id, given.category, given.project_code, given.mood, excluded, given.diversity, given.seed
+        ),
+        vectors=serving.models.vectors,
+        online=serving.factors.of(catalogue),
+    )
+
+
+def _matched(query: Query) -> dict[str, str | None]:
+    asked = {"category": query.category, "project_code": query.project}
+    return {name: match.by for name, match in asked.items() if match is not None}
+
+
+def _items(query: Query, slate: Slate) -> list[dict[str, Any]]:
     items, reactions = [], query.state.reactions
     for slot, score, sources in zip(slate.slots.tolist(), slate.scores.tolist(), slate.sources, strict=True):
         # The pipeline keeps servable posts only, and those have a row.
         if (post := query.catalogue.posts[slot]) is not None:
             shown = item(post, reactions)
-            if explain:
-                shown["explain"] = {"sources": sources, "score": score}
+            if query.explain:
+                shares = zip(MOODS, query.catalogue.moods[slot].tolist(), strict=True)
+                moods = {mood: round(share, 3) for mood, share in shares if share}
+                shown["explain"] = {"sources": sources, "score": score, "moods": moods}
             items.append(shown)
     return items

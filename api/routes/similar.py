@@ -9,13 +9,16 @@ from starlette.responses import Response
 
 from online_models.co_visitation_scores import similarity
 from schemas.messages import Page
+from schemas.parameters import SimilarParameters
 
 from .. import requests
+from ..candidate_pipeline import CandidatePipeline
 from ..catalogue import Catalogue
 from ..items import item
 from ..models import Models
 from ..responses import ApiError, json_response
 from ..serving import serving_of
+from ..stages import Mask, Query
 
 Similar = list[tuple[int, float, str]]
 """Slot, score, source; best first."""
@@ -25,23 +28,31 @@ async def similar(request: Request) -> Response:
     """Co-visitation neighbours, filled up with neighbours in the vectors of `svd`.
 
     SIMILARITY_THRESHOLD is relative: a post must be that share as similar as the best one of its source, because the
-    absolute level of both similarities depends on how much was learnt.
+    absolute level of both similarities depends on how much was learnt. With `username`, what that user turned down is
+    left out, and what they have seen comes last.
     """
     serving = serving_of(request)
+    pipeline: CandidatePipeline = request.app.state.list_pipeline
     post_id = requests.post_id(request)
-    page_size = requests.page_size(request, serving.settings)
+    given = requests.parameters(request, SimilarParameters)
+    page_size = requests.page_size(given.page_size, serving.settings)
     catalogue, threshold = serving.mirror.catalogue, serving.settings.similarity_threshold
     if catalogue.post(post_id) is None:
         raise ApiError(404, f"There is no post {post_id}.", field="post_id")
+    query = Query(given.username or "", time.time(), catalogue)
+    kept, degraded = await pipeline.allowed(query)
     slot = catalogue.slots[post_id]
-    found = _co_visitation(catalogue, slot, threshold)
+    kept[slot] = False
+    found = _co_visitation(query, slot, kept, threshold)
     met = {slot for slot, _, _ in found}
     if len(found) < page_size:
-        found += [entry for entry in _svd(serving.models, catalogue, slot, threshold) if entry[0] not in met]
+        found += [entry for entry in _svd(serving.models, query, slot, kept, threshold) if entry[0] not in met]
+    seen = {*catalogue.known_slots(query.state.seen).tolist()}
+    found.sort(key=lambda entry: entry[0] in seen)
     posts = []
     for near, score, source in found[:page_size]:
         if (post := catalogue.posts[near]) is not None:
-            posts.append({**item(post), "similar": {"score": score, "source": source}})
+            posts.append({**item(post, query.state.reactions), "similar": {"score": score, "source": source}})
     return json_response(
         Page(
             post=posts,
@@ -50,31 +61,31 @@ async def similar(request: Request) -> Response:
             page_size=page_size,
             total_count=len(found),
             model_versions=serving.models.versions,
-            degraded=serving.mirror.degraded,
+            degraded=degraded + serving.mirror.degraded,
         )
     )
 
 
-def _co_visitation(catalogue: Catalogue, slot: int, threshold: float) -> Similar:
+def _co_visitation(query: Query, slot: int, kept: Mask, threshold: float) -> Similar:
+    catalogue = query.catalogue
     neighbours = catalogue.neighbour_slots[slot]
     scores = similarity(
         neighbours,
         catalogue.neighbour_weights[slot],
         float(catalogue.strength[slot]),
         catalogue.strength[: catalogue.size],
-        time.time(),
+        query.now,
     )
-    shown = (scores > 0) & catalogue.servable[neighbours] & (neighbours != slot)
+    shown = (scores > 0) & (neighbours >= 0) & kept[neighbours]
     return _best(catalogue, neighbours[shown], scores[shown], threshold, "co_visitation")
 
 
-def _svd(models: Models, catalogue: Catalogue, slot: int, threshold: float) -> Similar:
-    model = models.vectors.get("svd")
+def _svd(models: Models, query: Query, slot: int, kept: Mask, threshold: float) -> Similar:
+    catalogue, model = query.catalogue, models.vectors.get("svd")
     if model is None or (row := (rows := model.rows(catalogue))[slot]) < 0:
         return []
     cosines = (model.vectors @ model.vectors[row]) / np.maximum(model.norms * model.norms[row], 1e-12)
-    scores = np.where((rows >= 0) & catalogue.servable[: catalogue.size], cosines[rows], 0.0)
-    scores[slot] = 0.0
+    scores = np.where((rows >= 0) & kept, cosines[rows], 0.0)
     slots = np.flatnonzero(scores > 0)
     return _best(catalogue, slots, scores[slots], threshold, "svd")
 

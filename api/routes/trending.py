@@ -2,46 +2,59 @@
 
 import time
 
-import numpy as np
+from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
-from online_models.decayed_counters import decay_to
 from schemas.messages import Page
-from schemas.trending import DEFAULT_WINDOW, WINDOWS
+from schemas.parameters import TrendingParameters
 
-from .. import requests
-from ..items import category_of, item
+from .. import matching, requests
+from ..candidate_pipeline import CandidatePipeline
+from ..items import item
 from ..responses import json_response
 from ..serving import serving_of
+from ..stages import Query
+from ..trending import NAMES, moves, ranked
 
 
 async def trending(request: Request) -> Response:
-    """Posts by decayed sum of strengths; `window` names the half-life. Each item says its score and rank."""
+    """Posts by decayed sum of strengths; `window` names the half-life. Each item says its score, its rank, and how many
+    places it gained within the last hour."""
     serving = serving_of(request)
+    pipeline: CandidatePipeline = request.app.state.list_pipeline
+    given = requests.parameters(request, TrendingParameters)
     catalogue = serving.mirror.catalogue
-    window = requests.choice(request, "window", DEFAULT_WINDOW, WINDOWS)
-    category = category_of(request, catalogue)
-    page_size = requests.page_size(request, serving.settings)
-    size = catalogue.size
-    scores = decay_to(catalogue.decayed[:size], catalogue.at[:size], time.time())[:, list(WINDOWS).index(window)]
-    shown = catalogue.servable[:size] & (scores > 0)
-    if category is not None:
-        shown &= catalogue.category[:size] == category
-    slots = np.flatnonzero(shown)
-    top = slots[np.lexsort((catalogue.ids[slots], -scores[slots]))][:page_size]
-    posts = []
-    for rank, slot in enumerate(top.tolist(), start=1):
-        if (post := catalogue.posts[slot]) is not None:
-            posts.append({**item(post), "trending": {"rank": rank, "score": float(scores[slot])}})
+    query = Query(
+        username=given.username or "",
+        now=time.time(),
+        catalogue=catalogue,
+        category=matching.category(catalogue, given.category) if given.category else None,
+        project=matching.project(catalogue, given.project_code) if given.project_code else None,
+        page_size=requests.page_size(given.page_size, serving.settings),
+    )
+    kept, degraded = await pipeline.allowed(query)
+    top, count = ranked(query, kept, given.window, query.page_size)
+    slots = top.tolist()
+    since, past = serving.trending_past.of(catalogue, given.window, query.now)
+    asked = {"category": query.category, "project_code": query.project}
+    matches = {name: match for name, match in asked.items() if match is not None}
+    moved = moves(query, [*matches.values()], past, slots)
+    scores, reactions = query.decayed(NAMES.index(given.window)), query.state.reactions
     return json_response(
         Page(
-            post=posts,
-            algorithm_used=f"trending:{window}",
+            post=[
+                {**item(post, reactions), "trending": {"rank": rank, "score": float(scores[slot]), "moved": change}}
+                for rank, (slot, change) in enumerate(zip(slots, moved, strict=True), start=1)
+                if (post := catalogue.posts[slot]) is not None
+            ],
+            algorithm_used=f"trending:{given.window}",
             page=1,
-            page_size=page_size,
-            total_count=len(slots),
+            page_size=query.page_size,
+            total_count=count,
             model_versions=serving.models.versions,
-            degraded=serving.mirror.degraded,
+            degraded=degraded + serving.mirror.degraded,
+            moved_since=since,
+            matched={name: match.by for name, match in matches.items()} or UNSET,
         )
     )

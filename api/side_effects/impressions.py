@@ -1,6 +1,7 @@
 """Tells Kafka what was shown (topic `impressions`)."""
 
 import random
+from math import isfinite
 
 import structlog
 
@@ -12,7 +13,7 @@ from schemas.settings import Settings
 from ..candidate_pipeline import Slate
 from ..metrics import Metrics
 from ..producer import Producer, Record
-from ..stages import Query
+from ..stages import EXPLORATION, Query
 
 MOST_WAITING = 256
 """Pages whose impression is under way; beyond, with Kafka down, they are dropped and counted."""
@@ -23,7 +24,8 @@ _log = structlog.get_logger()
 
 
 class Impressions:
-    """One message a page, keyed by user. Losing some is harmless, so nothing is tried again."""
+    """One message a page, keyed by user, or of a guest, whose username is empty, by session. Losing some is harmless,
+    so nothing is tried again."""
 
     name = "impressions"
 
@@ -39,9 +41,10 @@ class Impressions:
             return
         self._waiting += 1
         try:
-            partition = topics.owner(query.username, self._partitions)
+            key = query.username or query.session_id or ""  # of a guest there is nothing but the session
+            partition = topics.owner(key, self._partitions)
             value = encode(_impression(query, slate))
-            await self._producer.send([Record(topics.IMPRESSIONS, query.username.encode(), value, partition)])
+            await self._producer.send([Record(topics.IMPRESSIONS, key.encode(), value, partition)])
             self._metrics.impressions.labels("sent").inc()
         except ReelstreamError as error:
             self._metrics.impressions.labels("failed").inc()
@@ -60,7 +63,8 @@ def _impression(query: Query, slate: Slate) -> Impression:
         model_versions=slate.model_versions,
         position=(query.page - 1) * query.page_size,
         posts=query.catalogue.ids[slate.slots].tolist(),
-        scores=slate.scores.tolist(),
+        scores=[score if isfinite(score) else None for score in slate.scores.tolist()],
         sources=[list(sources) for sources in slate.sources],
+        propensities=[sources.get(EXPLORATION, 1.0) for sources in slate.sources],
         features=slate.sources if random.random() < SAMPLE else None,
     )

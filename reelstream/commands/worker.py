@@ -7,16 +7,21 @@ import typer
 
 
 class Role(StrEnum):
-    """learn: users and items into Redis. record: the event log into PostgreSQL. all: both, a process each."""
+    """learn: users and items into Redis. models: the global models. record: the event log into PostgreSQL. all: each
+    in a process of its own."""
 
     learn = "learn"
+    models = "models"
     record = "record"
     all = "all"
 
 
 def worker(
     role: Annotated[
-        Role, typer.Option(help="learn: events into Redis; record: events into PostgreSQL; all: both.")
+        Role,
+        typer.Option(
+            help="learn: events into Redis; models: into the global models; record: into PostgreSQL; all: one of each."
+        ),
     ] = Role.all,
     slot: Annotated[
         int, typer.Option(min=0, help="Number of this worker among those of its role; no two may share one.")

@@ -154,13 +154,17 @@ async def test_what_was_served_is_an_impression_and_an_interaction_may_name_it(d
     query = "SELECT recommendation_id FROM interactions WHERE event_id = 'of-impression'"
     while (recorded := await record.fetchval(query)) is None:
         await asyncio.sleep(0.05)
-    await record.close()
     assert recorded == shown.recommendation_id
+    query = "SELECT posts FROM impressions JOIN interactions USING (recommendation_id) WHERE event_id = 'of-impression'"
+    while (posts := await record.fetchval(query)) is None:
+        await asyncio.sleep(0.05)
+    await record.close()
+    assert posts == shown.posts
 
 
 async def test_ready_and_metrics_tell_of_parts_workers_lag_and_freshness(demo: Demo):
     ready = (await demo.api.get("/health/ready")).json()
-    assert {worker["id"] for worker in ready["workers"]} == {"learn-0", "record-0"}
+    assert {worker["id"] for worker in ready["workers"]} == {"learn-0", "models-0", "record-0"}
     assert all(worker["pid"] and worker["partitions"] for worker in ready["workers"])
     metrics = (await demo.api.get("/metrics")).text
     for name in ("request_seconds", "consumer_lag", "event_to_feed_seconds"):

@@ -94,7 +94,7 @@ async def emptied(system: System, _: str, __: float) -> None:
         await redis.flushall()
 
 
-LEARN, RECORD = ("learn-0",), ("record-0",)
+LEARN, MODELS, RECORD = ("learn-0",), ("models-0",), ("record-0",)
 FAULTS: dict[str, Fault] = {
     "learn worker killed": Fault(killed, LEARN, (0.0, 2.0)),
     "record worker killed": Fault(killed, RECORD, (0.0, 2.0)),
@@ -104,6 +104,8 @@ FAULTS: dict[str, Fault] = {
     "record worker frozen past its session": Fault(frozen, RECORD, (8.0, 12.0)),
     "learn worker replaced while frozen": Fault(replaced_while_frozen, LEARN, (10.0, 14.0)),
     "record worker replaced while frozen": Fault(replaced_while_frozen, RECORD, (10.0, 14.0)),
+    "models worker killed": Fault(killed, MODELS, (0.0, 2.0)),
+    "models worker frozen past its session": Fault(frozen, MODELS, (8.0, 12.0)),
     "worker joins and leaves": Fault(joins_and_leaves, ("learn-1", "learn-2", "record-1", "record-2"), (5.0, 12.0)),
     "worker joins and is killed": Fault(
         joins_and_is_killed, ("learn-1", "learn-2", "record-1", "record-2"), (5.0, 12.0)

@@ -11,9 +11,11 @@ from . import log
 from .system import PARTITIONS, System
 
 READ_BY = {
-    "learn": (topics.INTERACTIONS, topics.POSTS, topics.USERS, topics.ITEM_SIGNALS),
-    "record": (topics.INTERACTIONS, topics.POSTS, topics.USERS),
+    "learn": (topics.INTERACTIONS, topics.POSTS, topics.USERS, topics.ITEM_SIGNALS, topics.IMPRESSIONS),
+    "models": (topics.LEARNING,),
+    "record": (topics.INTERACTIONS, topics.POSTS, topics.USERS, topics.IMPRESSIONS),
 }
+PARTITIONS_OF = {topics.LEARNING: 1}
 SECONDS_STILL = 3.0
 
 
@@ -25,7 +27,7 @@ def lagging(beats: list[Heartbeat], most: int = 0) -> list[str]:
     """Partitions that nobody owns, that two own, or whose worker is more than `most` behind or does not know yet."""
     found = []
     for role, names in READ_BY.items():
-        for tp in (f"{name}-{partition}" for name in names for partition in range(PARTITIONS)):
+        for tp in (f"{name}-{partition}" for name in names for partition in range(PARTITIONS_OF.get(name, PARTITIONS))):
             owners = [beat for beat in beats if beat.role == role and tp in beat.partitions]
             if len(owners) != 1:
                 found.append(f"{tp} is owned by {[beat.id for beat in owners] or 'no'} {role} worker")

@@ -96,7 +96,7 @@ class Process:
 
 
 class System:
-    """All processes by name: `kafka`, `valkey`, `postgres`, `api`, `learn-N`, `record-N`.
+    """All processes by name: `kafka`, `valkey`, `postgres`, `api`, `learn-N`, `models-N`, `record-N`.
 
     ended: how often a process ended without a fault's doing, by name and exit status.
     """

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from hypothesis import strategies as st
 
 from schemas.events import INTERACTION_TYPES
-from schemas.topics import INTERACTIONS, POSTS, USERS
+from schemas.topics import IMPRESSIONS, INTERACTIONS, POSTS, USERS
 
 Json = st.SearchStrategy[bytes]
 
@@ -48,7 +48,8 @@ GOOD: dict[str, dict[str, bytes]] = {
     INTERACTIONS: {
         "username": b'"ada"', "post_id": b"7", "interaction_type": b'"like"', "interaction_value": b"1",
         "occurred_at": b'"2026-11-22T20:54:00.123Z"', "event_id": b'"e"', "recommendation_id": b'"r"',
-        "session_id": b'"s"', "source": b'"app"', "schema_version": b"1", "unknown": b"1",
+        "session_id": b'"s"', "source": b'"app"', "schema_version": b"1", "take_back": b"false",
+        "unknown": b"1",
     },
     POSTS: {
         "id": b"7", "title": b'"t"', "category": b'{"id":13,"name":"Flic"}', "topic": b'{"name":"n"}', "tags": b'["a"]',
@@ -59,6 +60,12 @@ GOOD: dict[str, dict[str, bytes]] = {
     USERS: {
         "username": b'"ada"', "id": b"114", "role": b'"U"', "first_name": b'"f"', "last_name": b'"l"', "bio": b'"b"',
         "attributes": b'{"age":36}', "unknown": b"1",
+    },
+    IMPRESSIONS: {
+        "recommendation_id": b'"r"', "username": b'"ada"', "session_id": b'"s"', "served_at": b"1795381200.5",
+        "algorithm_used": b'"svd"', "model_versions": b'{"svd":"7"}', "position": b"0", "posts": b"[7]",
+        "scores": b"[0.5]", "sources": b'[["svd"]]', "propensities": b"[1.0]", "features": b'[{"svd":0.5}]',
+        "variant": b'"default"', "schema_version": b"1", "unknown": b"1",
     },
 }  # fmt: skip
 """A sound row of each topic, field by field."""

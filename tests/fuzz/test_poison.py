@@ -6,7 +6,7 @@ from poison import GOOD, KEYS, each_field_spoilt, produced_at, values
 from survival import survive
 
 from schemas.events import Interaction
-from schemas.posts import _Row
+from schemas.posts import PostRow
 from schemas.topics import INTERACTIONS, POSTS, USERS
 from schemas.users import User
 
@@ -16,7 +16,7 @@ FEW = settings(max_examples=300, deadline=None, suppress_health_check=list(Healt
 def test_each_field_of_the_contract_is_spoilt():
     assert set(Interaction.__struct_fields__) < set(GOOD[INTERACTIONS])
     assert set(User.__struct_fields__) < set(GOOD[USERS])
-    assert set(_Row.__struct_fields__) < set(GOOD[POSTS])
+    assert set(PostRow.__struct_fields__) < set(GOOD[POSTS])
 
 
 @pytest.mark.parametrize("topic", [INTERACTIONS, POSTS, USERS])

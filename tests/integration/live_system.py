@@ -27,7 +27,7 @@ PARTITIONS = 4
 
 @dataclass
 class System:
-    """A broker, a Redis database and a PostgreSQL database of this module, with a worker of each role."""
+    """A broker, a Redis database and a PostgreSQL database of this module, with workers of some roles."""
 
     environment: dict[str, str]
     workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -48,7 +48,9 @@ class System:
 
 
 @contextmanager
-def running_system(brokers: str, valkey: str, postgres: str, database: int, **extra: str) -> Iterator[System]:
+def running_system(
+    brokers: str, valkey: str, postgres: str, database: int, roles: tuple[str, ...] = ("learn", "record"), **extra: str
+) -> Iterator[System]:
     name = f"streams{database}"
     asyncio.run(_create_database(postgres, name))
     system = System(
@@ -61,8 +63,8 @@ def running_system(brokers: str, valkey: str, postgres: str, database: int, **ex
     )
     asyncio.run(migrate(system.environment["DATABASE_URL"]))
     try:
-        system.start("learn")
-        system.start("record")
+        for role in roles:
+            system.start(role)
         yield system
     finally:
         for worker in system.workers.values():

@@ -1,15 +1,17 @@
 """The learner in a live system: what it publishes, and what it resumes from when it, or Redis, was lost."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 
 import pytest
 from live_system import Client, System, client, event, eventually, running_system
 from redis.asyncio import Redis
 
-from schemas import factors, generation, heartbeat, keys, learnt, topics
+from schemas import factors, generation, heartbeat, impressions, keys, learnt, topics
 from schemas.factors import LearnerMark, Snapshot
 from schemas.heartbeat import Heartbeat
+from schemas.impressions import Impression
 from schemas.learning import user_hash
 
 BASE = 9_900_000
@@ -19,7 +21,7 @@ POSTS = range(BASE, BASE + 10)
 @pytest.fixture(scope="module")
 def system(own_kafka: str, valkey: str, postgres: str) -> Iterator[System]:
     """With a log of its own: what others sent would be learnt as well, and counted."""
-    with running_system(own_kafka, valkey, postgres, 1) as system:
+    with running_system(own_kafka, valkey, postgres, 1, ("learn", "models")) as system:
         yield system
 
 
@@ -30,9 +32,8 @@ async def learners(redis: Redis) -> list[Heartbeat]:
     return [beat for beat in beats if "learning-0" in beat.partitions]
 
 
-async def partitions_of(redis: Redis, name: str) -> list[str]:
-    payload = await redis.get(keys.worker(name))
-    return heartbeat.decode(payload).partitions if payload else []
+async def beating(redis: Redis) -> set[str]:
+    return {name for name in ("models-0", "models-1") if await redis.exists(keys.worker(name))}
 
 
 async def count_learnt(redis: Redis, pid: int) -> int:
@@ -91,16 +92,16 @@ async def test_events_become_vectors_weights_and_announcements(system: System):
 async def test_a_learner_that_is_stopped_goes_on_where_it_was(system: System):
     async with client(system) as here:
         before = await mark(here.redis)
-        await asyncio.to_thread(system.stop, "learn")
+        await asyncio.to_thread(system.stop, "models")
         kept = await snapshot(here.redis)
         assert kept is not None
         assert await here.record.fetchval("SELECT max(version) FROM learner_snapshots") == kept.version
-        system.start("learn")
+        system.start("models")
         await like(here, "learnt-2", range(BASE + 20, BASE + 23))
-        await wait_for_learnt(here.redis, system.workers["learn"].pid, 3)
+        await wait_for_learnt(here.redis, system.workers["models"].pid, 3)
         await wait_for_vectors(here.redis, range(BASE + 20, BASE + 23))
         assert set(POSTS) <= await vectors(here.redis)
-        assert await count_learnt(here.redis, system.workers["learn"].pid) == 3
+        assert await count_learnt(here.redis, system.workers["models"].pid) == 3
         assert (await mark(here.redis)).version > before.version
 
 
@@ -108,12 +109,13 @@ async def test_a_learner_that_is_killed_learns_again_what_came_after_its_snapsho
     async with client(system) as here:
         await like(here, "learnt-3", range(BASE + 30, BASE + 35))
         await wait_for_vectors(here.redis, range(BASE + 30, BASE + 35))
-        system.kill("learn")
-        system.start("learn")
+        system.kill("models")
+        system.start("models")
+        await wait_for_learnt(here.redis, system.workers["models"].pid, 3 + 5)
         await like(here, "learnt-3", range(BASE + 35, BASE + 36))
-        await wait_for_learnt(here.redis, system.workers["learn"].pid, 3 + 5 + 1)
+        await wait_for_learnt(here.redis, system.workers["models"].pid, 3 + 5 + 1)
         await wait_for_vectors(here.redis, range(BASE + 30, BASE + 36))
-        assert await count_learnt(here.redis, system.workers["learn"].pid) == 3 + 5 + 1
+        assert await count_learnt(here.redis, system.workers["models"].pid) == 3 + 5 + 1
 
 
 async def test_a_message_that_is_none_becomes_a_dead_letter_and_the_learner_goes_on(system: System):
@@ -125,6 +127,40 @@ async def test_a_message_that_is_none_becomes_a_dead_letter_and_the_learner_goes
         assert beat.counters["dead_letters"] == 1
 
 
+async def test_what_was_shown_and_taken_is_counted_recorded_and_published(system: System):
+    posts = [*range(BASE + 60, BASE + 64)]
+    page = Impression(
+        recommendation_id="learnt-6", username="learnt-6", session_id=None, served_at=time.time(), algorithm_used="svd",
+        model_versions={}, position=0, posts=posts, scores=[0.5] * 4, sources=[["svd"]] * 4,
+    )  # fmt: skip
+    async with client(system) as here:
+        await like(here, "learnt-7", range(posts[0], posts[-1] + 1))
+        await wait_for_vectors(here.redis, range(posts[0], posts[-1] + 1))
+        (beat,) = await learners(here.redis)
+        refused = beat.counters.get("dead_letters", 0)
+        for value in (b'{"posts": 1}', impressions.encode(page), impressions.encode(page)):
+            await here.producer.send_and_wait(topics.IMPRESSIONS, value, key=b"learnt-6")
+        width = (await mark(here.redis)).width
+
+        async def published() -> dict[str, list[float]]:
+            records = learnt.read_posts(await here.redis.hmget(keys.LEARNER_VECTORS, posts), width)
+            return {name: records[name].round(2).tolist() for name in ("shown", "taken")}
+
+        async for attempt in eventually():
+            with attempt:
+                assert (await published())["shown"] == pytest.approx([1.0, 0.63, 0.5, 0.43])
+        await like(here, "learnt-6", range(posts[1], posts[1] + 1))
+        async for attempt in eventually():
+            with attempt:
+                assert (await published())["taken"] == [0.0, 1.0, 0.0, 0.0]
+                (beat,) = await learners(here.redis)
+                assert (beat.metrics["clicks"], beat.counters["dead_letters"]) == (1.0, refused + 1)
+        async for attempt in eventually():
+            with attempt:
+                query = "SELECT posts FROM impressions WHERE username = 'learnt-6'"
+                assert [row["posts"] for row in await here.record.fetch(query)] == [posts]
+
+
 async def test_what_redis_lost_is_published_again_and_recorded_snapshots_outlive_it(system: System):
     async with client(system) as here:
         before = await vectors(here.redis)
@@ -132,9 +168,9 @@ async def test_what_redis_lost_is_published_again_and_recorded_snapshots_outlive
         async for attempt in eventually():
             with attempt:
                 assert await vectors(here.redis) == before
-        await asyncio.to_thread(system.stop, "learn")
+        await asyncio.to_thread(system.stop, "models")
         await here.redis.flushdb()
-        system.start("learn")
+        system.start("models")
         async for attempt in eventually():
             with attempt:
                 assert await vectors(here.redis) == before
@@ -151,17 +187,15 @@ async def test_a_deleted_post_leaves(system: System):
 
 async def test_of_two_workers_one_is_the_learner_and_the_other_takes_over(system: System):
     async with client(system) as here:
-        system.start("learn", 1)
+        system.start("models", 1)
         async for attempt in eventually():
             with attempt:
-                first, second = [await partitions_of(here.redis, name) for name in ("learn-0", "learn-1")]
-                assert first
-                assert second
-                assert not {*first} & {*second}
+                assert await beating(here.redis) == {"models-0", "models-1"}
+                assert len(await learners(here.redis)) == 1
         (leaving,) = await learners(here.redis)
-        await asyncio.to_thread(system.stop, "learn" if leaving.id == "learn-0" else "learn-1")
+        await asyncio.to_thread(system.stop, "models" if leaving.id == "models-0" else "models-1")
         await like(here, "learnt-5", range(BASE + 50, BASE + 53))
         await wait_for_vectors(here.redis, range(BASE + 50, BASE + 53))
         async for attempt in eventually():
             with attempt:
-                assert {beat.id for beat in await learners(here.redis)} == {"learn-0", "learn-1"} - {leaving.id}
+                assert {beat.id for beat in await learners(here.redis)} == {"models-0", "models-1"} - {leaving.id}

@@ -12,7 +12,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from schemas.migrate import downgrade, migrate
 from schemas.tables import metadata
 
-TABLES = {"interactions", "learner_snapshots", "log_marks", "posts", "users"}
+TABLES = {
+    "collected_interactions", "collected_posts", "collected_users", "collections", "impressions", "interactions",
+    "learner_snapshots", "log_marks", "posts", "users",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -50,6 +53,19 @@ async def test_migrating_twice_keeps_the_rows(database: str) -> None:
     await connection.execute("INSERT INTO users (username, \"row\") VALUES ('ann', '{}')")
     await migrate(database)
     assert await connection.fetchval("SELECT count(*) FROM users") == 1
+    await connection.close()
+
+
+async def test_posts_of_before_stay_when_they_get_tags(database: str) -> None:
+    await migrate(database, "0004")
+    connection = await asyncpg.connect(database)
+    await connection.execute(
+        "INSERT INTO posts (id, title, category, author, servable, \"row\") VALUES (1, 't', '', '', true, '{}')"
+    )
+    await migrate(database)
+    assert await connection.fetchval("SELECT tags FROM posts WHERE id = 1") == []
+    await downgrade(database, "0004")
+    assert await connection.fetchval("SELECT title FROM posts WHERE id = 1") == "t"
     await connection.close()
 
 

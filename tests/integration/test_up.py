@@ -161,8 +161,8 @@ async def test_up_runs_guards_its_directory_heals_and_leaves_nothing_behind(tmp_
         assert status == 0
         shown = json.loads(said)
         assert shown["parts"] == {"kafka": "up", "redis": "up", "postgresql": "up", "api": "up"}
-        assert {worker["role"] for worker in shown["workers"]} == {"learn", "record"}
-        assert shown["memory"]["kinds"]["heartbeats"]["keys"] == 3  # one a worker, and their list
+        assert {worker["role"] for worker in shown["workers"]} == {"learn", "models", "record"}
+        assert shown["memory"]["kinds"]["heartbeats"]["keys"] == 4  # one a worker, and their list
 
         killed = (await up.beat("record")).pid
         os.kill(killed, signal.SIGKILL)
@@ -237,7 +237,7 @@ async def test_a_service_whose_address_is_set_is_used_and_a_killed_up_takes_its_
         assert any(re.fullmatch(r" +valkey .* as REDIS_URL says", line) for line in up.lines)
         commands = " ".join(processes(data).values())
         assert "valkey-server" not in commands
-        for part in ("memory://tansu/", "postgres", "--role learn", "--role record", "reelstream api"):
+        for part in ("memory://tansu/", "postgres", "--role learn", "--role models", "--role record", "reelstream api"):
             assert part in commands
         up.process.kill()
     while processes(data):

@@ -9,8 +9,8 @@ import pytest
 
 from api.candidate_pipeline import CandidatePipeline, Slate
 from api.catalogue import Catalogue
+from api.filters.deleted import Deleted
 from api.filters.seen import Seen
-from api.filters.unavailable import Unavailable
 from api.metrics import Metrics
 from api.scorers.blend import Blend
 from api.selector.top import Top
@@ -76,7 +76,7 @@ def pipeline(**parts: list[object]) -> CandidatePipeline:
     return CandidatePipeline(
         query_hydrators=parts.get("query_hydrators", []),
         sources=parts.get("sources", [Popular()]),
-        filters=parts.get("filters", [Unavailable(), Seen()]),
+        filters=parts.get("filters", [Deleted(), Seen()]),
         scorers=[Blend(Settings())],
         selector=Top(),
         side_effects=parts.get("side_effects", []),
@@ -98,7 +98,7 @@ async def test_a_late_and_a_broken_source_are_skipped_and_named(catalogue: Catal
 
 
 async def test_a_broken_filter_is_skipped_and_named_and_the_others_hold(catalogue: Catalogue) -> None:
-    feed = pipeline(query_hydrators=[User()], filters=[Unavailable(), Broken(), Seen()])
+    feed = pipeline(query_hydrators=[User()], filters=[Deleted(), Broken(), Seen()])
     slate = await feed.run(Query("u", NOW, catalogue))
     assert slate.degraded == ["broken filter: no mask"]
     assert ids(catalogue, slate)[:2] == [POSTS - 2, POSTS - 3]
@@ -107,7 +107,7 @@ async def test_a_broken_filter_is_skipped_and_named_and_the_others_hold(catalogu
 async def test_the_best_of_a_source_are_taken_after_the_filters(catalogue: Catalogue) -> None:
     slate = await pipeline(query_hydrators=[User()]).run(Query("u", NOW, catalogue, page_size=DEPTH))
     assert ids(catalogue, slate) == list(range(POSTS - 2, POSTS - 2 - DEPTH, -1))
-    assert slate.dropped == {"unavailable": 0, "seen": 2}
+    assert slate.dropped == {"deleted": 0, "seen": 2}
     assert slate.total_count == POSTS - 2
     assert slate.algorithm_used == "popular"
 

@@ -9,13 +9,23 @@ import msgspec
 import numpy as np
 import pytest
 
+from api import matching
 from api.catalogue import NEIGHBOURS, Catalogue
+from api.filters.author_muted import AuthorMuted
+from api.filters.blocked import Blocked
 from api.filters.category import Category
+from api.filters.deleted import Deleted
 from api.filters.excluded import Excluded
+from api.filters.locked import Locked
+from api.filters.not_interested import NotInterested
+from api.filters.not_public import NotPublic
+from api.filters.project import Project
 from api.filters.seen import Seen
-from api.filters.unavailable import Unavailable
+from api.filters.served import Served
 from api.models import ItemVectors
+from api.query_hydrators.user_state import set_authors
 from api.scorers.blend import Blend
+from api.selector.mmr import Mmr
 from api.selector.top import Top
 from api.sources.co_visitation import CoVisitation
 from api.sources.fresh import Fresh
@@ -136,20 +146,25 @@ async def test_svd_follows_a_catalogue_that_grows_and_finds_nothing_without_stre
     assert len((await svd.retrieve(query)).slots) == 0
 
 
-def test_unavailable_drops_locked_hidden_deleted_and_unknown_posts() -> None:
+def test_what_nobody_may_see_is_dropped_for_its_reason() -> None:
     catalogue = catalogue_of(1, 2)
     catalogue.set_row(3, decode_post(b'{"id":3,"is_locked":true}'))
     catalogue.set_row(4, decode_post(b'{"id":4,"is_available_in_public_feed":false}'))
     catalogue.set_row(2, None)
     catalogue.slot(5)
-    assert Unavailable().keep(query_on(catalogue), np.arange(5)).tolist() == [True, False, False, False, False]
+    query, slots = query_on(catalogue), np.arange(5)
+    assert Deleted().keep(query, slots).tolist() == [True, False, True, True, False]
+    assert Locked().keep(query, slots).tolist() == [True, True, False, True, True]
+    assert NotPublic().keep(query, slots).tolist() == [True, True, True, False, True]
 
 
-def test_seen_and_excluded_drop_what_the_user_met_and_turned_down() -> None:
+def test_what_the_user_met_turned_down_and_what_the_request_or_session_names_is_dropped() -> None:
     state = UserState(older_seen=array("I", [2, 99]), older_excluded=array("I", [3]))
-    query = query_on(catalogue_of(1, 2, 3), state=state)
+    query = query_on(catalogue_of(1, 2, 3), state=state, exclude=[1, 77], served=np.array([0, 2]))
     assert Seen().keep(query, np.arange(3)).tolist() == [True, False, True]
-    assert Excluded().keep(query, np.arange(3)).tolist() == [True, True, False]
+    assert NotInterested().keep(query, np.arange(3)).tolist() == [True, True, False]
+    assert Excluded().keep(query, np.arange(3)).tolist() == [False, True, True]
+    assert Served().keep(query, np.arange(3)).tolist() == [False, True, False]
     assert Seen().keep(query, np.array([1])).tolist() == [False]
 
 
@@ -158,8 +173,59 @@ def test_category_drops_others_only_when_one_is_named() -> None:
     catalogue.set_row(2, decode_post(b'{"id":2,"category":{"id":4,"name":"b"}}'))
     keep = Category().keep
     assert keep(query_on(catalogue), np.arange(2)).tolist() == [True, True]
-    assert keep(query_on(catalogue, category=catalogue.category_codes["b"]), np.arange(2)).tolist() == [False, True]
-    assert keep(query_on(catalogue, category=-1), np.arange(2)).tolist() == [False, False]
+    for text in ("B", "4"):
+        asked = matching.category(catalogue, text)
+        assert keep(query_on(catalogue, category=asked), np.arange(2)).tolist() == [False, True]
+    assert keep(query_on(catalogue, category=matching.category(catalogue, "c")), np.arange(2)).tolist() == [
+        False,
+        False,
+    ]
+
+
+def test_a_project_is_that_of_the_topic_else_a_category_by_slug_else_by_id() -> None:
+    catalogue = Catalogue()
+    for row in (
+        {"id": 1, "category": {"id": 13, "name": "Bloom Scroll"}},
+        {"id": 2, "category": {"id": 4, "name": "Flic"}, "topic": {"name": "t", "project_code": "bloom"}},
+        {"id": 3, "category": {"id": 4, "name": "Flic"}, "topic": []},
+    ):
+        catalogue.set_row(int(str(row["id"])), decode_post(msgspec.json.encode(row)))
+    found = {}
+    for text in ("BLOOM", "bloom-scroll", "4", "flic", "nothing"):
+        asked = matching.project(catalogue, text)
+        kept = Project().keep(query_on(catalogue, project=asked), np.arange(3))
+        found[text] = asked.by, catalogue.ids[:3][kept].tolist()
+    assert found == {
+        "BLOOM": ("topic", [2]), "bloom-scroll": ("slug", [1]), "4": ("id", [2, 3]), "flic": ("slug", [2, 3]),
+        "nothing": (None, []),
+    }  # fmt: skip
+
+
+def test_authors_whom_the_user_muted_or_blocked_are_dropped() -> None:
+    catalogue = Catalogue()
+    for post_id, author in ((1, "ann"), (2, "Bob"), (3, "")):
+        catalogue.set_row(post_id, decode_post(msgspec.json.encode({"id": post_id, "username": author})))
+    query = query_on(catalogue)
+    profile = {"username": "u", "attributes": {"muted_authors": ["ANN", 7, "nobody"], "blocked_authors": "bob"}}
+    set_authors(query, msgspec.json.encode(profile))
+    assert AuthorMuted().keep(query, np.arange(3)).tolist() == [False, True, True]
+    assert Blocked().keep(query, np.arange(3)).tolist() == [True, True, True]
+    query.blocked = [catalogue.author_codes["bob"]]
+    assert Blocked().keep(query, np.arange(3)).tolist() == [True, False, True]
+
+
+def test_mmr_takes_turns_between_authors_and_is_the_given_order_without_diversity() -> None:
+    catalogue = Catalogue()
+    for post_id, author in enumerate("aaab", start=1):
+        catalogue.set_row(
+            post_id, decode_post(msgspec.json.encode({"id": post_id, "username": author, "tags": [author]}))
+        )
+    candidates, scores = candidates_of([[1.0]] * 4, [True]), np.array([4.0, 3.0, 2.0, 1.0])
+    order = {
+        diversity: Mmr(Top()).order(query_on(catalogue, diversity=diversity), candidates, scores).tolist()
+        for diversity in (0.0, 0.2, 0.8)
+    }
+    assert order == {0.0: [0, 1, 2, 3], 0.2: [0, 1, 2, 3], 0.8: [0, 3, 1, 2]}
 
 
 def candidates_of(scores: list[list[float]], personal: list[bool]) -> Candidates:

@@ -8,12 +8,15 @@ import scipy.sparse as sp
 
 from batch_models.collaborative import Collaborative, mixed, moments, parts, sampled, standardised
 from batch_models.dataset import Columns, Interactions, Row, pairs, pasts
+from batch_models.ease import Ease
 from batch_models.item_based import ItemBased
 from batch_models.neighbours import keep_largest
 from batch_models.popularity import Popularity
 from batch_models.protocols import EVERYTHING, by_time
+from batch_models.recent_popularity import RecentPopularity
 from batch_models.succession import Succession
 from batch_models.user_based import UserBased
+from online_models.positives import Positives
 from schemas.events import DEFAULT_WEIGHTS
 
 
@@ -85,13 +88,13 @@ def test_standardised_scores_keep_their_order_and_unknown_posts_are_last() -> No
 
 def test_succession_knows_where_users_go_next_and_popularity_does_not() -> None:
     whole = ring()
-    assert ndcg(Succession(), whole) > 1.5 * ndcg(Popularity(), whole)
+    assert ndcg(Succession(EVERYTHING), whole) > 1.5 * ndcg(Popularity(), whole)
 
 
 def test_the_hybrid_finds_the_order_in_which_posts_were_met() -> None:
     whole = ring()
     hybrid = Collaborative(16, EVERYTHING).fit(whole, DEFAULT_WEIGHTS, 1)
-    weights = dict(zip((part.name for part in parts(16)), hybrid.mix, strict=True))
+    weights = dict(zip((part.name for part in parts(16, EVERYTHING)), hybrid.mix, strict=True))
     assert max(weights, key=weights.__getitem__) == "succession"
     assert ndcg(Collaborative(16, EVERYTHING), whole) > 1.5 * ndcg(Popularity(), whole)
 
@@ -101,7 +104,7 @@ def test_without_a_moment_to_learn_from_parts_count_the_same() -> None:
     assert set(Collaborative(8, EVERYTHING).fit(whole, DEFAULT_WEIGHTS, 1).mix) == {1.0}
 
 
-@pytest.mark.parametrize("model", [UserBased(), ItemBased("item-based", 0.8)])
+@pytest.mark.parametrize("model", [UserBased(EVERYTHING), ItemBased("item-based", 0.8)])
 def test_users_in_groups_get_the_posts_of_their_group(model: UserBased | ItemBased) -> None:
     draw, columns = random.Random(5), Columns()
     for at in range(1_200):
@@ -125,4 +128,19 @@ def test_popularity_that_fades_prefers_what_is_liked_now() -> None:
     columns.extend(Row(f"u{at}", 1 if at < 60 else 2, "like", 1.0, float(at)) for at in range(100))
     whole = columns.interactions({})
     assert Popularity().fit(whole, DEFAULT_WEIGHTS, 1).scores(whole, np.arange(1)).argmax() == 0
-    assert Popularity(0.1).fit(whole, DEFAULT_WEIGHTS, 1).scores(whole, np.arange(1)).argmax() == 1
+    fading = RecentPopularity(EVERYTHING).fit(whole, DEFAULT_WEIGHTS, 1)
+    assert fading.scores(whole, np.arange(1)).argmax() == 1
+
+
+def test_what_is_to_be_found_is_what_the_parts_find() -> None:
+    """Every user rates all of two groups: high the one, low the other. Who wants high ratings gets only those."""
+    draw, columns = random.Random(5), Columns()
+    for at in range(1_500):
+        user, post = draw.randrange(60), draw.randrange(40)
+        columns.extend([Row(f"u{user}", 1 + post, "rating", 100.0 if post % 2 else 20.0, float(at))])
+    whole = columns.interactions({})
+    high = Positives(["rating:80"])
+    for model in (UserBased(high), Succession(high), Ease(10.0, 0.95, high), RecentPopularity(high)):
+        scores = model.fit(whole, DEFAULT_WEIGHTS, 1).scores(whole, np.arange(60))
+        assert scores[:, 1::2].min() >= 0 or isinstance(model, Ease)
+        assert scores[:, 1::2].mean() > 4 * max(abs(scores[:, ::2].mean()), 1e-6)

@@ -93,7 +93,7 @@ class OneState:
         return self
 
     async def execute(self) -> list[bytes | None]:
-        return [self._state.encode(), None]
+        return [self._state.encode(), None, None]
 
 
 async def test_a_history_weighs_what_the_api_folds_in() -> None:

@@ -161,6 +161,13 @@ def test_item_weights_solve_the_regression_without_looking_at_the_post_itself() 
         expected = np.linalg.solve(others.T @ others + 2.0 * np.eye(5), others.T @ cells[:, post])
         np.testing.assert_allclose(np.delete(found[:, post], post), expected, rtol=1e-6)
     assert not np.diag(found).any()
+    wanted = cells * (np.random.default_rng(4).random(cells.shape) < 0.5)
+    found = item_weights(cells.T @ cells, 2.0, cells.T @ wanted)
+    for post in range(6):
+        others = np.delete(cells, post, axis=1)
+        expected = np.linalg.solve(others.T @ others + 2.0 * np.eye(5), others.T @ wanted[:, post])
+        np.testing.assert_allclose(np.delete(found[:, post], post), expected, rtol=1e-6, atol=1e-9)
+    assert not np.diag(found).any()
 
 
 def test_the_strongest_neighbours_are_those_of_the_whole_product() -> None:

@@ -157,7 +157,7 @@ def test_letters_that_hold_no_whole_message_say_what_to_do_instead():
     assert "262144 of its 900000 bytes" in cut
     assert "offset 1041 of partition 2 of interactions" in cut
     assert "null value" in refused(letter("x", topic="posts", deletion=True))[0]
-    assert "written by the workers alone" in refused(letter("x", topic="item-signals"))[0]
+    assert "written by reelstream alone" in refused(letter("x", topic="item-signals"))[0]
     assert "base64" in refused(letter("??", encoding="base64"))[0]
 
 

@@ -4,6 +4,7 @@ import json
 from contextlib import suppress
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from schemas.errors import ContractError
 from schemas.events import (
     DEFAULT_WEIGHTS,
     INTERACTION_TYPES,
+    TAKEN_BACK,
     Interaction,
     decode_interaction,
     decode_message,
@@ -48,6 +50,13 @@ def test_only_three_fields_are_required_and_unknown_ones_are_ignored():
 
 def test_a_time_without_an_offset_is_utc():
     assert decode(occurred_at="2026-11-22T20:54:00").occurred_at == datetime(2026, 11, 22, 20, 54, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("kind", "value"), [("view", TAKEN_BACK), ("rating", TAKEN_BACK), ("like", 0.0)])
+def test_any_type_can_be_taken_back_and_stays_so_when_it_is_sent_on(kind: str, value: float):
+    event = decode(interaction_type=kind, interaction_value=None, take_back=True)
+    assert event.interaction_value == value
+    assert decode_interaction(msgspec.json.encode(event)) == event
 
 
 def test_rate_is_a_rating():

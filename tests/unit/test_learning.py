@@ -3,6 +3,7 @@
 from contextlib import suppress
 from itertools import pairwise
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,8 @@ from online_models.user_history import Effect, learn_one
 from schemas import learning
 from schemas.errors import ContractError
 from schemas.events import DEFAULT_WEIGHTS, MOST_ID, TYPE_CODES
-from schemas.learning import MOST_CONTEXT, LearningBatch, LearningMessage, user_hash
+from schemas.impressions import Impression
+from schemas.learning import MOST_CONTEXT, LearningBatch, LearningMessage, Shown, user_hash
 from schemas.posts import decode_post
 from schemas.user_state import HistoryEvent, UserState
 from streams.learning_writer import LearningWriter, past_of
@@ -142,3 +144,36 @@ def test_a_row_of_another_post_is_refused():
     message = LearningMessage(None, [(4, decode_post(b'{"id": 5}'))])
     with pytest.raises(ContractError, match="not that of its post"):
         learning.decode(learning.encode(message))
+
+
+PAGE = Impression(
+    recommendation_id="r", username="ann", session_id=None, served_at=1.7e9, algorithm_used="svd", model_versions={},
+    position=20, posts=[7, MOST_ID, 9], scores=[0.5, 0.4, None], sources=[["svd"], ["svd", "fresh"], ["fresh"]],
+)  # fmt: skip
+
+
+def test_a_page_goes_without_names_and_arrives_as_it_was_served():
+    sent = LearningMessage(None, [], [Shown.of(PAGE)])
+    assert learning.decode(learning.encode(sent)).shown == [
+        Shown(user_hash("ann"), 1.7e9, 20, [7, MOST_ID, 9], {"svd": [0, 1], "fresh": [1, 2]})
+    ]
+    assert b"ann" not in learning.encode(sent)
+    both = learning.decode(learning.encode(LearningMessage(batch_of(5, 6), [], sent.shown)))
+    assert both.events is not None
+    assert (both.events.size, both.shown) == (2, sent.shown)
+
+
+def test_a_message_of_before_there_were_pages_is_read():
+    old = msgspec.msgpack.encode(msgspec.msgpack.decode(learning.encode(LearningMessage(batch_of(5), [])))[:2])
+    assert learning.decode(old).shown == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"at": 5e9}, {"at": float("nan")}, {"position": -1}, {"posts": []}, {"posts": [0]}, {"posts": [1] * 1_001},
+     {"sources": {"svd": [3]}}, {"sources": {"svd": [-1]}}],
+)  # fmt: skip
+def test_a_page_that_is_none_is_refused(changes):
+    page = msgspec.structs.replace(Shown.of(PAGE), **changes)
+    with pytest.raises(ContractError, match="a page is none"):
+        learning.decode(learning.encode(LearningMessage(None, [], [page])))

@@ -1,6 +1,7 @@
 """What every online estimator has to do, whatever it learns: River's contract, and what a stream needs beyond it."""
 
 import copy
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import pytest
 from river import base
 
 from online_models.blend import START, Blend
-from online_models.co_visitation import CoVisitation
+from online_models.co_visitation import LANDMARK, CoVisitation
 from online_models.decayed_counters import DecayedCounters
 from online_models.pairwise_mf import PairwiseMF
 from online_models.sequence_factors import SequenceFactors
@@ -17,15 +18,19 @@ from online_models.transitions import Transitions
 
 DAY = 86_400.0
 SMALL = 64
+EVENTS = int(os.environ.get("EVENTS", "5000"))
+"""In a row. `make endurance` makes it a million: some 100 µs each, with their way through Python."""
 
 
 class Adapter(NamedTuple):
-    """learn: one event (post, context, user, at). rank: posts, best first (context, user, at)."""
+    """learn: one event (post, context, user, at). rank: posts, best first (context, user, at). numbers: all
+    that was learnt."""
 
     make: Callable[[], base.Base]
     learn: Callable[[Any, int, Sequence[int], int, float], None]
     rank: Callable[[Any, Sequence[int], int, float], list[int]]
     size: Callable[[Any], int]
+    numbers: Callable[[Any], list[np.ndarray]]
 
 
 ADAPTERS = {
@@ -34,24 +39,28 @@ ADAPTERS = {
         lambda model, post, context, user, at: model.learn_one(post, context, 1.0, at),
         lambda model, context, user, at: model.rank(context, at),
         lambda model: max((len(model.row(post)) for post in range(1, 50)), default=0) // 2,
+        lambda model: [model.rows.weights, np.array(list(model.strengths.values()))],
     ),
     "transitions": Adapter(
         lambda: Transitions(keep=20),
         lambda model, post, context, user, at: model.learn_one(post, context, at),
         lambda model, context, user, at: model.rank(context, at),
         lambda model: max((len(model.rows.row(post)) for post in range(1, 50)), default=0) // 2,
+        lambda model: [model.rows.weights],
     ),
     "sequence_factors": Adapter(
         lambda: SequenceFactors(capacity=SMALL),
         lambda model, post, context, user, at: model.learn_one(post, context),
         lambda model, context, user, at: model.rank(context),
         lambda model: len(model.slots),
+        lambda model: [*model.state().values()],
     ),
     "pairwise_mf": Adapter(
         lambda: PairwiseMF(capacity=SMALL, users=SMALL),
         lambda model, post, context, user, at: model.learn_one(post, context, user),
         lambda model, context, user, at: model.rank(context, user),
         lambda model: max(len(model.slots), len(model.user_slots)),
+        lambda model: [*model.state().values()],
     ),
 }
 
@@ -162,13 +171,25 @@ def test_many_are_scored_as_one_product(kind: type) -> None:
         np.testing.assert_allclose(row[slots], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_factors_stay_finite_over_many_events() -> None:
-    """A fifth of a million here, as each takes some 100 µs with its way through Python."""
-    model = SequenceFactors(capacity=SMALL, rate=0.5)
+@pytest.mark.timeout(600)
+def test_scores_stay_finite_over_many_events(adapter: Adapter) -> None:
+    model = adapter.make()
     draws = np.random.default_rng(1)
-    for post, first, second in draws.integers(1, 200, (60_000, 3)).tolist():
-        model.learn_one(post, [first, second])
-    assert all(np.isfinite(array).all() for array in model.state().values())
+    for number in range(EVENTS):
+        post, first, second, user = draws.integers(1, 200, 4).tolist()
+        adapter.learn(model, post, [first, second], user, LANDMARK + number * 60.0)
+    assert adapter.rank(model, [1, 2], 3, LANDMARK + EVENTS * 60.0)
+    assert all(np.isfinite(numbers).all() for numbers in adapter.numbers(model))
+
+
+@pytest.mark.timeout(600)
+def test_a_blend_stays_finite_over_many_lists() -> None:
+    model = Blend(start(3, 8))
+    kept = lists(200, 1)
+    for number in range(EVENTS // 10):
+        features, chosen = kept[number % len(kept)]
+        model.learn_one(features * 100, (chosen + number) % 30)
+    assert np.isfinite(model.predict_many(kept[0][0])).all()
 
 
 def test_counters_forget_at_their_half_lives() -> None:

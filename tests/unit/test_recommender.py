@@ -12,7 +12,7 @@ from online_models.prequential import Prequential, Ranked
 from online_models.recommender import Recommender
 from schemas.errors import ReelstreamError
 from schemas.events import TYPE_CODES
-from schemas.learning import LearningBatch
+from schemas.learning import LearningBatch, Shown
 from schemas.posts import Post, decode_post
 
 LIKE, VIEW, REPORT = TYPE_CODES["like"], TYPE_CODES["view"], TYPE_CODES["report"]
@@ -163,6 +163,72 @@ def test_content_finds_a_post_that_nobody_has_met() -> None:
     slots, tastes = model.sources.slots, module.sources.NAMES.index("tastes")
     scores = model.sources.score(model._past.of(model.users.get(1)), model.users.get(1), AT)[tastes]
     assert scores[slots.get(4)] > scores[slots.get(3)] == 0
+
+
+def shown(user: int, at: float, *posts: int, position: int = 0) -> Shown:
+    return Shown(user, at, position, [*posts], {})
+
+
+def test_a_click_teaches_by_the_page_that_was_shown_and_not_by_the_list_that_might_have_been() -> None:
+    model = small()
+    model.learn_many(batch(*walks(300)))
+    user, past = 3, model._past.of(model.users.get(3))
+    unmet = [post for post in range(1, 61) if model.sources.slots.get(post) not in past][:6]
+    model.learn_shown([shown(user, AT + 30_000, *unmet)])
+    lists, scored = model.blend.lists, model.prequential.scored
+    model.learn_many(batch((user, unmet[4]), at=AT + 30_010))
+    assert (model.blend.lists, model.prequential.scored) == (lists + 1, scored + 1)
+    features, chosen, weight = model.blend._ring[(model.blend.lists - 1) % len(model.blend._ring)]
+    assert (len(features), chosen) == (6, 4)
+    assert weight == pytest.approx(np.log2(6))
+    model.learn_many(batch((user, unmet[5]), at=AT + 33_000))
+    features, _, weight = model.blend._ring[(model.blend.lists - 1) % len(model.blend._ring)]
+    assert (len(features) > 20, weight) == (True, 1.0), "half an hour later it is no click"
+    shown_to, taken = model.sources.click_through.counts(model.sources.slots.find(np.array(unmet)))
+    assert taken.tolist() == [0, 0, 0, 0, 1, 0]
+    np.testing.assert_allclose(shown_to, 1 / np.log2(2 + np.arange(6)))
+    assert model.metrics()["clicks"] == 1.0
+
+
+def test_features_of_a_page_are_those_of_when_it_was_served() -> None:
+    model, other = small(), small()
+    for each in (model, other):
+        each.learn_many(batch(*walks(300)))
+    past = model._past.of(model.users.get(3))
+    unmet = [post for post in range(1, 61) if model.sources.slots.get(post) not in past][:4]
+    for each in (model, other):
+        each.learn_shown([shown(3, AT + 30_000, *unmet)])
+    # One of them sees much of what was shown watched before the click; what the blend learns is the same.
+    model.learn_many(batch(*[(user, unmet[0]) for user in range(10, 30)], kind=VIEW, value=100, at=AT + 30_001))
+    model.learn_many(batch((3, unmet[0]), kind=VIEW, value=100, at=AT + 30_002))
+    for each in (model, other):
+        each.learn_many(batch((3, unmet[1]), at=AT + 30_010))
+    learnt, same = (each.blend._ring[(each.blend.lists - 1) % len(each.blend._ring)] for each in (model, other))
+    np.testing.assert_array_equal(learnt[0], same[0])
+
+
+def test_pages_of_strangers_and_of_posts_that_nobody_knows_are_kept_and_teach_nothing_yet() -> None:
+    model = small()
+    model.learn_posts([(post_id, post(post_id)) for post_id in (1, 2)])
+    model.learn_shown([shown(9, AT, 1, 2, 70), shown(9, AT, 1, 2, 70)])
+    changed = model.changed_vectors()
+    assert changed.ids.tolist() == [1, 2], "feeds get to know how often posts were shown that nobody has met"
+    assert changed.records["first_at"].tolist() == [0, 0]
+    np.testing.assert_allclose(changed.records["shown"], [1, 1 / np.log2(3)])
+    model.learn_many(batch((9, 70), at=AT + 60))
+    assert model.blend.lists == 0
+    assert model.metrics()["clicks"] == 1.0
+
+
+def test_what_was_shown_outlives_a_restart() -> None:
+    model, resumed = small(), small()
+    model.learn_posts([(post_id, post(post_id)) for post_id in (1, 2)])
+    model.learn_shown([shown(9, AT, 1, 2)])
+    resumed.load(model.state())
+    slots = resumed.sources.slots.find(np.array([1, 2]))
+    assert resumed.sources.click_through.counts(slots)[0].tolist() == [1, 1 / np.log2(3)]
+    before = {name: column for name, column in model.state().items() if "click_through" not in name}
+    small().load(before)
 
 
 def test_metrics_are_numbers_by_name() -> None:

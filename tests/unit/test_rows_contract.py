@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from schemas.errors import ContractError, ReelstreamError
-from schemas.posts import decode, decode_post, decode_posts, encode
+from schemas.posts import MOST_HASHTAGS, decode, decode_post, decode_posts, encode
 from schemas.users import decode_user
 
 UPSTREAM = {
@@ -55,10 +55,26 @@ def test_only_the_id_is_required():
 
 
 @pytest.mark.parametrize(
-    "empty", [{"topic": []}, {"topic": None}, {"category": None}, {"post_summary": []}, {"tags": None}]
+    "empty",
+    [
+        {"topic": []},
+        {"topic": None},
+        {"category": None},
+        {"post_summary": []},
+        {"tags": None},
+        {"post_summary": None},
+        {"post_summary": {"emotions": None, "actions": [], "genre": {}}},
+        {"post_summary": "none"},
+    ],
 )
 def test_the_shapes_of_nothing_are_accepted(empty):
     assert post(**empty).id == 3291
+
+
+def test_hashtags_of_the_title_are_tags_after_those_of_the_row_each_once():
+    row = post(tags=["Social", "calm"], title="#social what a day #Forêt #run_2 # #Forêt")
+    assert row.tags == ["Social", "calm", "forêt", "run_2"]
+    assert len(post(title=" ".join(f"#t{number}" for number in range(99))).tags) == 1 + MOST_HASHTAGS
 
 
 def test_a_category_may_be_a_string_and_a_time_iso():

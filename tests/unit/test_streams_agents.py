@@ -9,18 +9,21 @@ import numpy as np
 import pytest
 
 from online_models.user_history import Effect
-from schemas import generation, keys, learning, marks, signals, topics
+from schemas import dead_letters, generation, impressions, keys, learning, marks, signals, topics
 from schemas.errors import ContractError
+from schemas.forgetting import FORGET
 from schemas.settings import Settings
 from schemas.topics import owner
 from schemas.user_state import UserState
 from streams.batches import HEAVY_BYTES, MOST_BYTES, Conflict, Pace, apply_batches, batches
 from streams.commit import SET_EXPIRING
 from streams.generations import NoState
+from streams.impressions import MOST_BYTES as MOST_PAGE_BYTES
+from streams.impressions import ImpressionsAgent
 from streams.interactions import InteractionsAgent
 from streams.posts import PostsAgent
 from streams.progress import Progress
-from streams.record import Record
+from streams.record import Record, kept_headers
 from streams.touch_writer import MOST_EVENTS, TouchWriter, touch_messages
 
 
@@ -77,7 +80,8 @@ class Heavy:
     async def __anext__(self):
         await asyncio.sleep(0)
         self.taken += 1
-        message = SimpleNamespace(topic="t", partition=0, offset=self.taken, timestamp=0.0, key=None, value=MEGABYTE)
+        place = {"topic": "t", "partition": 0, "offset": self.taken, "timestamp": 0.0}
+        message = SimpleNamespace(**place, key=None, value=MEGABYTE, headers=None)
         self.current_event = SimpleNamespace(message=message, ack=lambda: None)
 
 
@@ -127,8 +131,8 @@ class FakeServices:
         self.sent: list[tuple] = []
         self.producer = self.committer = self
 
-    async def gap(self, applied, first):
-        missing = [self.log[offset] for offset in range(applied + 1, first.offset) if offset in self.log]
+    async def gap(self, place, applied, before):
+        missing = [self.log[offset] for offset in range(applied + 1, before) if offset in self.log]
         if missing:
             yield missing
 
@@ -145,6 +149,8 @@ class FakeServices:
                 self.redis[command[1]] = command[2]
             elif command[0] == SET_EXPIRING:
                 self.redis.update(zip(command[2::2], command[3::2], strict=True))
+            elif command[0] == "DEL":
+                self.redis.pop(command[1], None)
             elif command[0] == "APPEND":
                 self.redis[command[1]] = self.redis.get_now(command[1], b"") + command[2]
         self.redis[mark_key] = mark
@@ -259,6 +265,55 @@ async def test_an_event_on_the_wrong_partition_goes_to_its_owner_with_its_name()
     assert services.sent[0][3] == {"forwarded-from": f"interactions-{wrong}-9".encode()}
     assert state(services).events == 0
     assert mark_of(services, wrong).offset == 9
+
+
+def forgetting(offset: int, partition: int = HOME) -> Record:
+    return Record("interactions", partition, offset, 1e9, USER.encode(), None, ((FORGET, b"1"),))
+
+
+async def test_a_forgotten_user_is_a_stranger_from_that_place_in_the_log_on():
+    services = FakeServices()
+    agent = InteractionsAgent(services)
+    await agent.apply(HOME, [record(0, {"post_id": 1}), forgetting(1)])
+    assert services.redis.get_now(keys.user_state(HOME, USER)) is None
+    assert mark_of(services).offset == 1
+    await agent.apply(HOME, [record(2, {"post_id": 2}), forgetting(3), record(4, {"post_id": 3})])
+    assert state(services).events == 1
+    assert state(services).seen == {3}
+    before = dict(services.redis)
+    agent.forget(HOME)
+    await agent.apply(HOME, [record(2, {"post_id": 2}), forgetting(3), record(4, {"post_id": 3})])
+    assert dict(services.redis) == before
+
+
+async def test_forgetting_on_a_wrong_partition_is_sent_on_to_the_owner():
+    services = FakeServices()
+    wrong = (HOME + 1) % 4
+    await InteractionsAgent(services).apply(wrong, [forgetting(0, wrong)])
+    ((topic, partition, value, headers),) = services.sent
+    assert (topic, partition, value) == ("interactions", HOME, None)
+    assert headers.keys() == {FORGET, "forwarded-from"}
+
+
+async def test_a_null_value_without_the_header_forgets_nobody():
+    services = FakeServices()
+    agent = InteractionsAgent(services)
+    await agent.apply(HOME, [record(0, {}), forgetting(1)._replace(headers=())])
+    assert state(services).events == 1
+    assert [topic for topic, *_ in services.sent].count(topics.DEAD_LETTERS) == 1
+
+
+async def test_headers_of_a_message_go_along_to_its_owner_and_to_the_dead_letters():
+    services = FakeServices()
+    wrong = (HOME + 1) % 4
+    kept = kept_headers([("traceparent", b"00-1"), ("schema-version", b"1"), ("cookie", b"no")])
+    batch = [record(9, {"event_id": "b"}, {"post_id": "x"}, partition=wrong)._replace(headers=kept)]
+    await InteractionsAgent(services).apply(wrong, batch)
+    for _, _, _, headers in services.sent:
+        assert {name: headers[name] for name in headers if name != "forwarded-from"} == {
+            "traceparent": b"00-1", "schema-version": b"1",
+        }  # fmt: skip
+    assert len(services.sent) == 2
 
 
 async def test_bad_entries_become_dead_letters_and_the_rest_counts():
@@ -386,3 +441,31 @@ def test_a_pause_is_longer_after_a_batch_that_was_heavy():
     light, heavy = Record("t", 0, 0, 1.0, None, b"x"), Record("t", 0, 1, 1.0, None, b"x" * HEAVY_BYTES)
     assert pace.after([light, light, Record("t", 0, 2, 1.0, b"deleted", None)]) == 0.02
     assert pace.after([light, heavy]) == 0.2
+
+
+def served(offset: int, *posts: int, algorithm: str = "svd") -> Record:
+    page = impressions.Impression(
+        recommendation_id=f"r{offset}", username=USER, session_id=None, served_at=1e9, algorithm_used=algorithm,
+        model_versions={}, position=0, posts=[*posts], scores=[0.5 for _ in posts], sources=[["svd"] for _ in posts],
+    )  # fmt: skip
+    return Record(topics.IMPRESSIONS, 1, offset, 1e9, USER.encode(), impressions.encode(page))
+
+
+async def test_pages_are_told_to_the_learner_and_bad_ones_are_dead_letters():
+    services = FakeServices()
+    bad = Record(topics.IMPRESSIONS, 1, 2, 1e9, None, b'{"posts": "none"}')
+    await ImpressionsAgent(services).apply(1, [served(0, 7, 8), served(1), bad, served(3, 9)])
+    told = [learning.decode(value) for topic, _, value, _ in services.sent if topic == topics.LEARNING]
+    assert [[page.posts for page in message.shown] for message in told] == [[[7, 8], [9]]]
+    assert told[0].shown[0].user == learning.user_hash(USER)
+    (letter,) = [dead_letters.decode(value) for topic, _, value, _ in services.sent if topic == topics.DEAD_LETTERS]
+    assert letter.name == "impressions-1-2-0"
+    assert services.progress.counters["dead_letters"] == 1
+    assert services.progress.applied[topics.IMPRESSIONS, 1] == 4
+
+
+async def test_many_pages_go_in_messages_that_a_broker_takes():
+    services = FakeServices()
+    wide = "a" * (MOST_PAGE_BYTES // 3)
+    await ImpressionsAgent(services).apply(1, [served(offset, 7, algorithm=wide) for offset in range(5)])
+    assert [len(learning.decode(value).shown) for _, _, value, _ in services.sent] == [2, 2, 1]

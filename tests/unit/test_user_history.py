@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from online_models.user_history import CONTEXT, learn_one, recent_posts
-from schemas.events import DEFAULT_WEIGHTS, INTERACTION_TYPES, MEASURED_TYPES, NEGATIVE_TYPES, TYPE_CODES
+from schemas.events import (
+    DEFAULT_WEIGHTS,
+    INTERACTION_TYPES,
+    MEASURED_TYPES,
+    NEGATIVE_TYPES,
+    TAKEN_BACK,
+    TYPE_CODES,
+)
 from schemas.user_state import (
     EXCLUDED_LENGTH,
     HISTORY_LENGTH,
@@ -232,3 +239,29 @@ def test_so_it_does_when_every_length_is_reached(late: float):
     assert len(stayed.older_excluded) == EXCLUDED_LENGTH
     assert len(stayed.older_reactions) == REACTIONS_LENGTH
     assert stayed == reread
+
+
+def take_back(post_id: int, kind: str, at: float = 0.0) -> HistoryEvent:
+    return event(post_id, kind, TAKEN_BACK, at)
+
+
+def test_a_rating_that_is_taken_back_leaves_with_the_strength_it_had():
+    state = UserState()
+    learn(state, event(1, "rating", 20, at=1), event(1, "rating", 60, at=2))
+    effect = learn(state, take_back(1, "rating", at=2))
+    assert (effect.delta, effect.weight) == (-1, pytest.approx(DEFAULT_WEIGHTS["rating"] * 0.6))
+    assert [past.value for past in state.history] == [20]
+    assert state.seen == {1}
+
+
+def test_taking_back_a_view_that_never_was_changes_nothing():
+    state = UserState()
+    assert learn(state, event(1, "like"), take_back(1, "view")).delta == 0
+    assert len(state.history) == 1
+
+
+def test_a_view_that_left_the_history_by_its_cap_can_still_be_taken_back():
+    state = UserState()
+    learn(state, *(event(post_id, "view", at=post_id) for post_id in range(1, HISTORY_LENGTH + 2)))
+    assert learn(state, take_back(1, "view", at=1)) == (-1, 0.0, 0.0, [])
+    assert len(state.history) == HISTORY_LENGTH

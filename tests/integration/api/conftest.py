@@ -203,3 +203,55 @@ def messages(tansu: str) -> Callable[[str], Awaitable[list[tuple[int, bytes, byt
             await consumer.stop()
 
     return read
+
+
+MANY = 260
+CATEGORIES = ({"id": 2, "name": "Super Feed"}, {"id": 13, "name": "Solo"})
+EMOTIONS = ("excitement", "serenity", "determination", "curiosity", "joy")
+
+
+class MoodyWorker(Worker):
+    """Of a database of MANY posts with categories, projects, authors and moods, the lower the id the more popular."""
+
+    def moody_post(self, post_id: int, **more: object) -> None:
+        fields: dict[str, object] = {
+            "category": CATEGORIES[post_id % 2],
+            "topic": {"name": "t", "project_code": "walk"} if post_id % 10 == 0 else [],
+            "username": f"author{post_id % 7}",
+            "post_summary": {"emotions": {"conveyed": [EMOTIONS[post_id % 5]]}, "keywords": []} if post_id % 3 else [],
+        }
+        self.post(post_id, **(fields | more))
+
+
+@pytest.fixture(scope="session")
+def many(valkey: str) -> Iterator[tuple[str, MoodyWorker]]:
+    """A Redis database of our own, and who writes to it."""
+    url = valkey.rsplit("/", 1)[0] + "/6"
+    writer = MoodyWorker(url)
+    writer.redis.flushdb()
+    for post_id in range(1, MANY + 1):
+        writer.moody_post(post_id)
+        writer.counts(post_id, float(MANY - post_id))
+    yield url, writer
+    writer.redis.close()
+
+
+@pytest.fixture(scope="session")
+def addresses(many: tuple[str, MoodyWorker], own_tansu: str, free_port: Callable[[], int]) -> Iterator[tuple[str, str]]:
+    """Two API processes on the same Redis."""
+    with api_running(free_port(), many[0], own_tansu) as one, api_running(free_port(), many[0], own_tansu) as other:
+        yield one, other
+
+
+@pytest.fixture
+async def clients(addresses: tuple[str, str]) -> AsyncIterator[tuple[httpx.AsyncClient, ...]]:
+    one, other = (httpx.AsyncClient(base_url=address) for address in addresses)
+
+    async def loaded() -> bool:
+        pages = [await client.get("/api/v1/feed?username=nobody") for client in (one, other)]
+        return all(page.json()["total_count"] >= MANY - 20 for page in pages)
+
+    await poll(loaded)
+    yield one, other
+    await one.aclose()
+    await other.aclose()

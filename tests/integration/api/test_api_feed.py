@@ -15,7 +15,8 @@ async def test_an_unknown_user_gets_a_cold_start_feed(client: httpx.AsyncClient,
     assert len(page["post"]) == page["page_size"] == 20
     assert page["degraded"] == []
     assert page["post"][0]["upvoted"] is False
-    assert page["next_cursor"] is None
+    assert page["next_cursor"]
+    assert not page["end"]
 
 
 async def test_pages_of_one_visit_do_not_overlap_and_reach_the_whole_catalogue(
@@ -25,6 +26,7 @@ async def test_pages_of_one_visit_do_not_overlap_and_reach_the_whole_catalogue(
     ids = [post["id"] for page in pages for post in page["post"]]
     assert len(ids) == len(set(ids)) == pages[0]["total_count"]
     assert pages[3]["post"] == []
+    assert [page["end"] for page in pages] == [False, False, True, True]
 
 
 async def test_a_change_of_the_user_changes_the_feed_at_once(client: httpx.AsyncClient, worker: Any, feed: Any) -> None:
@@ -38,7 +40,7 @@ async def test_a_change_of_the_user_changes_the_feed_at_once(client: httpx.Async
     assert not {1, 2, 3} & set(ids)
     assert any(post_id > 40 for post_id in ids[:5])
     assert after["explain"]["dropped"]["seen"] == 2
-    assert after["explain"]["dropped"]["excluded"] == 1
+    assert after["explain"]["dropped"]["not_interested"] == 1
     assert after["post"][0]["explain"]["sources"]
 
 

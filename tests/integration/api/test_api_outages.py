@@ -29,6 +29,7 @@ def killed_at_the_end(child: Child) -> Iterator[None]:
 
 async def test_readiness_needs_every_part_and_a_worker_of_each_role(client: httpx.AsyncClient, worker: Any) -> None:
     worker.beat("learn")
+    worker.beat("models")
     half = await client.get("/health/ready")
     worker.beat("record")
     whole = await client.get("/health/ready")

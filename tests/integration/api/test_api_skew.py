@@ -14,9 +14,9 @@ from redis.asyncio import Redis
 
 from api.candidate_pipeline import CandidatePipeline
 from api.factors import Factors
-from api.filters.excluded import Excluded
+from api.filters.not_interested import NotInterested
+from api.filters.not_public import NotPublic
 from api.filters.seen import Seen
-from api.filters.unavailable import Unavailable
 from api.metrics import Metrics
 from api.mirror import Mirror
 from api.pipelines import feed_sources
@@ -160,7 +160,7 @@ async def test_feeds_rank_as_the_learner_does(serving: tuple[Factors, Mirror, An
     sources = [source for source in feed_sources() if LEARNT_NAMES.get(source.name, source.name) in NAMES]
     assert len(sources) == len(NAMES)
     feed = CandidatePipeline(
-        [UserStateHydrator(redis, SETTINGS)], sources, [Unavailable(), Seen(), Excluded()], [blend], Top(), [],
+        [UserStateHydrator(redis, SETTINGS)], sources, [NotPublic(), Seen(), NotInterested()], [blend], Top(), [],
         Metrics(),
     )  # fmt: skip
     posts = recommender.sources.slots

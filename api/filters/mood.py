@@ -1,0 +1,17 @@
+"""Holds back other moods than the one asked for."""
+
+import numpy as np
+
+from ..stages import Mask, Query, Slots
+
+
+class Mood:
+    """Drops posts of which all that is known speaks for other moods; those that tell nothing stay, and come last."""
+
+    name = "mood"
+
+    def keep(self, query: Query, slots: Slots) -> Mask:
+        if query.mood is None:
+            return np.ones(len(slots), np.bool_)
+        moods = query.catalogue.moods[slots]
+        return np.asarray((moods[:, query.mood] > 0) | ~moods.any(axis=1))

@@ -1,0 +1,20 @@
+"""Candidates of the mood that is asked for."""
+
+import numpy as np
+
+from ..stages import Query, Retrieved, evidence, nothing
+from .popular import WINDOW
+
+
+class Mood:
+    """Posts by how much they are of the mood, times 1 + ln(1 + popularity): new ones have a chance. Nothing without a
+    mood in the request."""
+
+    name = "mood"
+    personal = True
+
+    async def retrieve(self, query: Query) -> Retrieved:
+        if query.mood is None:
+            return nothing()
+        shares = query.catalogue.moods[: query.catalogue.size, query.mood]
+        return evidence(shares * (1.0 + np.log1p(np.maximum(query.decayed(WINDOW), 0.0))))

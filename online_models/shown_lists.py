@@ -1,0 +1,119 @@
+"""Pages that users were shown, kept until what follows can be told: which of their posts were taken, from which list.
+
+A positive on a post of a page, within WINDOW of event time, is a click on it. The user and the post tell that by
+themselves, so interactions need not name a recommendation, and none of their cost changes. No page is ever judged to be
+done: each click is a term of its own in what is learnt from its list, so that one that comes late is late and no more.
+"""
+
+from array import array
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .examination import click_weight
+
+WINDOW = 1_800.0
+"""Seconds from the page to the positive: the time that 20 videos of a minute take, and half of it again."""
+SKEW = 60.0
+"""By which a client's clock may be behind that of the API."""
+MOST_PAGES = 50_000
+"""Without features: 20 MB with 20 posts each. Those of the longest ago go first."""
+MOST_FEATURES = 160_000
+"""Posts whose features are kept, in half precision: 29 MB."""
+
+
+@dataclass(slots=True)
+class Page:
+    """at: when it was served. position: of its first post. posts: in order. sources: name → places in the page.
+
+    features (k, width) of the posts at places (k,) of the page, float16; None when they are not kept.
+    """
+
+    at: float
+    position: int
+    posts: "array[int]"
+    sources: dict[str, list[int]]
+    places: NDArray[np.int64] | None = None
+    features: NDArray[np.float16] | None = None
+    taken: list[int] = field(default_factory=list)
+
+
+class Click(NamedTuple):
+    """page, place in it, and what the blend learns from it: features (n, width) of what was there to take, `chosen`
+    among them; None when it is nothing. weight: online_models.examination.click_weight."""
+
+    page: Page
+    place: int
+    features: NDArray[np.float32] | None
+    chosen: int
+    weight: float
+
+
+class ShownLists:
+    """The newest pages of all users, by user."""
+
+    def __init__(self) -> None:
+        self._pages: OrderedDict[tuple[int, float], Page] = OrderedDict()
+        self._of_user: dict[int, list[Page]] = {}
+        self._featured: OrderedDict[tuple[int, float], None] = OrderedDict()
+        self._kept = 0
+
+    def __len__(self) -> int:
+        return len(self._pages)
+
+    def open(self, user: int, page: Page) -> bool:
+        """Keeps a page; False for one that is there already: it was told twice."""
+        key = user, page.at
+        if key in self._pages:
+            return False
+        while self._pages and (len(self._pages) >= MOST_PAGES or next(iter(self._pages))[1] < page.at - WINDOW):
+            self._close(*next(iter(self._pages)))
+        self._pages[key] = page
+        self._of_user.setdefault(user, []).append(page)
+        return True
+
+    def describe(self, user: int, page: Page, places: NDArray[np.int64], features: NDArray[np.float32]) -> None:
+        """Keeps the features (k, width) that the posts at places (k,) of an open page had when it was served."""
+        while self._featured and self._kept + len(places) > MOST_FEATURES:
+            self._forget(next(iter(self._featured)))
+        page.places, page.features = places, features.astype(np.float16)
+        self._featured[user, page.at] = None
+        self._kept += len(places)
+
+    def take(self, user: int, post: int, at: float) -> Click | None:
+        """A positive of a user on a post at event time `at`: the newest page that showed it before, unless it was taken
+        from there already; None when there is none."""
+        for page in reversed(self._of_user.get(user, ())):
+            if not page.at - SKEW <= at <= page.at + WINDOW or post not in page.posts:
+                continue
+            place = page.posts.index(post)
+            if place in page.taken:
+                return None
+            left, chosen = self._left(page, place)
+            page.taken.append(place)
+            return Click(page, place, left, chosen, click_weight(page.position + place))
+        return None
+
+    @staticmethod
+    def _left(page: Page, place: int) -> tuple[NDArray[np.float32] | None, int]:
+        """What the user chose from: the page without what they had taken of it before (Plackett and Luce)."""
+        if page.features is None or page.places is None or place not in page.places:
+            return None, -1
+        left = ~np.isin(page.places, page.taken)
+        return page.features[left].astype(np.float32), int(np.flatnonzero(page.places[left] == place)[0])
+
+    def _close(self, user: int, at: float) -> None:
+        self._forget((user, at))
+        page = self._pages.pop((user, at))
+        pages = self._of_user[user]
+        pages.remove(page) if len(pages) > 1 else self._of_user.pop(user)
+
+    def _forget(self, key: tuple[int, float]) -> None:
+        if key in self._featured:
+            del self._featured[key]
+            page = self._pages[key]
+            self._kept -= len(page.places) if page.places is not None else 0
+            page.places = page.features = None

@@ -1,0 +1,471 @@
+"""Collecting from the stand-in upstream: through Kafka and the workers to Redis, PostgreSQL and a feed."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from live_system import Client, System, client, event, eventually, running_system
+
+from collector.kinds import KINDS
+from collector.run import AlreadyRunning, Run
+from collector.store import Store
+from reelstream.dev_upstream.server import Upstream
+from reelstream.dev_upstream.world import World
+from reelstream.exporting import export_interactions
+from reelstream.forgetting import forget
+from reelstream.importing import import_files
+from schemas import keys, topics, users
+from schemas.messages import KindStatus
+from schemas.settings import Settings
+
+PARTITIONS = 4
+PAGE_SIZE = 100
+TOKEN, ALGORITHM = "stand-in token", "stand-in algorithm"
+VIEWS, LIKES, RATINGS = "/posts/view", "/posts/like", "/posts/rating"
+
+
+@contextmanager
+def serving(upstream: Upstream) -> Iterator[str]:
+    """The stand-in in a thread of its own."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(upstream, log_level="critical", lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(10)
+    listening.close()
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Upstream:
+    return Upstream(World(users=120, posts=80, interactions=1200), TOKEN, ALGORITHM)
+
+
+@pytest.fixture(scope="module")
+def system(tansu: str, valkey: str, postgres: str, upstream: Upstream) -> Iterator[System]:
+    embedded = {"KAFKA_FETCH_MAX_WAIT_MS": "20", "KAFKA_IDEMPOTENCE": "false"}
+    with serving(upstream) as url:
+        secrets = {"API_BASE_URL": url, "FLIC_TOKEN": TOKEN, "RESONANCE_ALGORITHM": ALGORITHM}
+        with running_system(tansu, valkey, postgres, 11, **embedded, **secrets) as system:
+            yield system
+
+
+@pytest.fixture
+async def here(system: System, upstream: Upstream) -> AsyncIterator[Client]:
+    upstream.faults.put([])
+    async with client(system) as connected:
+        yield connected
+
+
+def settings_of(system: System, **changed: str) -> Settings:
+    variables = {**system.environment, **changed}
+    return Settings(_env_file=None, **{name.lower(): value for name, value in variables.items()})
+
+
+async def collect(system: System, name: str, page_size: int = PAGE_SIZE, **changed: str) -> KindStatus:
+    async with Run.begun(KINDS[name], settings_of(system, **changed), None, page_size) as run:
+        return await run.finish()
+
+
+def counted(status: KindStatus) -> tuple[str, int, int, int, int]:
+    return status.state, status.rows, status.published, status.unchanged, status.taken_back
+
+
+def names(upstream: Upstream) -> dict[int, str]:
+    return {row["id"]: row["username"] for row in upstream.world.rows["/users/get_all"]}
+
+
+def admins(upstream: Upstream) -> set[int]:
+    return {row["id"] for row in upstream.world.rows["/users/get_all"] if row["role"] == "A"}
+
+
+def standing(upstream: Upstream, path: str) -> list[dict[str, object]]:
+    """Rows that are to count: those of admins are kept out."""
+    return [row for row in upstream.world.rows[path] if row["user_id"] not in admins(upstream)]
+
+
+async def counts_are(
+    here: Client, kind: str, rows: list[dict[str, object]], extra: dict[int, int] | None = None
+) -> None:
+    """The counts of every post equal the rows."""
+    expected: dict[int, int] = dict(extra or {})
+    for row in rows:
+        post_id = int(str(row["post_id"]))
+        expected[post_id] = expected.get(post_id, 0) + 1
+    async for attempt in eventually():
+        with attempt:
+            found = {post_id: (await here.item(post_id)).counts_by_type().get(kind, 0) for post_id in expected}
+            assert found == expected
+
+
+async def test_rows_of_unknown_users_move_to_their_names_when_these_arrive(
+    system: System, here: Client, upstream: Upstream
+) -> None:
+    """The first collection of all: interactions come before users."""
+    for name in ("viewed-posts", "liked-posts"):
+        assert (await collect(system, name)).state == "succeeded"
+    likes, views = upstream.world.rows[LIKES], upstream.world.rows[VIEWS]
+    await counts_are(here, "like", likes)
+    await counts_are(here, "view", views)
+    someone = next(row for row in standing(upstream, LIKES))
+    number, post_id = int(str(someone["user_id"])), int(str(someone["post_id"]))
+    assert post_id in (await here.user(f"user:{number}")).seen
+    status = await collect(system, "all-users")
+    assert counted(status) == ("succeeded", 120, 120, 0, 0)
+    await counts_are(here, "like", standing(upstream, LIKES), {int(str(row["post_id"])): 0 for row in likes})
+    await counts_are(here, "view", standing(upstream, VIEWS), {int(str(row["post_id"])): 0 for row in views})
+    username = names(upstream)[number]
+    async for attempt in eventually():
+        with attempt:
+            before, after = await here.user(f"user:{number}"), await here.user(username)
+            assert not list(before.history)
+            assert {past.post_id for past in after.history} == {
+                row["post_id"]
+                for path in (LIKES, VIEWS)
+                for row in upstream.world.rows[path]
+                if row["user_id"] == number
+            }
+    for admin in admins(upstream):
+        assert not list((await here.user(f"user:{admin}")).history)
+        assert not list((await here.user(names(upstream)[admin])).history)
+
+
+async def test_collecting_twice_changes_nothing(system: System, here: Client, upstream: Upstream) -> None:
+    first = {name: await collect(system, name) for name in KINDS}
+    skipped = {
+        name: len(upstream.world.rows[kind.path]) - len(standing(upstream, kind.path))
+        for name, kind in KINDS.items()
+        if kind.interaction
+    }
+    for name, status in first.items():
+        rows = upstream.world.rows[KINDS[name].path]
+        assert (status.state, status.rows) == ("succeeded", len(rows)), status
+        assert sum(status.skipped.values()) == skipped.get(name, 0)
+        assert status.published + status.unchanged == len(rows) - skipped.get(name, 0)
+    again = {name: await collect(system, name) for name in KINDS}
+    for name, status in again.items():
+        rows = len(upstream.world.rows[KINDS[name].path])
+        assert counted(status) == ("succeeded", rows, 0, rows - skipped.get(name, 0), 0)
+    await counts_are(here, "rating", standing(upstream, RATINGS))
+    stored = await here.record.fetchval("SELECT count(*) FROM interactions WHERE source = 'collector'")
+    await asyncio.sleep(0.5)
+    assert stored == await here.record.fetchval("SELECT count(*) FROM interactions WHERE source = 'collector'")
+
+
+async def test_posts_are_kept_whole_and_users_without_addresses(
+    system: System, here: Client, upstream: Upstream
+) -> None:
+    rows = upstream.world.rows["/posts/summary/get"]
+    async for attempt in eventually():
+        with attempt:
+            assert await here.record.fetchval("SELECT count(*) FROM posts") == len(rows)
+            assert await here.record.fetchval("SELECT count(*) FROM users") == 120
+    kept = {row["id"]: row for row in await here.record.fetch('SELECT id, tags, servable, "row"::text FROM posts')}
+    for row in rows:
+        assert json.loads(kept[row["id"]]["row"]) == row
+        assert kept[row["id"]]["servable"] == (row["is_available_in_public_feed"] and not row["is_locked"])
+    tagged = next(row for row in rows if "#" in row["title"])
+    assert kept[tagged["id"]]["tags"][-1] == tagged["title"].split("#")[-1].lower()
+    for table in ("users", "collected_users"):
+        assert not await here.record.fetchval(f"SELECT count(*) FROM {table} AS t WHERE t::text LIKE '%@%'")
+    writer = next(row for row in upstream.world.rows["/users/get_all"] if "@" in row["bio"])["username"]
+    profile = await here.redis.get(keys.user_profile(topics.owner(writer, PARTITIONS), writer))
+    assert users.decode_user(profile).bio == "Write to"
+
+
+async def test_a_changed_rating_is_another_rating_and_nothing_else_is_published(
+    system: System, here: Client, upstream: Upstream
+) -> None:
+    changed = standing(upstream, RATINGS)[:3]
+    for row in changed:
+        row["rating_percent"] = 100 - int(str(row["rating_percent"]))
+    rows = upstream.world.rows[RATINGS]
+    status = await collect(system, "rated-posts")
+    assert counted(status)[:3] == ("succeeded", len(rows), 3)
+    row = changed[0]
+    username = names(upstream)[int(str(row["user_id"]))]
+    async for attempt in eventually():
+        with attempt:
+            values = [
+                past.value
+                for past in (await here.user(username)).history
+                if (past.post_id, past.interaction_type) == (row["post_id"], "rating")
+            ]
+            assert len(values) == 2
+            assert values[-1] == row["rating_percent"]
+
+
+async def test_a_like_that_vanishes_is_taken_back_and_counts_again_when_it_returns(
+    system: System, here: Client, upstream: Upstream
+) -> None:
+    liked, rated = standing(upstream, LIKES)[5], standing(upstream, RATINGS)[0]
+    viewed = standing(upstream, VIEWS)[0]
+    gone = [upstream.world.remove(path, int(str(row["id"]))) for path, row in ((LIKES, liked), (RATINGS, rated))]
+    upstream.world.remove(VIEWS, int(str(viewed["id"])))
+    assert counted(await collect(system, "liked-posts"))[2::2] == (0, 1)
+    assert counted(await collect(system, "rated-posts"))[2::2] == (0, 1)
+    assert counted(await collect(system, "viewed-posts"))[2::2] == (0, 0)
+    none = {int(str(row["post_id"])): 0 for row in gone}
+    await counts_are(here, "like", standing(upstream, LIKES), {int(str(liked["post_id"])): 0})
+    username = names(upstream)[int(str(rated["user_id"]))]
+    async for attempt in eventually():
+        with attempt:
+            history = (await here.user(username)).history
+            assert not [
+                past for past in history if (past.post_id, past.interaction_type) == (rated["post_id"], "rating")
+            ]
+    assert none
+    upstream.world.rows[LIKES].append(liked)
+    upstream.world.rows[LIKES].sort(key=lambda row: row["id"])
+    assert counted(await collect(system, "liked-posts"))[2::2] == (1, 0)
+    await counts_are(here, "like", standing(upstream, LIKES))
+    await counts_are(here, "view", [*standing(upstream, VIEWS), viewed])
+
+
+@pytest.mark.parametrize("kind", ["empty", "truncated"])
+async def test_an_upstream_that_hides_rows_takes_nothing_back(
+    system: System, here: Client, upstream: Upstream, kind: str
+) -> None:
+    upstream.faults.add(kind, path=LIKES, page=1, times=100)
+    status = await collect(system, "liked-posts")
+    assert (status.state, status.taken_back) == ("succeeded", 0)
+    assert "nothing was taken back" in (status.note or "")
+    upstream.faults.put([])
+    assert counted(await collect(system, "liked-posts"))[2::2] == (0, 0)
+
+
+async def test_faults_that_pass_are_outlived(system: System, here: Client, upstream: Upstream) -> None:
+    add, world = upstream.faults.add, upstream.world
+    add("status", path=RATINGS, page=1, times=2)
+    add("status", path=RATINGS, page=2, status=429, retry_after=1)
+    add("garbage", path=RATINGS, page=2)
+    add("cut", path=RATINGS, page=3)
+    add("repeated", path=RATINGS, page=4)
+    started = len(upstream.requests)
+    status = await collect(system, "rated-posts")
+    assert counted(status)[2::2] == (0, 0)
+    assert (status.state, status.rows) == ("succeeded", len(world.rows[RATINGS]))
+    asked = [page for path, page in upstream.requests[started:] if path == RATINGS]
+    assert (asked.count(1) >= 3, asked.count(2) >= 3, asked.count(3) >= 2) == (True, True, True)
+
+
+async def test_rows_that_come_while_pages_are_read_are_met(system: System, here: Client, upstream: Upstream) -> None:
+    upstream.faults.add("slow", path=VIEWS, page=2, seconds=0.5)
+    task = asyncio.create_task(collect(system, "viewed-posts"))
+    await asyncio.sleep(0.3)
+    person = next(row for row in upstream.world.rows["/users/get_all"] if row["role"] == "U")
+    row = upstream.world.add(VIEWS, person["id"], 999_999)
+    assert counted(await task)[2] == 1
+    await counts_are(here, "view", [row])
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ({"kind": "redirect"}, "unauthorised"),
+        ({"kind": "wrong_mode"}, "RESONANCE_ALGORITHM"),
+        ({"kind": "status", "status": 429, "retry_after": 4000}, "pause of 4000 s"),
+        ({"kind": "status", "status": 404}, "answered 404"),
+    ],
+)
+async def test_what_does_not_pass_fails_the_run_with_the_reason(
+    system: System, here: Client, upstream: Upstream, fault: dict[str, object], words: str
+) -> None:
+    upstream.faults.add(path=VIEWS, times=100, **fault)  # type: ignore[arg-type]
+    started = len(upstream.requests)
+    status = await collect(system, "viewed-posts")
+    assert status.state == "failed"
+    assert words in (status.last_error or "")
+    assert ALGORITHM not in (status.last_error or "")
+    assert len(upstream.requests) == started + 1  # nobody asks again in vain
+
+
+async def test_bad_rows_are_skipped_with_their_reason(system: System, here: Client, upstream: Upstream) -> None:
+    rows = upstream.world.rows[VIEWS]
+    bad = [{"id": 900_000, "post_id": "x", "user_id": 5, "viewed_at": "2024-01-10 07:20:55"},
+           {"id": 900_001, "post_id": 5, "user_id": 5, "viewed_at": "yesterday"}]  # fmt: skip
+    rows.extend(bad)
+    status = await collect(system, "viewed-posts")
+    del rows[-2:]
+    assert status.state == "succeeded"
+    assert status.skipped["post_id is no whole number from 1"] == 1
+    assert status.skipped["viewed_at is no time from 1971 to now"] == 1
+
+
+@pytest.mark.parametrize("name", ["part.jsonl.gz", "part.parquet"])
+async def test_what_is_exported_can_be_imported_and_counts_once(
+    system: System, here: Client, tmp_path: Path, name: str
+) -> None:
+    settings, url = settings_of(system), system.environment["DATABASE_URL"]
+    since, until = datetime(2024, 1, 11, tzinfo=UTC), datetime(2024, 1, 20, tzinfo=UTC)
+    query = "SELECT count(*) FROM interactions WHERE occurred_at >= $1 AND occurred_at < $2"
+    stored, total = await here.record.fetchval(query, since, until), "SELECT count(*) FROM interactions"
+    before = await here.record.fetchval(total)
+    file = tmp_path / name
+    assert await export_interactions(file, url, since, until, lambda rows: None) == stored > 0
+    report = await import_files(file, settings, "interactions", {}, lambda *_: None)
+    assert (report.sent, report.rejected) == ({"interactions": stored}, [])
+    fresh = f"imported-{name}"
+    (tmp_path / "interactions.csv").write_text(f"user,post_id,interaction_type\n{fresh},7,like\n{fresh},x,like\n")
+    report = await import_files(tmp_path / "interactions.csv", settings, None, {"username": "user"}, lambda *_: None)
+    assert report.sent == {"interactions": 1}
+    assert [place for place, _ in report.rejected] == ["interactions.csv:3"]
+    async for attempt in eventually():
+        with attempt:
+            assert (await here.user(fresh)).events == 1
+            assert await here.record.fetchval(total) == before + 1
+
+
+def command(system: System, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "reelstream", "collect", *arguments], env={**os.environ, **system.environment},
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+async def test_a_killed_run_goes_on_at_its_page(system: System, here: Client, upstream: Upstream) -> None:
+    upstream.faults.add("slow", path=VIEWS, page=4, seconds=30)
+    before = len(upstream.requests)
+    process = command(system, "viewed-posts", "--page-size", "50")
+    async with Store.at(system.environment["DATABASE_URL"]) as store:
+        async for attempt in eventually():
+            with attempt:
+                status = (await store.statuses())["viewed-posts"]
+                assert (VIEWS, 4) in upstream.requests[before:]
+                assert (status.state, status.page) == ("running", 3)
+        with pytest.raises(AlreadyRunning) as refused:
+            await collect(system, "viewed-posts")
+        assert refused.value.run_id == status.run_id
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        async for attempt in eventually():
+            with attempt:
+                cut_off = (await store.statuses())["viewed-posts"]
+                assert cut_off.state == "failed"
+        assert "after page 3" in (cut_off.last_error or "")
+    before = len(upstream.requests)
+    resumed = command(system, "viewed-posts", "--page-size", "50")
+    told, _ = resumed.communicate(timeout=60)
+    assert resumed.returncode == 0
+    asked = [page for _, page in upstream.requests[before:]]
+    rows = len(upstream.world.rows[VIEWS])
+    assert asked[0] == 4
+    assert told.startswith(f"viewed-posts: {rows} rows, 0 published")
+
+
+@pytest.fixture(scope="module")
+def api(system: System, free_port: Callable[[], int]) -> Iterator[str]:
+    port = free_port()
+    command = [sys.executable, "-m", "reelstream", "api", "--port", str(port)]
+    with subprocess.Popen(command, env={**os.environ, **system.environment}) as process:
+        url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            try:
+                httpx.get(f"{url}/health/live")
+                break
+            except httpx.TransportError:
+                time.sleep(0.1)
+        yield url
+        process.terminate()
+        process.wait(20)
+
+
+async def test_the_endpoints_ask_for_the_token_and_run_one_of_a_kind(
+    system: System, here: Client, upstream: Upstream, api: str
+) -> None:
+    async with httpx.AsyncClient(base_url=f"{api}/api/v1", headers={"Flic-Token": TOKEN}) as http:
+        for method, path in (("POST", "/collect/liked-posts"), ("GET", "/collection-status")):
+            del http.headers["Flic-Token"]
+            assert (await http.request(method, path)).status_code == 401
+            assert (await http.request(method, path, headers={"Flic-Token": "guess"})).status_code == 403
+            http.headers["Flic-Token"] = TOKEN
+        assert (await http.post("/collect/everything")).status_code == 404
+        refused = await http.post("/collect/liked-posts?page_size=1001")
+        assert (refused.status_code, refused.json()["error"]["field"]) == (400, "page_size")
+        upstream.faults.add("slow", path=LIKES, seconds=1.0)
+        started = await http.post("/collect/liked-posts?page=1&page_size=500")
+        assert started.status_code == 202
+        second = await http.post("/collect/liked-posts")
+        assert second.status_code == 409
+        assert second.json()["run_id"] == started.json()["run_id"]
+        async for attempt in eventually():
+            with attempt:
+                kinds = (await http.get("/collection-status")).json()["kinds"]
+                assert kinds["liked-posts"]["state"] == "succeeded"
+        assert kinds.keys() == KINDS.keys()
+        assert kinds["liked-posts"]["rows"] == len(upstream.world.rows[LIKES])
+
+
+async def test_what_was_collected_makes_a_feed_until_it_is_deleted(
+    system: System, here: Client, upstream: Upstream, api: str
+) -> None:
+    async with httpx.AsyncClient(base_url=f"{api}/api/v1") as http:
+        rows = {row["id"]: row for row in upstream.world.rows["/posts/summary/get"]}
+
+        async def shown() -> set[int]:
+            page = (await http.get("/feed?username=somebody-new&page_size=50")).json()
+            return {post["id"] for post in page["post"]}
+
+        async for attempt in eventually():
+            with attempt:
+                found = await shown()
+                assert len(found) >= 20
+        assert all(rows[i]["is_available_in_public_feed"] and not rows[i]["is_locked"] for i in found if i in rows)
+        gone = next(iter(found))
+        assert (await http.delete(f"/posts/{gone}")).status_code == 202
+        async for attempt in eventually():
+            with attempt:
+                assert gone not in await shown()
+                assert not await here.record.fetchval("SELECT count(*) FROM posts WHERE id = $1", gone)
+
+
+async def test_a_forgotten_user_is_nowhere_and_collecting_brings_nobody_back(
+    system: System, here: Client, upstream: Upstream, api: str
+) -> None:
+    number, username = next(
+        (number, name)
+        for number, name in names(upstream).items()
+        if number not in admins(upstream) and any(row["user_id"] == number for row in upstream.world.rows[LIKES])
+    )
+    post_id = next(int(str(row["post_id"])) for row in upstream.world.rows[LIKES] if row["user_id"] == number)
+    before, home = (await here.item(post_id)).counts_by_type(), topics.owner(username, PARTITIONS)
+    assert (await here.user(username)).events
+    async with httpx.AsyncClient(base_url=f"{api}/api/v1") as http:
+        assert (await http.delete(f"/users/{username}")).status_code == 202
+
+    async def nowhere() -> None:
+        for key in (keys.user_state(home, username), keys.user_profile(home, username)):
+            assert not await here.redis.exists(key)
+        for table in ("interactions", "impressions", "users", "collected_users", "collected_interactions"):
+            assert not await here.record.fetchval(f"SELECT count(*) FROM {table} WHERE username = $1", username), table
+
+    async for attempt in eventually():
+        with attempt:
+            await nowhere()
+    assert (await here.item(post_id)).counts_by_type() == before
+    for name in KINDS:
+        status = await collect(system, name)
+        assert (status.state, status.published) == ("succeeded", 0), status
+        if name in ("all-users", "liked-posts"):
+            assert status.skipped["the user was forgotten"] >= 1
+    await nowhere()
+    await forget(settings_of(system), username)
+    await here.send(event(username, post_id, "share"), username)
+    async for attempt in eventually():
+        with attempt:
+            assert (await here.user(username)).events == 1

@@ -1,0 +1,110 @@
+"""Lists that are paged through: cursors that nobody can change, and pages that never share a post."""
+
+import base64
+import string
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.catalogue import Catalogue
+from api.paging import cut
+from api.stages import Query
+from schemas.errors import ContractError
+from schemas.posts import decode_post
+from schemas.visits import (
+    Cursor,
+    Visit,
+    decode_page,
+    decode_visit,
+    digest,
+    encode_page,
+    read_cursor,
+    sign,
+)
+
+POSTS = 60
+
+
+@given(st.lists(st.integers(1, 2**53 - 1), max_size=50), st.integers(0, 2**53 - 1))
+def test_a_visit_and_a_page_survive_encoding(posts: list[int], newest: int) -> None:
+    visit = Visit.begin(digest("a"), newest, posts)
+    assert decode_visit(visit.encode()) == visit
+    assert decode_page(encode_page(visit.id, posts)) == (visit.id, visit.posts)
+    assert decode_visit(b"\xff" + visit.encode()[1:]) is None
+
+
+def test_a_cursor_is_read_by_whoever_has_the_visit_and_in_no_other_form() -> None:
+    visit, other = Visit.begin(digest("a"), 9, [1, 2]), Visit.begin(digest("a"), 9, [1, 2])
+    cursor = Cursor(visit.id, 2, 2**40, 3)
+    text = sign(cursor, visit)
+    assert len(text) == 52
+    assert read_cursor(text, [other, decode_visit(visit.encode())]) == (cursor, visit)  # type: ignore[list-item]
+    alphabet = string.ascii_letters + string.digits + "-_"
+    for place in range(len(text)):
+        changed = text[:place] + alphabet[(alphabet.index(text[place]) + 1) % 64] + text[place + 1 :]
+        with pytest.raises(ContractError, match="the cursor") as refused:
+            read_cursor(changed, [visit, other])
+        assert refused.value.field == "cursor"
+    with pytest.raises(ContractError, match="too old"):
+        read_cursor(text, [other])
+    with pytest.raises(ContractError, match="another version"):
+        read_cursor(base64.urlsafe_b64encode(b"\2" + base64.urlsafe_b64decode(text)[1:]).decode(), [visit])
+    for nonsense in ("x", "====", "ÄÖ", "A" * 200):
+        with pytest.raises(ContractError):
+            read_cursor(nonsense, [visit])
+
+
+def catalogue_of(ids: range) -> Catalogue:
+    catalogue = Catalogue()
+    for post_id in ids:
+        catalogue.set_row(post_id, decode_post(msgspec.json.encode({"id": post_id})))
+    return catalogue
+
+
+def test_pages_by_cursor_are_full_and_disjoint_whatever_is_hidden_and_added_between() -> None:
+    rng = np.random.default_rng(1)
+    catalogue = catalogue_of(range(1, POSTS + 1))
+    frozen = rng.permutation(POSTS)[:30]
+    visit = Visit.begin(b"", POSTS, catalogue.ids[frozen].tolist())
+    kept, query, pages = np.ones(POSTS, np.bool_), Query("u", 0.0, catalogue, page_size=7, visit=visit), []
+    query.cursor = Cursor(visit.id, 0, 0, 1)
+    while True:
+        page = cut(query, frozen, kept)
+        pages.append(page.slots.tolist())
+        assert len(page.slots) == 7 or page.end
+        if page.end:
+            break
+        query.cursor = Cursor(visit.id, page.place, page.below, 1)
+        kept[rng.integers(len(kept), size=2)] = False
+        catalogue.set_row(1000 + len(pages), decode_post(b'{"id":%d}' % (1000 + len(pages))))
+        kept = np.append(kept, True)
+    shown = [slot for page in pages for slot in page]
+    assert len(shown) == len({*shown})
+    assert {*np.flatnonzero(kept[:POSTS]).tolist()} <= {*shown}
+
+
+def test_pages_by_number_are_slices_that_hidden_posts_shorten_and_do_not_shift() -> None:
+    catalogue = catalogue_of(range(1, 21))
+    visit = Visit.begin(b"", 20, [*range(1, 11)])
+    kept, frozen = np.ones(20, np.bool_), np.arange(10)
+
+    def page(number: int) -> tuple[list[int], bool]:
+        found = cut(Query("u", 0.0, catalogue, page=number, page_size=4, visit=visit), frozen, kept)
+        return catalogue.ids[found.slots].tolist(), found.end
+
+    before = [page(number) for number in range(1, 7)]
+    assert before[:3] == [([1, 2, 3, 4], False), ([5, 6, 7, 8], False), ([9, 10, 20, 19], False)]
+    assert before[3:] == [([18, 17, 16, 15], False), ([14, 13, 12, 11], True), ([], True)]
+    kept[[0, 5]] = False
+    assert [page(number)[0] for number in (1, 2)] == [[2, 3, 4], [5, 7, 8]]
+
+
+def test_a_list_that_ends_with_its_last_page_says_so() -> None:
+    catalogue, frozen, kept = catalogue_of(range(1, 9)), np.arange(8), np.ones(8, np.bool_)
+    assert cut(Query("u", 0.0, catalogue, page_size=8), frozen, kept).end
+    assert not cut(Query("u", 0.0, catalogue, page_size=7), frozen, kept).end
+    kept[7] = False
+    assert cut(Query("u", 0.0, catalogue, page_size=7), frozen, kept).end
