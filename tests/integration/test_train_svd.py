@@ -76,8 +76,8 @@ async def record(url: str, *, tastes: bool, events: int = EVENTS) -> None:
                      "log_partition", "log_offset", "log_index"],
         )  # fmt: skip
         await connection.copy_records_to_table(
-            "posts", records=[(post, "", "", "", True, "{}") for post in range(1, 91)],
-            columns=["id", "title", "category", "author", "servable", "row"],
+            "posts", records=[(post, "", "", [], "", True, "{}") for post in range(1, 91)],
+            columns=["id", "title", "category", "tags", "author", "servable", "row"],
         )  # fmt: skip
     finally:
         await connection.close()
