@@ -8,6 +8,8 @@ STAMP := $(VENV)/.installed
 PORT ?= 8000
 SEED ?= 1
 FAULTS ?= 100
+# Two processes, a module at a time, each with services of its own; one where all tests share the Kafka that is named.
+PARALLEL := $(if $(KAFKA_BOOTSTRAP_SERVERS),,-n 2 --dist loadfile)
 
 .PHONY: help setup demo test faults fuzz endurance check contract bench clean
 
@@ -39,7 +41,7 @@ demo: setup
 
 test: setup
 	@tests/browser.sh
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q $(PARALLEL)
 
 faults: setup
 	$(BIN)/python -m tests.faults.run $(SEED) $(FAULTS)

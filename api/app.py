@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
@@ -60,6 +62,24 @@ ROUTES = [
 ]
 
 
+def _middleware(settings: Settings, collected: Metrics) -> list[Middleware]:
+    """The first is the outermost."""
+    layers = [Middleware(RequestContext, metrics=collected)]
+    if settings.cors_origins is not None:
+        layers.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=[origin.strip() for origin in settings.cors_origins.split(",")],
+                allow_methods=["GET", "POST", "DELETE"],
+                allow_headers=["Authorization", "Content-Type", "Flic-Token", "If-None-Match", "Last-Event-ID",
+                               "X-Request-ID"],
+                expose_headers=["ETag", "Retry-After", "X-Request-ID"],
+            )
+        )  # fmt: skip
+    # A feed of 20 small posts, 5 KB, goes as it is; level 4 takes 0.3 ms for 30 KB and leaves a fifth of it.
+    return [*layers, Middleware(GZipMiddleware, minimum_size=8_192, compresslevel=4)]
+
+
 def create_app(settings: Settings) -> Starlette:
     """The application. Raises SettingsError for an address that is not set; connects to nothing before it runs."""
     collected = Metrics()
@@ -73,7 +93,7 @@ def create_app(settings: Settings) -> Starlette:
 
     app = Starlette(
         routes=ROUTES,
-        middleware=[Middleware(RequestContext, metrics=collected)],
+        middleware=_middleware(settings, collected),
         exception_handlers=dict.fromkeys(
             (ApiError, ReelstreamError, HTTPException, ClientDisconnect, Exception), error_response
         ),

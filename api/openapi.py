@@ -112,6 +112,8 @@ def _operation(
 
 
 def _answer(answer: Answer, schemas: dict[str, Any]) -> dict[str, Any]:
+    if not answer.media:
+        return {"description": answer.meaning}
     content: dict[str, Any] = {"schema": {"type": "string"}}
     if answer.type is not None:
         content["schema"] = _renamed(schemas[str(answer.type)])

@@ -36,7 +36,8 @@ from schemas.users import User
 
 @dataclass
 class Answer:
-    """One status: what it means, the type of its JSON (None: the media type is all there is to say), and an example."""
+    """One status: what it means, the type of its JSON (None: the media type is all there is to say), and an example.
+    media: empty for an answer without a body."""
 
     meaning: str
     type: Any = None
@@ -70,6 +71,7 @@ POST = {
     "owner": {"username": "ann", "name": "Ann"}, "upvoted": False, "bookmarked": False, "following": False,
 }  # fmt: skip
 EVENT = {"username": "you", "post_id": 1234, "interaction_type": "like", "event_id": "7f3a"}
+UNCHANGED = Answer("The client has it already: its If-None-Match names the ETag", media="")
 BAD = "A parameter is not allowed: `field` names it, `message` says what is"
 AWAY = "Kafka did not acknowledge; send it again"
 
@@ -118,7 +120,8 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("GET", "/api/v1/trending"): Operation(
         "feeds", "What gathers interactions now, and how each post moved within the hour",
-        {200: Answer("The list", Page, _page("trending:24h", moved_since=1_795_561_200.0))}, TrendingParameters,
+        {200: Answer("The list", Page, _page("trending:24h", moved_since=1_795_561_200.0)), 304: UNCHANGED},
+        TrendingParameters,
         errors={400: BAD},
     ),
     ("GET", "/api/v1/trending/stream"): Operation(
@@ -140,7 +143,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("GET", "/api/v1/posts/{post_id}"): Operation(
         "posts", "The post, with exact counts of its interactions",
-        {200: Answer("The post", dict[str, Any], {**POST, "counts": {"view": 12, "like": 3}})},
+        {200: Answer("The post", dict[str, Any], {**POST, "counts": {"view": 12, "like": 3}}), 304: UNCHANGED},
         errors={404: "There is no such post", 503: "Redis does not answer"},
     ),
     ("POST", "/api/v1/posts"): Operation(

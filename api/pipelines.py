@@ -14,8 +14,10 @@ from .filters.project import Project
 from .filters.seen import Seen
 from .filters.served import Served
 from .query_hydrators.user_state import UserStateHydrator
+from .rules import Rule, load_rules
 from .scorers.blend import Blend
 from .scorers.mood import Mood as MoodBonus
+from .scorers.rules import Rules
 from .selector.exploration import Exploration
 from .selector.mmr import Mmr
 from .selector.top import Top
@@ -30,6 +32,7 @@ from .sources.next import Next
 from .sources.popular import Popular
 from .sources.popularity import Popularity
 from .sources.profile import Profile
+from .sources.rules import RuleSource
 from .sources.sequence import Sequence
 from .sources.svd import Svd
 from .sources.taste_factors import TasteFactors
@@ -39,11 +42,11 @@ from .sources.trending_1h import TrendingHour
 from .stages import Filter, Source
 
 
-def feed_sources() -> list[Source]:
+def feed_sources(rules: tuple[Rule, ...] = ()) -> list[Source]:
     """Of a feed. Those that only the learner has offer something once it published, to users with a past."""
     return [
         CoVisitation(), Profile(), Next(), Sequence(), TasteFactors(), Factors(), Tastes(), Svd(), Deep(),
-        TrendingHour(), Trending(), Popular(), Popularity(), Fresh(), Mood(),
+        TrendingHour(), Trending(), Popular(), Popularity(), Fresh(), Mood(), RuleSource(rules),
     ]  # fmt: skip
 
 
@@ -54,11 +57,12 @@ def reader_filters() -> list[Filter]:
 
 def feed_pipeline(serving: Serving) -> CandidatePipeline:
     """`GET /api/v1/feed`. `algorithm_used` names sources in the order they have here."""
+    rules = load_rules(serving.settings.rules_path)
     return CandidatePipeline(
         query_hydrators=[UserStateHydrator(serving.redis, serving.settings)],
-        sources=feed_sources(),
+        sources=feed_sources(rules),
         filters=[*reader_filters(), Seen(), Served(), Excluded(), OfMood()],
-        scorers=[Blend(serving.settings), MoodBonus(serving.settings)],
+        scorers=[Blend(serving.settings), MoodBonus(serving.settings), Rules(rules)],
         selector=Exploration(Mmr(Top())),
         side_effects=[Impressions(serving.producer, serving.settings, serving.metrics)],
         metrics=serving.metrics,

@@ -1,6 +1,6 @@
 """Answers as JSON, and errors in their one shape."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -47,6 +47,17 @@ class ApiError(Exception):
 
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return Response(_encode(content), status, headers, "application/json")
+
+
+def tagged_response(request: Request, tag: str, content: Callable[[], Any]) -> Response:
+    """200 with an ETag, or 304 when the client has what the tag stands for; then the content is not even made.
+
+    The tag is weak: it stands for what a reader would notice, not for each byte.
+    """
+    etag = f'W/"{tag}"'
+    known = {each.strip() for each in request.headers.get("if-none-match", "").split(",")}
+    headers = {"ETag": etag, "Cache-Control": "no-cache"}
+    return Response(None, 304, headers) if etag in known else json_response(content(), 200, headers)
 
 
 async def error_response(request: Request, error: Exception) -> Response:

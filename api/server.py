@@ -1,12 +1,18 @@
 """Runs the API: one uvicorn process."""
 
 import os
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
 
 import uvicorn
 
 from schemas.settings import Settings
 
 SHUTDOWN_SECONDS = 2
+NOT_STARTED = 3
+"""Exit status, as of uvicorn."""
 
 
 def run(settings: Settings, host: str, port: int) -> None:
@@ -16,8 +22,9 @@ def run(settings: Settings, host: str, port: int) -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from .app import create_app
 
-    uvicorn.run(
-        create_app(settings),
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
         host=host,
         port=port,
         loop="uvloop",
@@ -29,3 +36,20 @@ def run(settings: Settings, host: str, port: int) -> None:
         log_level="warning",
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
+    server = _Server(config, app.state.serving.trending_stream.end)
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(NOT_STARTED)
+
+
+class _Server(uvicorn.Server):
+    """Ends what would go on for ever before it waits for requests under way."""
+
+    def __init__(self, config: uvicorn.Config, end: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._end = end
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._end()
+        await super().shutdown(sockets)

@@ -142,6 +142,12 @@ class TrendingStream:
         if (found := self._lists.get(channel)) is not None:
             found.listeners.discard(listener)
 
+    def end(self) -> None:
+        """Closes all listeners, as the process is about to: they would hold it up otherwise."""
+        for found in self._lists.values():
+            for listener in found.listeners:
+                listener.close()
+
     def _missed(self, found: _List, last_event_id: str | None) -> list[bytes] | None:
         """The changes after an event; None when that is not remembered, or when they are too many to wait."""
         epoch, _, number = (last_event_id or "").partition("-")

@@ -13,6 +13,7 @@ from schemas.errors import ContractError
 from schemas.events import Interaction
 from schemas.forgetting import FORGOTTEN_ROLE
 from schemas.settings import Settings
+from schemas.users import encode as encode_user
 
 from . import changes
 from .changes import Remembered, unknown_name
@@ -99,7 +100,7 @@ class Pages:
         return len(fresh) if rows else len(reasons)
 
     async def _take_users(self, scan: Scan, raw: list[msgspec.Raw], page: int) -> int:
-        """The row of an old name goes when its user has another one."""
+        """The row of an old name goes when its user has another one. Attributes of other publishers stay."""
         rows, reasons = await asyncio.to_thread(_read_all, raw, read_user)
         users = {row.id: row for row in rows}
         digests = {user_id: _digest(row.message) for user_id, row in users.items()}
@@ -110,7 +111,11 @@ class Pages:
         fresh = [user_id for user_id in users if user_id not in before or before[user_id][2] != scan.number]
         changed = [i for i in users if i not in before or before[i][1] != digests[i]]
         messages: dict[str, bytes | None] = {before[user_id][0]: None for user_id in changed if user_id in before}
-        messages |= {users[user_id].user.username: users[user_id].message for user_id in changed}
+        others = await self._store.attributes([users[user_id].user.username for user_id in changed])
+        for user_id in changed:
+            user = users[user_id].user
+            merged = {**others.get(user.username, {}), **user.attributes}
+            messages[user.username] = encode_user(msgspec.structs.replace(user, attributes=merged))
         await self._publisher.rows(topics.USERS, messages)
         unchanged = len(set(fresh).difference(changed))
         self._count(scan, page, len(fresh) + len(reasons), len(changed), unchanged, reasons)

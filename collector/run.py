@@ -156,6 +156,7 @@ class Run:
     async def _read_again(self, upstream: Upstream, pages: Pages) -> str:
         """Reads all pages once more, past a short one too; returns why what is still missing is not to be believed."""
         scan, page, seen, doubt, short = self.scan, 1, 0, "", False
+        before: list[bytes] = []
         while True:
             try:
                 found = await upstream.page(self.kind, page, scan.page_size)
@@ -163,11 +164,14 @@ class Run:
                 if not short:
                     raise
                 break  # past the end it may answer anything
-            if found.rows and short:
+            rows = [bytes(row) for row in found.rows]
+            if short and rows == before:
+                break  # the last page again, for any page past the end
+            if rows and short:
                 doubt = "upstream answered with a short page before the last"
             await pages.take(scan, found.rows, scan.page)
-            seen, short = seen + len(found.rows), found.short
-            if not found.rows:
+            seen, short, before = seen + len(rows), found.short, rows
+            if not rows:
                 break
             page += 1
             if page > 2 * scan.page + 2:

@@ -184,6 +184,14 @@ class Store:
         rows = await self._connection.fetch("SELECT * FROM collected_users WHERE id = ANY($1)", list(ids))
         return {row["id"]: (row["username"], row["digest"], row["scan"]) for row in rows}
 
+    async def attributes(self, usernames: Collection[str]) -> dict[str, dict[str, Any]]:
+        """Those that the record has of each user, whoever sent them."""
+        rows = await self._connection.fetch(
+            "SELECT username, (\"row\" -> 'attributes')::text AS found FROM users WHERE username = ANY($1)",
+            list(usernames),
+        )
+        return {row["username"]: msgspec.json.decode(row["found"] or "{}") for row in rows}
+
     async def remember_users(self, rows: Collection[tuple[int, str, str | None, bytes]], scan: int) -> None:
         """Number, name, role and digest of each."""
         columns = [list(column) for column in zip(*rows, strict=True)]

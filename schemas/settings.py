@@ -1,5 +1,6 @@
 """Settings: read once from the environment and `.env`, refused with the variable's name when wrong."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -42,6 +43,10 @@ class Settings(BaseSettings):
         5, description="interactions until a feed is fully personalised"
     )
     similarity_threshold: Fraction = Field(0.3, description="/similar drops what is less similar than this")
+    cors_origins: str | None = Field(
+        None, description="origins whose pages may call the API, with commas between, or *; none when not set"
+    )
+    rules_path: Path | None = Field(None, description="business rules of feeds, a TOML file; none when not set")
     api_base_url: Annotated[str, Field(pattern=r"^https?://[^\s?#@]+$")] = Field(
         "https://api.socialverseapp.com", description="the external content API, http(s)://host[:port]"
     )
@@ -54,6 +59,17 @@ class Settings(BaseSettings):
     trending_interval_seconds: Annotated[float, Field(gt=0)] = Field(
         1.0, description="pause between trending snapshots"
     )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, origins: str | None) -> str | None:
+        """Each as browsers write it: scheme, host and port."""
+        for origin in (origins or "*").split(","):
+            if not re.fullmatch(r"\*|https?://[^/\s,]+", origin.strip()):
+                raise ValueError(
+                    f"{origin.strip()!r} is no origin, such as https://app.example.org or http://localhost:3000"
+                )
+        return origins
 
     @field_validator("interaction_weights")
     @classmethod

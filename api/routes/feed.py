@@ -1,6 +1,5 @@
 """`GET /api/v1/feed` and `/feed/category`: a page for a user, or for the session of a guest."""
 
-import asyncio
 import time
 from typing import Any
 
@@ -39,8 +38,7 @@ async def _answer(request: Request, given: FeedParameters) -> Response:
     await serving.visits.open(query, given.cursor)
     slate = await pipeline.run(query)
     slate.model_versions = query.model_versions
-    keeping = asyncio.create_task(serving.visits.keep(query, slate))
-    await asyncio.sleep(0)  # it is sent now, and Redis answers while the page is put together
+    next_cursor = serving.visits.keep(query, slate)
     page = Page(
         post=_items(query, slate),
         algorithm_used=slate.algorithm_used,
@@ -48,15 +46,14 @@ async def _answer(request: Request, given: FeedParameters) -> Response:
         page_size=query.page_size,
         total_count=slate.total_count,
         model_versions=slate.model_versions,
-        degraded=[],
+        degraded=slate.degraded + serving.mirror.degraded,
         recommendation_id=slate.recommendation_id,
+        next_cursor=next_cursor,
         end=slate.end,
         matched=_matched(query) or UNSET,
     )
     if given.explain:
         page.explain = {"dropped": slate.dropped, "dropped_posts": slate.dropped_posts}
-    page.next_cursor = await keeping
-    page.degraded = slate.degraded + serving.mirror.degraded
     response = json_response(page)
     response.background = BackgroundTask(pipeline.after, query, slate)
     return response
@@ -111,5 +108,7 @@ def _items(query: Query, slate: Slate) -> list[dict[str, Any]]:
                 shares = zip(MOODS, query.catalogue.moods[slot].tolist(), strict=True)
                 moods = {mood: round(share, 3) for mood, share in shares if share}
                 shown["explain"] = {"sources": sources, "score": score, "moods": moods}
+                if slot in query.rules:
+                    shown["explain"]["rules"] = query.rules[slot]
             items.append(shown)
     return items

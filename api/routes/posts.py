@@ -5,7 +5,7 @@ from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from schemas import keys, posts, topics
+from schemas import keys, posts, topics, visits
 from schemas.errors import ServiceUnavailable
 from schemas.item_state import ItemState
 from schemas.messages import Accepted
@@ -14,7 +14,7 @@ from schemas.posts import decode_post
 from .. import batches, requests
 from ..items import item
 from ..producer import Record
-from ..responses import ApiError, json_response
+from ..responses import ApiError, json_response, tagged_response
 from ..serving import serving_of
 
 
@@ -29,8 +29,9 @@ async def get_post(request: Request) -> Response:
         raise ServiceUnavailable("Redis does not answer; try again in a moment.") from error
     if row is None:
         raise ApiError(404, f"There is no post {post_id}.", field="post_id")
-    shown = item(posts.decode(row))
-    return json_response({**shown, "counts": ItemState.decode(state).counts_by_type()})
+    counts = ItemState.decode(state).counts_by_type()
+    tag = visits.digest(row, sorted(counts.items())).hex()
+    return tagged_response(request, tag, lambda: {**item(posts.decode(row)), "counts": counts})
 
 
 async def post_posts(request: Request) -> Response:

@@ -8,11 +8,12 @@ from starlette.responses import Response
 
 from schemas.messages import Page
 from schemas.parameters import TrendingParameters
+from schemas.visits import digest
 
 from .. import matching, requests
 from ..candidate_pipeline import CandidatePipeline
 from ..items import item
-from ..responses import json_response
+from ..responses import tagged_response
 from ..serving import serving_of
 from ..stages import Query
 from ..trending import NAMES, moves, ranked
@@ -41,20 +42,28 @@ async def trending(request: Request) -> Response:
     matches = {name: match for name, match in asked.items() if match is not None}
     moved = moves(query, [*matches.values()], past, slots)
     scores, reactions = query.decayed(NAMES.index(given.window)), query.state.reactions
-    return json_response(
-        Page(
-            post=[
-                {**item(post, reactions), "trending": {"rank": rank, "score": float(scores[slot]), "moved": change}}
-                for rank, (slot, change) in enumerate(zip(slots, moved, strict=True), start=1)
-                if (post := catalogue.posts[slot]) is not None
-            ],
-            algorithm_used=f"trending:{given.window}",
-            page=1,
-            page_size=query.page_size,
-            total_count=count,
-            model_versions=serving.models.versions,
-            degraded=degraded + serving.mirror.degraded,
-            moved_since=since,
-            matched={name: match.by for name, match in matches.items()} or UNSET,
-        )
+    page = Page(
+        post=[],
+        algorithm_used=f"trending:{given.window}",
+        page=1,
+        page_size=query.page_size,
+        total_count=count,
+        model_versions=serving.models.versions,
+        degraded=degraded + serving.mirror.degraded,
+        moved_since=since,
+        matched={name: match.by for name, match in matches.items()} or UNSET,
     )
+
+    def content() -> Page:
+        page.post = [
+            {**item(post, reactions), "trending": {"rank": rank, "score": float(scores[slot]), "moved": change}}
+            for rank, (slot, change) in enumerate(zip(slots, moved, strict=True), start=1)
+            if (post := catalogue.posts[slot]) is not None
+        ]
+        return page
+
+    # Scores decay with every moment: the order and what is around it are what a reader would notice.
+    rows = [hash(post.item) if (post := catalogue.posts[slot]) is not None else 0 for slot in slots]
+    mine = sorted(reactions) if given.username else []
+    noticed = digest(rows, moved, mine, given.window, query.page_size, page.matched, page.degraded, page.model_versions)
+    return tagged_response(request, noticed.hex(), content)

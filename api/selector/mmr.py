@@ -6,6 +6,7 @@ import numpy as np
 
 from online_models.compiled import compiled
 
+from ..scorers.rules import PINNED
 from ..stages import Candidates, Query, Scores, Selector, Slots
 
 POOL = 400
@@ -35,8 +36,7 @@ class Mmr:
             return order
         pool = order[:POOL]
         slots, catalogue = candidates.slots[pool], query.catalogue
-        relevance = np.where(np.isfinite(scores[pool]), scores[pool], scores[pool].min(initial=0.0))
-        relevance = (relevance - relevance.min()) / max(np.ptp(relevance), 1e-12)
+        relevance = _relevance(scores[pool])
         chosen = choose(
             relevance,
             catalogue.author[slots],
@@ -48,6 +48,16 @@ class Mmr:
         left = np.ones(len(pool), np.bool_)
         left[chosen] = False
         return np.concatenate([pool[chosen], pool[left], order[POOL:]])
+
+
+def _relevance(scores: Scores) -> Scores:
+    """(n,): 0 for the least to 1 for the best of those that are not pinned, and 2 for the pinned ones."""
+    pinned = scores >= PINNED / 2
+    earned = np.where(np.isfinite(scores) & ~pinned, scores, np.nan)
+    if np.isnan(earned).all():
+        return np.asarray(pinned * 2.0, np.float64)
+    low, high = np.nanmin(earned), np.nanmax(earned)
+    return np.asarray(np.where(pinned, 2.0, np.nan_to_num((earned - low) / max(high - low, 1e-12))), np.float64)
 
 
 @compiled

@@ -7,6 +7,7 @@ sixth of all. The top tenth of the posts holds half of the interactions. Of 15.6
 
 import random
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
 from .content import ADMINS, make_posts, make_users
@@ -65,16 +66,16 @@ class World:
         people = [row["id"] for row in self.rows["/users/get_all"]]
         rng.shuffle(posts)
         # Zipf's exponent .8 gives the top tenth about half; users by a Pareto law of shape .9.
-        popularity = [1 / (rank + 1) ** 0.8 for rank in range(len(posts))]
+        popularity = list(accumulate(1 / (rank + 1) ** 0.8 for rank in range(len(posts))))
         active = people[ADMINS : ADMINS + max(len(people) // 2, 1)]
-        activity = [min(rng.paretovariate(0.9), 120.0) for _ in active]
+        activity = list(accumulate(min(rng.paretovariate(0.9), 120.0) for _ in active))
         for path, share in _SHARES.items():
             wanted, met = round(count * share / total), set()
             for _ in range(20 * wanted):  # a small world has not so many pairs
                 if len(self.rows[path]) >= wanted:
                     break
-                chosen = people[:ADMINS] if rng.random() < _ADMIN_SHARE else rng.choices(active, activity)
-                pair = rng.choice(chosen), rng.choices(posts, popularity)[0]
+                chosen = people[:ADMINS] if rng.random() < _ADMIN_SHARE else rng.choices(active, cum_weights=activity)
+                pair = rng.choice(chosen), rng.choices(posts, cum_weights=popularity)[0]
                 if pair not in met or path == "/posts/inspire":  # inspires repeat
                     met.add(pair)
                     self.add(path, *pair)

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -56,12 +55,23 @@ def upstream() -> Upstream:
 
 
 @pytest.fixture(scope="module")
-def system(tansu: str, valkey: str, postgres: str, upstream: Upstream) -> Iterator[System]:
+def system(tansu: str, valkey: str, postgres: str, upstream: Upstream, port: int) -> Iterator[System]:
+    """Workers, and an API that starts beside them."""
     embedded = {"KAFKA_FETCH_MAX_WAIT_MS": "20", "KAFKA_IDEMPOTENCE": "false"}
+    command = [sys.executable, "-m", "reelstream", "api", "--port", str(port)]
     with serving(upstream) as url:
         secrets = {"API_BASE_URL": url, "FLIC_TOKEN": TOKEN, "RESONANCE_ALGORITHM": ALGORITHM}
-        with running_system(tansu, valkey, postgres, 11, **embedded, **secrets) as system:
+        with (
+            running_system(tansu, valkey, postgres, 11, **embedded, **secrets) as system,
+            subprocess.Popen(command, env={**os.environ, **system.environment}) as process,
+        ):
             yield system
+            process.terminate()
+
+
+@pytest.fixture(scope="module")
+def port(free_port: Callable[[], int]) -> int:
+    return free_port()
 
 
 @pytest.fixture
@@ -185,6 +195,26 @@ async def test_posts_are_kept_whole_and_users_without_addresses(
     writer = next(row for row in upstream.world.rows["/users/get_all"] if "@" in row["bio"])["username"]
     profile = await here.redis.get(keys.user_profile(topics.owner(writer, PARTITIONS), writer))
     assert users.decode_user(profile).bio == "Write to"
+
+
+async def test_what_an_app_said_of_a_user_stays_when_the_row_changes(
+    system: System, here: Client, upstream: Upstream
+) -> None:
+    row = next(row for row in upstream.world.rows["/users/get_all"] if row["role"] == "U")
+    name, home = row["username"], topics.owner(row["username"], PARTITIONS)
+    told = json.dumps({"username": name, "attributes": {"muted_authors": ["ann"], "post_count": 1}}).encode()
+    await here.producer.send_and_wait(topics.USERS, told, key=name.encode(), partition=home)
+    async for attempt in eventually():
+        with attempt:
+            kept = await here.record.fetchval('SELECT "row"::text FROM users WHERE username = $1', name)
+            assert "muted_authors" in kept
+    row["post_count"] = 7
+    assert counted(await collect(system, "all-users"))[1:4] == (120, 1, 119)
+    async for attempt in eventually():
+        with attempt:
+            profile = users.decode_user(await here.redis.get(keys.user_profile(home, name)))
+            assert profile.attributes["muted_authors"] == ["ann"]
+            assert profile.attributes["post_count"] == 7
 
 
 async def test_a_changed_rating_is_another_rating_and_nothing_else_is_published(
@@ -367,22 +397,17 @@ async def test_a_killed_run_goes_on_at_its_page(system: System, here: Client, up
     assert told.startswith(f"viewed-posts: {rows} rows, 0 published")
 
 
-@pytest.fixture(scope="module")
-def api(system: System, free_port: Callable[[], int]) -> Iterator[str]:
-    port = free_port()
-    command = [sys.executable, "-m", "reelstream", "api", "--port", str(port)]
-    with subprocess.Popen(command, env={**os.environ, **system.environment}) as process:
-        url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            try:
-                httpx.get(f"{url}/health/live")
-                break
-            except httpx.TransportError:
-                time.sleep(0.1)
-        yield url
-        process.terminate()
-        process.wait(20)
+@pytest.fixture
+async def api(system: System, port: int) -> str:
+    url = f"http://127.0.0.1:{port}"
+    async with httpx.AsyncClient() as http:
+        async for attempt in eventually():
+            with attempt:
+                try:
+                    await http.get(f"{url}/health/live")
+                except httpx.TransportError as error:
+                    raise AssertionError("it does not listen yet") from error
+    return url
 
 
 async def test_the_endpoints_ask_for_the_token_and_run_one_of_a_kind(

@@ -16,6 +16,7 @@ from reelstream.state import Running, locked, read_running, write_running
 from schemas.errors import ReelstreamError
 
 COMMANDS = ["up", "status", "replay", "trending", "dead-letters", "train", "api", "worker", "migrate", "topics"]
+OTHERS = ["collect", "dev-upstream", "import", "export", "forget"]
 VARIABLES = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "DATABASE_URL", "KAFKA_PARTITIONS")
 
 
@@ -39,7 +40,7 @@ def assert_one_sentence(result: subprocess.CompletedProcess[str], *words: str) -
 def test_help_lists_every_command(tmp_path: Path) -> None:
     result = reelstream("--help", folder=tmp_path)
     assert result.returncode == 0
-    for command in COMMANDS:
+    for command in [*COMMANDS, *OTHERS]:
         assert f" {command} " in result.stdout
 
 
@@ -61,6 +62,22 @@ def test_a_time_that_is_none_is_refused_with_an_example(tmp_path: Path) -> None:
     result = reelstream("dead-letters", "list", "--since", "yesterday", folder=tmp_path)
     assert result.returncode == 2
     assert "2026-11-22T20:54:00" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["collect", "likes"], ["'likes'", "liked-posts"]),
+        (["collect", "--every", "soon"], ["'soon'", "15m"]),
+        (["collect", "liked-posts"], ["RESONANCE_ALGORITHM is not set"]),
+        (["import", "nothing-here"], ["nothing-here", "interactions"]),
+    ],
+)
+def test_what_can_not_be_collected_or_imported_is_a_sentence(
+    arguments: list[str], words: list[str], tmp_path: Path
+) -> None:
+    kafka = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"} if arguments[0] == "collect" else {}
+    assert_one_sentence(reelstream(*arguments, folder=tmp_path, RESONANCE_ALGORITHM="", **kafka), *words)
 
 
 def test_help_needs_nothing_heavy(tmp_path: Path) -> None:

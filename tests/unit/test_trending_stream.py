@@ -172,6 +172,13 @@ async def test_a_quiet_stream_is_kept_alive_and_ends_when_the_client_leaves(
     assert not stream._lists[ALL].listeners
 
 
+async def test_a_process_that_ends_ends_its_streams(stream: TrendingStream) -> None:
+    listeners = [stream.listen(channel, None) for channel in (ALL, Channel("1h", None, 3))]
+    stream.end()
+    for listener in listeners:
+        assert len([event async for event in listener.read()]) == 1
+
+
 async def test_a_connection_that_takes_nothing_is_given_up(
     stream: TrendingStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:

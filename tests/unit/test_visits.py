@@ -1,5 +1,6 @@
 """Lists that are paged through: cursors that nobody can change, and pages that never share a post."""
 
+import asyncio
 import base64
 import string
 
@@ -9,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.candidate_pipeline import Slate
 from api.catalogue import Catalogue
 from api.paging import cut
 from api.stages import Query
-from schemas.errors import ContractError
+from api.visits import UNREACHABLE, Visits
+from schemas.errors import ContractError, ServiceUnavailable
 from schemas.posts import decode_post
 from schemas.visits import (
     Cursor,
@@ -108,3 +111,80 @@ def test_a_list_that_ends_with_its_last_page_says_so() -> None:
     assert not cut(Query("u", 0.0, catalogue, page_size=7), frozen, kept).end
     kept[7] = False
     assert cut(Query("u", 0.0, catalogue, page_size=7), frozen, kept).end
+
+
+class Redis:
+    """Takes and gives lists while it is up. `wait` holds back what it takes."""
+
+    def __init__(self) -> None:
+        self.lists: dict[str, list[bytes]] = {}
+        self.up, self.wait, self._asked = True, asyncio.Event(), []
+        self.wait.set()
+
+    async def eval(self, script: str, numkeys: int, key: str, value: bytes, last: int, seconds: int) -> None:
+        await self.wait.wait()
+        self._check()
+        self.lists[key] = [value, *self.lists.get(key, [])][: last + 1]
+
+    def pipeline(self, transaction: bool) -> "Redis":
+        self._asked = []
+        return self
+
+    def lrange(self, key: str, start: int, end: int) -> "Redis":
+        self._asked.append(self.lists.get(key, []))
+        return self
+
+    def expire(self, key: str, seconds: int) -> "Redis":
+        self._asked.append(True)
+        return self
+
+    async def execute(self) -> list[object]:
+        asked = self._asked.copy()
+        self._check()
+        return asked
+
+    def _check(self) -> None:
+        if not self.up:
+            raise ConnectionError("gone")
+
+
+def slate_of(catalogue: Catalogue) -> Slate:
+    slots = np.arange(catalogue.size)
+    return Slate(slots[:2], np.zeros(2), [{}, {}], "", 9, {}, [], ranking=slots, next_place=2, end=False)
+
+
+async def test_a_list_on_its_way_is_known_here_and_another_process_looks_twice() -> None:
+    catalogue, redis = catalogue_of(range(1, 9)), Redis()
+    here, there = Visits(redis), Visits(redis)  # type: ignore[arg-type]
+    redis.wait.clear()
+    cursor = here.keep(Query("u", 0.0, catalogue, session_id="s", asked=digest(1)), slate_of(catalogue))
+    assert cursor
+    again = Query("u", 0.0, catalogue, session_id="s", asked=digest(1))
+    await here.open(again, None)
+    assert again.served.tolist() == [0, 1]
+    for visits, arrives in ((here, False), (there, True)):
+        query = Query("u", 0.0, catalogue, asked=digest(1))
+        opening = asyncio.create_task(visits.open(query, cursor))
+        await asyncio.sleep(0.01)
+        if arrives:
+            redis.wait.set()
+        await opening
+        assert query.cursor == Cursor(query.visit.id, 2, 0, 2)  # type: ignore[union-attr]
+        assert query.visit.posts.tolist() == [*range(1, 9)]  # type: ignore[union-attr]
+
+
+async def test_without_redis_there_is_no_cursor_and_numbered_pages_say_so() -> None:
+    catalogue, redis = catalogue_of(range(1, 9)), Redis()
+    visits, slate = Visits(redis), slate_of(catalogue)  # type: ignore[arg-type]
+    cursor = visits.keep(Query("u", 0.0, catalogue), slate)
+    redis.up = False
+    visits.keep(Query("u", 0.0, catalogue), slate)
+    while visits._sending:
+        await asyncio.sleep(0)
+    assert visits.keep(Query("u", 0.0, catalogue), slate) is None
+    assert slate.degraded == [UNREACHABLE]
+    second = Query("u", 0.0, catalogue, page=2)
+    await visits.open(second, None)
+    assert (second.visit, second.problems) == (None, [UNREACHABLE])
+    with pytest.raises(ServiceUnavailable):
+        await visits.open(Query("u", 0.0, catalogue), cursor)

