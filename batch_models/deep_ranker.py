@@ -20,8 +20,9 @@ from .deep_training import Plan, Training
 from .event_sequences import EventSequences, filled, last_windows, sequences
 from .model import Published
 
-LATER = 0.5
-"""Weight of the head of what comes later against that of what comes next."""
+LATER = 0.85
+"""Weight of the head of what comes later against that of what comes next. NDCG@10 on validation slices of ML-100K with
+.5, .85 and 1: leave one out .513, .481, .443; all that follows .117, .152, .168."""
 SEED = 0
 THREADS = 1
 """Of torch: feeds are served beside the training."""
