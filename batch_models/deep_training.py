@@ -32,7 +32,7 @@ class Plan:
     tenth of the steps and falls to zero by a cosine.
     """
 
-    examples: int = 2_000_000
+    examples: int = 1_000_000
     least_epochs: int = 4
     most_epochs: int = 10
     least_steps: int = 150
