@@ -14,7 +14,7 @@ from batch_models.deep_export import exported
 from batch_models.deep_network import Network, Shape, UserVector
 from batch_models.deep_ranker import Deep, FittedDeep, strengths
 from batch_models.event_sequences import sequences, windows
-from online_models.event_sequence import LENGTH, of_history
+from online_models.event_sequence import LENGTH, gap_buckets, of_history
 from online_models.positives import Positives
 from online_models.user_history import learn_one
 from schemas.errors import ReelstreamError
@@ -97,10 +97,23 @@ def test_every_event_but_a_users_last_is_learnt_from_once() -> None:
 
 
 def test_it_learns_the_order_in_which_posts_follow(fitted: FittedDeep) -> None:
+    last = torch.arange(POSTS)[:, None]
+    posts = (last + torch.tensor([-2, -1, 0])) % POSTS
+    like, minute = torch.full_like(posts, TYPE_CODES["like"]), torch.full_like(posts, int(gap_buckets(np.array(60.0))))
+    tower, there = UserVector(fitted.network, 0.0).eval(), torch.ones_like(posts, dtype=torch.bool)
+    with torch.no_grad():
+        vectors = tower(posts, like, torch.ones(posts.shape), minute, there)
+        best = (vectors @ fitted.network.item_vectors(0.0).T).argmax(dim=1)
+    assert torch.equal(best, (last[:, 0] + 1) % POSTS)
+
+
+def test_scores_are_those_of_both_heads_and_minus_infinity_for_posts_that_nobody_met(fitted: FittedDeep) -> None:
     whole = circle()
-    best = fitted.scores(whole, np.arange(24)).argmax(axis=1)
-    last = np.array([whole.posts[whole.users == user][-1] for user in range(24)])
-    assert (best == (last + 1) % POSTS).mean() > 0.9
+    met = whole.where(whole.posts != 3)
+    scores = FittedDeep(fitted.network, Positives(), np.arange(POSTS) != 3).scores(met, np.array([2, 5]))
+    assert np.isneginf(scores[:, 3]).all()
+    assert np.isfinite(np.delete(scores, 3, axis=1)).all()
+    assert not np.array_equal(*np.delete(scores, 3, axis=1))
 
 
 def test_the_same_seed_gives_the_same_model() -> None:
