@@ -37,6 +37,7 @@ class ClickThrough(base.Base):  # type: ignore[misc]
     """
 
     def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
         self.shown, self.taken = np.zeros(capacity), np.zeros(capacity)
         self._landmark = self._newest = 0.0
 

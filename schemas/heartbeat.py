@@ -16,7 +16,7 @@ class Heartbeat(msgspec.Struct, kw_only=True):
     has caught up when each of its partitions is there with 0.
     freshness: quantile (`0.5`, `0.99`) → seconds from produced to applied, over its newest thousand messages.
     counters: totals since it started (`events`, `repeats`, `forwarded`, `dead_letters`; of the learner `learnt`,
-    `sampled_out`, `not_learnt`).
+    `sampled_out`, `not_learnt`, `late_pages`).
     metrics: of the learner, how good its models are, by name.
     """
 

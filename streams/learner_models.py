@@ -85,7 +85,10 @@ class LearnerModels:
                 continue
             late = 0 < record.at < late_before
             posts += message.posts
-            shown += () if late else message.shown  # clicks on them would be missing, seven of eight
+            # Clicks on late ones would be missing: seven of eight, or all, when the topic was never read before.
+            timely = [page for page in message.shown if page.at >= late_before]
+            self._counters["late_pages"] += len(message.shown) - len(timely)
+            shown += timely
             if (events := message.events) is not None:
                 kept = events.every(LATE_STEP) if late else events
                 self._counters["sampled_out"] += events.size - kept.size

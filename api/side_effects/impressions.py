@@ -18,7 +18,7 @@ from ..stages import EXPLORATION, Query
 MOST_WAITING = 256
 """Pages whose impression is under way; beyond, with Kafka down, they are dropped and counted."""
 SAMPLE = 0.1
-"""Share of pages whose impression carries the scores of each source, to learn the blend from."""
+"""Share of pages whose impression carries the scores of each source, for the record."""
 
 _log = structlog.get_logger()
 

@@ -1,5 +1,6 @@
 """One owner of what is learnt at a time, on a real Redis and PostgreSQL; and what its models do with bad luck."""
 
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisAway
 
 from online_models.recommender import Changed, Recommender
 from schemas import factors, keys, learning, learnt, topics
-from schemas.learning import LearningBatch, LearningMessage
+from schemas.learning import LearningBatch, LearningMessage, Shown
 from streams import learner_record
 from streams.batches import Conflict
 from streams.commit import Committer
@@ -144,6 +145,16 @@ async def test_the_newest_snapshot_that_can_be_read_is_resumed_from(redis: Redis
     assert (await LearnerModels.load(services_of(redis, pool, "a log made anew"))).applied == -1
 
 
+async def test_pages_that_come_late_open_no_list(redis: Redis):
+    services = services_of(redis, None)
+    models = await LearnerModels.load(services)
+    pages = [Shown(1, time.time() - age, 0, [7, 8], {}) for age in (1.0, 3_600.0, 86_400.0)]
+    await models.learn([Record("learning", 0, 0, NOW, None, learning.encode(LearningMessage(None, [], pages)))])
+    await models.publish()
+    assert models.metrics["pages_shown"] == 1.0
+    assert services.progress.counters["late_pages"] == 2
+
+
 async def test_what_redis_lost_is_published_again_and_so_is_what_did_not_arrive(redis: Redis):
     models = await LearnerModels.load(services_of(redis, None))
     await models.learn([message(0, 1, 2)])
@@ -175,7 +186,8 @@ async def test_what_waited_too_long_is_sampled_and_what_models_fail_at_is_left_o
     services = services_of(redis, None)
     models = await LearnerModels.load(services)
     await models.learn([message(0, *range(1, 81), at=1e9), message(1, *range(1, 81))])
-    assert services.progress.counters == {"sampled_out": 80 - 80 // LATE_STEP, "learnt": 80 + 80 // LATE_STEP}
+    counted = {"sampled_out": 80 - 80 // LATE_STEP, "learnt": 80 + 80 // LATE_STEP, "late_pages": 0}
+    assert services.progress.counters == counted
 
     class Failing(Recommender):
         def learn_many(self, batch: LearningBatch) -> None:

@@ -70,7 +70,7 @@ async def test_one_place_in_the_last_third_and_no_post_twice_or_lost(
 ) -> None:
     online = learnt if with_learner else None
     places = set()
-    for events in range(40):
+    for events in range(20):
         pages = [await served(catalogue, online, events=events, page=page) for page in range(1, 7)]
         (place,) = explored(pages[0])
         assert [explored(page) for page in pages[1:]] == [[]] * 5
@@ -97,7 +97,7 @@ async def test_a_page_that_is_asked_for_again_is_the_same_until_something_is_lea
 
 async def test_propensities_are_how_often_posts_are_drawn(catalogue: Catalogue, learnt: Learnt) -> None:
     learnt.posts.shown[20:23], learnt.posts.taken[20:23] = [30.0, 30.0, 60.0], [12.0, 6.0, 18.0]
-    drawn, told, users = Counter[int](), defaultdict[int, float](float), 600
+    drawn, told, users = Counter[int](), defaultdict[int, float](float), 400
     for number in range(users):
         slate = await served(catalogue, learnt, user=f"user {number}")
         (place,) = explored(slate)
@@ -109,7 +109,7 @@ async def test_propensities_are_how_often_posts_are_drawn(catalogue: Catalogue, 
     for slot, count in drawn.items():
         share = count / users
         # What is told counts the draw that decided as well.
-        assert told[slot] / count == pytest.approx(share + (1 - share) / DRAWS, abs=0.04)
+        assert told[slot] / count == pytest.approx(share + (1 - share) / DRAWS, abs=0.05)
 
 
 async def test_there_is_nothing_to_explore_on_a_short_page_or_behind_the_last_post(

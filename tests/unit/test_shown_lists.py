@@ -181,3 +181,16 @@ def test_impressions_decay_and_years_later_are_finite() -> None:
     other.load(model.state(3))
     assert other.counts(np.arange(5))[0].tolist() == [*model.counts(np.arange(3))[0].tolist(), 0.0, 0.0]
     assert np.isfinite(other.taken).all()
+
+
+def test_click_through_as_an_estimator() -> None:
+    """What tests/unit/test_online_contracts.py asks of those that rank."""
+    model, draws, slots = ClickThrough(capacity=50), np.random.default_rng(4), np.arange(50)
+    for number in range(5_000):
+        model.learn_shown(draws.integers(-1, 50, 20), int(draws.integers(100)), AT + 3_600.0 * number)
+        model.learn_taken(int(draws.integers(50)), AT + 3_600.0 * number - draws.integers(10**7))
+    clone, before = model.clone(), [column.tolist() for column in model.counts(slots)]
+    assert [column.tolist() for column in clone.counts(slots)] == [[0.0] * 50] * 2
+    assert [column.tolist() for column in model.counts(slots)] == before
+    assert np.isfinite(beta(*model.counts(slots))).all()
+    assert len(model.shown) == len(model.taken) == 50
