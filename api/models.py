@@ -15,8 +15,9 @@ from schemas.settings import Settings
 
 from .catalogue import Catalogue
 from .redis import RedisBytes
+from .user_tower import UserTower
 
-MODELS = ("svd",)
+MODELS = ("svd", "deep")
 POLL_SECONDS = 5.0
 """The announcement is the fast way; this is for the one that was missed."""
 
@@ -27,12 +28,16 @@ class ItemVectors:
     """The item vectors of one version, by slot of a catalogue.
 
     version: of schemas.models. vectors (n, dim): float32; `norms` (n,): theirs; `ids` (n,): of which
-    posts, ascending.
+    posts, ascending. tower: makes users' vectors, None for a model that folds users in from `vectors`.
     """
 
-    def __init__(self, version: ModelVersion, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+    def __init__(
+        self, version: ModelVersion, ids: NDArray[np.int64], vectors: NDArray[np.float32],
+        tower: UserTower | None = None,
+    ) -> None:  # fmt: skip
         order = np.argsort(ids)
         self.version = version
+        self.tower = tower
         self.ids = ids[order]
         self.vectors = vectors[order]
         self.norms = np.linalg.norm(self.vectors, axis=1)
@@ -44,11 +49,15 @@ class ItemVectors:
         if catalogue is not self._catalogue:
             self._catalogue, self._rows = catalogue, np.empty(0, np.int64)
         if len(self._rows) < catalogue.size:
-            wanted = catalogue.ids[len(self._rows) : catalogue.size]
-            places = np.searchsorted(self.ids, wanted)
-            found = self.ids[np.minimum(places, len(self.ids) - 1)] == wanted if len(self.ids) else places < 0
-            self._rows = np.concatenate([self._rows, np.where(found, places, -1)])
+            rows = self.rows_of(catalogue.ids[len(self._rows) : catalogue.size])
+            self._rows = np.concatenate([self._rows, np.where(rows < len(self.ids), rows, -1)])
         return self._rows
+
+    def rows_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Row in `vectors` of each of `ids` (m,), n where the model has none."""
+        rows = np.searchsorted(self.ids, ids)
+        found = self.ids[np.minimum(rows, len(self.ids) - 1)] == ids if len(self.ids) else rows < 0
+        return np.where(found, rows, len(self.ids))
 
 
 class Models:
@@ -70,7 +79,7 @@ class Models:
             self._changed.clear()
             for model in MODELS:
                 try:
-                    await self._refresh(model)
+                    await self.look(model)
                 except Exception as error:
                     _log.warning("model not read, the one in service stays", model=model, error=str(error))
             try:
@@ -101,7 +110,8 @@ class Models:
                 finally:
                     await consumer.stop()
 
-    async def _refresh(self, model: str) -> None:
+    async def look(self, model: str) -> None:
+        """Takes over the version that Redis names, if it is another. Raises ServiceUnavailable for a damaged one."""
         payload = await self._redis.get(keys.model_current(model))
         if payload is None:
             return  # none yet, or Redis was emptied: what serves goes on serving
@@ -110,11 +120,11 @@ class Models:
         if current is not None and current.version.version == version.version:
             return
         chunks = []
-        for chunk in range(version.chunks):
+        for chunk in range(version.chunks + version.graph_chunks):
             # One at a time: a chunk is about a megabyte, and Redis serves others in between.
             value = await self._redis.get(keys.model_chunk(model, version.version, chunk))
             if value is None:
-                raise ServiceUnavailable(f"{model} {version.version}: chunk {chunk} of {version.chunks} is missing")
+                raise ServiceUnavailable(f"{model} {version.version}: chunk {chunk} is missing")
             chunks.append(value)
         vectors = await asyncio.to_thread(_unpack, version, chunks)
         self.vectors = {**self.vectors, model: vectors}
@@ -122,7 +132,10 @@ class Models:
 
 
 def _unpack(version: ModelVersion, chunks: list[bytes]) -> ItemVectors:
-    """Raises ServiceUnavailable when the chunks are not those that were published."""
+    """Raises ServiceUnavailable when the chunks are not those that were published, and what ONNX Runtime raises for a
+    graph that it can't run."""
     if version.digest and chunks_digest(chunks) != version.digest:
         raise ServiceUnavailable(f"{version.model} {version.version} is damaged in Redis: its digest is another one")
-    return ItemVectors(version, *unpack_vectors(chunks, version.dim))
+    graph = b"".join(chunks[version.chunks :])
+    tower = UserTower(graph) if graph else None
+    return ItemVectors(version, *unpack_vectors(chunks[: version.chunks], version.dim), tower)

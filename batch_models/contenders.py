@@ -24,7 +24,15 @@ from .user_based import UserBased
 Make = Callable[[Settings, Positives], Model]
 """A model that is to find what the rules call positive."""
 
+
+def _deep(settings: Settings, positives: Positives) -> Model:
+    from .deep_ranker import Deep  # torch takes two seconds, which nobody else should wait
+
+    return Deep(settings.embedding_dim, positives)
+
+
 MODELS: dict[str, Make] = {
+    "deep": _deep,
     "collaborative": lambda settings, aim: Collaborative(settings.embedding_dim, aim),
     "succession": lambda settings, aim: Succession(aim),
     "item-based": lambda settings, _: ItemBased("item-based", 0.8),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from schemas.events import InteractionType
 
 from .dataset import Interactions, histories, pairs
+from .model import Fitted
 
 TOP = 10
 POSITIVE = 0.5
@@ -73,6 +74,7 @@ class Trial:
         users = np.flatnonzero((np.diff(positives.indptr) > 0) & (np.diff(history.indptr) > 0))
         if len(users) > USERS:
             users = np.sort(np.random.default_rng(seed).choice(users, USERS, replace=False))
+        self._asked = users
         self._met, self._positives, self._history = met[users], positives[users], history[users]
         liked = past.strengths > 0
         self._popularity = np.bincount(past.posts[liked], minlength=shape[1]).astype(np.float32)
@@ -86,12 +88,19 @@ class Trial:
         return self.figures(lambda history: np.tile(self._popularity, (history.shape[0], 1)))
 
     def figures(self, score: Score) -> Figures:
-        """Recall@10 and NDCG@10 of a model. Zero for no users."""
+        """Recall@10 and NDCG@10 of a model that scores histories. Zero for no users."""
+        return self._figures(lambda rows: score(self._history[rows]))
+
+    def figures_of(self, fitted: Fitted, before: Interactions) -> Figures:
+        """Recall@10 and NDCG@10 of a model that is told the users and the part before the split."""
+        return self._figures(lambda rows: fitted.scores(before, self._asked[rows]))
+
+    def _figures(self, score: Callable[[slice], NDArray[np.float32]]) -> Figures:
         recalls, ndcgs = [np.empty(0)], [np.empty(0)]
         step = max(1, CELLS // self._history.shape[1]) if self.users else 1
         for start in range(0, self.users, step):
             rows = slice(start, start + step)
-            scores = score(self._history[rows])
+            scores = score(rows)
             scores[:, self._unservable] = -np.inf
             scores[self._met[rows].nonzero()] = -np.inf
             recall, ndcg = rank(scores, self._positives[rows].toarray() > 0)

@@ -1,4 +1,4 @@
-"""Publishing: a version's item vectors into Redis, then the pointer that makes them serve, then the announcement."""
+"""Publishing: a version's vectors and graph into Redis, then the pointer that makes it serve, then the announcement."""
 
 from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
@@ -65,7 +65,7 @@ async def restore(settings: Settings, model: str) -> bool:
 
 async def _expire(redis: Redis, superseded: ModelVersion) -> None:
     """Bounds what Redis keeps, also when the registry's folder was lost in between."""
-    for number in range(superseded.chunks):
+    for number in range(superseded.chunks + superseded.graph_chunks):
         key = keys.model_chunk(superseded.model, superseded.version, number)
         await redis.expire(key, SUPERSEDED_TTL_SECONDS)
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -17,21 +18,22 @@ import asyncpg
 import numpy as np
 import structlog
 from aiokafka.errors import KafkaError
-from numpy.typing import NDArray
 from redis.exceptions import RedisError
 
 from schemas.errors import ReelstreamError, ServiceUnavailable
-from schemas.models import ModelVersion, chunks_digest, pack_vectors, unpack_vectors
+from schemas.models import ModelVersion, chunks_digest, pack_graph, pack_vectors, unpack_vectors
 from schemas.settings import Settings
 
-from . import dataset, publish, registry, svd
+from . import dataset, publish, registry
 from .dataset import Interactions
-from .evaluate import Figures, Trial, fold_in
+from .evaluate import Figures, Trial
+from .model import Published, Servable
 
 log = structlog.get_logger()
 
-MODELS: dict[str, ModuleType] = {"svd": svd}
-"""Every batch model. A module has `choose` and `fit`, as in svd.py."""
+MODELS = {"svd": "svd", "deep": "deep_ranker"}
+"""Every batch model and its module here, which is imported when it is trained. It has `choose`, `fitted` and `serves`,
+as in svd.py."""
 
 LOOK_SECONDS = 10.0
 """In the pause between two trainings: whether Redis still has what was published."""
@@ -53,9 +55,9 @@ class NotNow(Refused):
 
 @dataclass(frozen=True)
 class Trained:
-    """A model that may serve: vectors (posts, dim) learnt from everything, figures from before the split."""
+    """A model that may serve: learnt from everything, with figures from before the split."""
 
-    vectors: NDArray[np.float32]
+    served: Servable
     choice: dict[str, Any]
     model: Figures
     popularity: Figures
@@ -127,10 +129,11 @@ async def refresh(settings: Settings, name: str) -> ModelVersion:
         log.info("snapshot read", model=name, events=len(interactions), seconds=_since(began))
 
         serving = _serving(settings, name)
-        trained = await asyncio.to_thread(train, MODELS[name], name, interactions, settings, serving)
+        model = import_module(f".{MODELS[name]}", __package__)
+        trained = await asyncio.to_thread(train, model, name, interactions, settings, serving)
 
-        version, card, content, chunks = _package(name, trained, interactions, settings, began)
-        folder = registry.save(settings.model_path, card, content)
+        version, card, content, graph, chunks = _package(name, trained, interactions, settings, began)
+        folder = registry.save(settings.model_path, card, content, graph)
         await publish.publish(settings, version, chunks)
     log.info(
         f"{name} is published: {_comparison(trained.model, trained.popularity)}", model=name, version=version.version,
@@ -140,19 +143,10 @@ async def refresh(settings: Settings, name: str) -> ModelVersion:
 
 
 class Serving(NamedTuple):
-    """The version in service: its vectors (n, dim) of the posts `ids` (n,), learnt from what happened up to `until`."""
+    """The version in service, learnt from what happened up to `until`."""
 
-    ids: NDArray[np.int64]
-    vectors: NDArray[np.float32]
+    published: Published
     until: float
-
-    def of(self, post_ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(posts, dim), zeros for posts that it does not know."""
-        found = np.zeros((len(post_ids), self.vectors.shape[1]), np.float32)
-        place = np.searchsorted(post_ids, self.ids)
-        there = post_ids[np.minimum(place, len(post_ids) - 1)] == self.ids
-        found[place[there]] = self.vectors[there]
-        return found
 
 
 def _serving(settings: Settings, name: str) -> Serving | None:
@@ -167,7 +161,8 @@ def _serving(settings: Settings, name: str) -> Serving | None:
     except ReelstreamError as error:
         log.error("the version in service can't be compared with", model=name, version=version, reason=str(error))
         return None
-    return Serving(*unpack_vectors(chunks, published.dim), card.last_event_at.timestamp())
+    vectors, graph = chunks[: published.chunks], b"".join(chunks[published.chunks :])
+    return Serving(Published(*unpack_vectors(vectors, published.dim), graph), card.last_event_at.timestamp())
 
 
 def train(
@@ -192,7 +187,7 @@ def train(
     log.info("settings chosen on a slice before the evaluation", model=name, **asdict(choice), seconds=_since(began))
 
     began = time.monotonic()
-    figures, popularity = trial.figures(fold_in(model.fit(before, weights, choice))), trial.popularity()
+    figures, popularity = trial.figures_of(model.fitted(before, weights, choice), before), trial.popularity()
     log.info("evaluated", model=name, users=figures.users, **_rounded(figures, popularity), seconds=_since(began))
     if not figures.beats(popularity):
         raise Refused(f"{name} is refused: {_comparison(figures, popularity)}, no more than chance. What serves stays.")
@@ -200,9 +195,9 @@ def train(
         _compare(model, name, interactions, settings, choice, serving)
 
     began = time.monotonic()
-    vectors = model.fit(interactions, weights, choice)
+    served = model.fitted(interactions, weights, choice)
     log.info("trained on everything", model=name, seconds=_since(began))
-    return Trained(vectors, asdict(choice), figures, popularity, float(after.at[0]))
+    return Trained(served, asdict(choice), figures, popularity, float(after.at[0]))
 
 
 def _compare(
@@ -217,8 +212,9 @@ def _compare(
     if not cut or (trial := Trial(before, after, settings.interaction_weights)).users < ENOUGH_USERS:
         log.info("too little is new to compare with the version in service", model=name, events=len(after))
         return
-    figures = trial.figures(fold_in(model.fit(before, settings.interaction_weights, choice)))
-    theirs = trial.figures(fold_in(serving.of(interactions.post_ids)))
+    weights = settings.interaction_weights
+    figures = trial.figures_of(model.fitted(before, weights, choice), before)
+    theirs = trial.figures_of(model.serves(serving.published, interactions.post_ids, weights), before)
     log.info("compared with what serves", model=name, recall_at_10=figures.recall, serving_recall_at_10=theirs.recall)
     if theirs.beats(figures):
         raise Refused(
@@ -229,17 +225,20 @@ def _compare(
 
 def _package(
     name: str, trained: Trained, interactions: Interactions, settings: Settings, began: float
-) -> tuple[ModelVersion, registry.Card, bytes, list[bytes]]:
-    """The version, its card, vectors.npz and the chunks for Redis, without posts that the model does not know."""
+) -> tuple[ModelVersion, registry.Card, bytes, bytes | None, list[bytes]]:
+    """The version, its card, vectors.npz, model.onnx and the chunks for Redis, without posts that the model does not
+    know."""
     made = datetime.now(UTC)
-    known = trained.vectors.any(axis=1)
-    ids, vectors = interactions.post_ids[known], trained.vectors[known]
-    chunks = pack_vectors(ids, vectors)
+    vectors, graph = trained.served.item_vectors, trained.served.graph()
+    known = vectors.any(axis=1)
+    ids, vectors = interactions.post_ids[known], vectors[known]
+    of_vectors, of_graph = pack_vectors(ids, vectors), pack_graph(graph) if graph else []
+    chunks = of_vectors + of_graph
     content, digest = registry.pack(ids, vectors)
     version = ModelVersion(
         model=name, version=registry.version_id(made, digest), created_at=made.timestamp(),
-        dim=vectors.shape[1], items=len(ids), chunks=len(chunks), metrics=trained.metrics(),
-        digest=chunks_digest(chunks),
+        dim=vectors.shape[1], items=len(ids), chunks=len(of_vectors), metrics=trained.metrics(),
+        digest=chunks_digest(chunks), graph_chunks=len(of_graph),
     )  # fmt: skip
     first, last, split = (
         datetime.fromtimestamp(float(at), UTC) for at in (interactions.at[0], interactions.at[-1], trained.split_at)
@@ -249,9 +248,10 @@ def _package(
         first_event_at=first, last_event_at=last, split_at=split, events=len(interactions),
         users=interactions.user_count, choice=trained.choice, evaluated_users=trained.model.users,
         settings={"embedding_dim": settings.embedding_dim, "interaction_weights": settings.interaction_weights},
-        seconds=_since(began), size=len(content), data_digest=interactions.digest(), revision=_revision(),
+        seconds=_since(began), size=len(content) + len(graph or b""), data_digest=interactions.digest(),
+        revision=_revision(),
     )  # fmt: skip
-    return version, card, content, chunks
+    return version, card, content, graph, chunks
 
 
 def _revision() -> str | None:

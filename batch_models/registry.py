@@ -1,4 +1,5 @@
-"""The model registry on disk: MODEL_PATH/<model>/<version>/ with `vectors.npz` and `card.json`, whole or not there."""
+"""The model registry on disk: MODEL_PATH/<model>/<version>/ with `vectors.npz`, `card.json` and, where a network makes
+users' vectors, `model.onnx`; whole or not there."""
 
 import hashlib
 import io
@@ -14,7 +15,7 @@ import structlog
 from numpy.typing import NDArray
 
 from schemas.errors import ReelstreamError
-from schemas.models import ModelVersion, pack_vectors
+from schemas.models import ModelVersion, chunks_digest, pack_graph, pack_vectors
 
 KEEP = 3
 _UNFINISHED = ".unfinished-"
@@ -26,8 +27,9 @@ log = structlog.get_logger()
 class Card(msgspec.Struct, kw_only=True):
     """Where a version comes from. Times are UTC; figures are those of the model trained before `split_at`.
 
-    digest: SHA-256 of vectors.npz, of `size` bytes. data_digest: of the snapshot, Interactions.digest. revision: of the
-    code, where it runs from a git checkout. trained_on: in words. choice: what was chosen on the validation slice.
+    digest: SHA-256 of vectors.npz; that in `version` covers the graph too. size: bytes of both. data_digest: of the
+    snapshot, Interactions.digest. revision: of the code, where it runs from a git checkout. trained_on: in words.
+    choice: what was chosen on the validation slice.
     """
 
     version: ModelVersion
@@ -84,7 +86,7 @@ def card(model_path: Path, model: str, version: str) -> Card:
 def load(model_path: Path, model: str, version: str) -> tuple[ModelVersion, list[bytes]]:
     """A saved version with its chunks for Redis.
 
-    Raises ReelstreamError when there is none, or vectors.npz is not what the card says.
+    Raises ReelstreamError when there is none, or vectors.npz or model.onnx is not what the card says.
     """
     found, path = card(model_path, model, version), model_path / model / version / "vectors.npz"
     try:
@@ -94,7 +96,16 @@ def load(model_path: Path, model: str, version: str) -> tuple[ModelVersion, list
     if hashlib.sha256(content).hexdigest() != found.digest:
         raise ReelstreamError(f"{path} is damaged: it is not what its card.json says; roll back or train again")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return found.version, pack_vectors(arrays["ids"], arrays["vectors"])
+        chunks = pack_vectors(arrays["ids"], arrays["vectors"])
+    if found.version.graph_chunks:
+        path = path.with_name("model.onnx")
+        try:
+            chunks += pack_graph(path.read_bytes())
+        except OSError as error:
+            raise ReelstreamError(f"{path} can't be read: {error}; roll back or train again") from None
+        if chunks_digest(chunks) != found.version.digest:
+            raise ReelstreamError(f"{path} is damaged: it is not what its card.json says; roll back or train again")
+    return found.version, chunks
 
 
 def newest(
@@ -141,8 +152,9 @@ def version_id(made: datetime, digest: str) -> str:
     return f"{made:%Y%m%dT%H%M%S}{made.microsecond // 1000:03d}Z-{digest[:8]}"
 
 
-def save(model_path: Path, card: Card, content: bytes) -> Path:
-    """Writes a version, and deletes all but the newest KEEP of its model. Returns its folder."""
+def save(model_path: Path, card: Card, content: bytes, graph: bytes | None = None) -> Path:
+    """Writes a version, content being vectors.npz and graph model.onnx, and deletes all but the newest KEEP of its
+    model. Returns its folder."""
     folders = model_path / card.version.model
     folders.mkdir(parents=True, exist_ok=True)
     # Only one training runs at a time, so what is unfinished was left by one that was killed.
@@ -151,6 +163,8 @@ def save(model_path: Path, card: Card, content: bytes) -> Path:
     unfinished, folder = folders / f"{_UNFINISHED}{card.version.version}", folders / card.version.version
     unfinished.mkdir()
     (unfinished / "vectors.npz").write_bytes(content)
+    if graph is not None:
+        (unfinished / "model.onnx").write_bytes(graph)
     (unfinished / "card.json").write_bytes(msgspec.json.format(msgspec.json.encode(card)))
     os.replace(unfinished, folder)
     for old in versions(model_path, card.version.model)[:-KEEP]:

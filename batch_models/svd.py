@@ -17,6 +17,7 @@ from schemas.events import InteractionType
 
 from .dataset import Interactions, histories, pairs
 from .evaluate import Trial, fold_in
+from .model import Published
 
 DIMS = (8, 16, 32, 64)
 """64 at most, whatever EMBEDDING_DIM allows: on ML-100K 8 to 32 are best, and the API scores every post by them."""
@@ -83,11 +84,26 @@ class FoldedIn:
     """vectors (posts, dim) with users folded in from their histories, as the API does it."""
 
     def __init__(self, vectors: NDArray[np.float32], weights: Mapping[InteractionType, float]) -> None:
-        self.vectors = vectors
+        self.item_vectors = vectors
         self._weights = weights
 
+    def graph(self) -> None:
+        """None: see batch_models.model.Servable."""
+
     def scores(self, before: Interactions, users: NDArray[np.int64]) -> NDArray[np.float32]:
-        return fold_in(self.vectors)(histories(before.of_users(users), self._weights))
+        return fold_in(self.item_vectors)(histories(before.of_users(users), self._weights))
+
+
+def fitted(part: Interactions, weights: Mapping[InteractionType, float], choice: Choice) -> FoldedIn:
+    """What refresh evaluates and publishes."""
+    return FoldedIn(fit(part, weights, choice), weights)
+
+
+def serves(
+    published: Published, post_ids: NDArray[np.int64], weights: Mapping[InteractionType, float]
+) -> FoldedIn:  # fmt: skip
+    """A published version, to be compared with."""
+    return FoldedIn(published.of(post_ids), weights)
 
 
 class Svd:
@@ -100,4 +116,4 @@ class Svd:
 
     def fit(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> FoldedIn:
         choice = self._dim if isinstance(self._dim, Choice) else choose(part, weights, self._dim)
-        return FoldedIn(fit(part, weights, choice), weights)
+        return fitted(part, weights, choice)

@@ -109,7 +109,8 @@ async def _named(client: redis.asyncio.Redis, partitions: int) -> dict[str, list
     for model in MODELS:
         if payload := await client.get(keys.model_current(model)):
             version = models.decode_version(payload)
-            chunks = [keys.model_chunk(model, version.version, chunk) for chunk in range(version.chunks)]
+            count = version.chunks + version.graph_chunks
+            chunks = [keys.model_chunk(model, version.version, chunk) for chunk in range(count)]
             names["models"] += [keys.model_current(model), *chunks]
     pointer: Any = await client.get(keys.LEARNER_SNAPSHOT)
     snapshot = factors.decode_snapshot(pointer)

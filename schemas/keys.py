@@ -120,7 +120,7 @@ def model_current(model: str) -> str:
 
 
 def model_chunk(model: str, version: str, chunk: int) -> str:
-    """Item vectors of a version, in chunks (schemas.models). A replaced version expires an hour later."""
+    """A version's item vectors, then its graph, in chunks (schemas.models). When replaced it expires an hour later."""
     return f"{PREFIX}{{m:{model}}}:v:{version}:{chunk}"
 
 

@@ -1,4 +1,4 @@
-"""Published models: the version in service, and its item vectors in Redis."""
+"""Published models: the version in service, its item vectors in Redis, and the graph that makes users' vectors."""
 
 import hashlib
 from collections.abc import Iterable
@@ -9,14 +9,17 @@ from numpy.typing import NDArray
 
 CHUNK_ITEMS = 4_096
 """Items a chunk: 4,096 × 64 floats = 1 MiB, small enough not to hold up Redis."""
+GRAPH_CHUNK = 1 << 20
+"""Bytes of a graph a chunk."""
 
 
 class ModelVersion(msgspec.Struct, kw_only=True):
     """A published version (Redis `model_current`, and topic `models` with the model's name as key).
 
     metrics: figures of the evaluation that let it pass, e.g. `{"recall@10": 0.2, "popularity_recall@10": 0.1}`.
-    dim, items, chunks: shape of the item vectors and in how many chunks they lie. digest: chunks_digest of them; empty
-    in versions that were published before there was one.
+    dim, items, chunks: shape of the item vectors and in how many chunks they lie. graph_chunks: how many come after
+    them with the model's ONNX graph, 0 without one. digest: chunks_digest of them all; empty in versions that were
+    published before there was one.
     """
 
     model: str
@@ -27,6 +30,7 @@ class ModelVersion(msgspec.Struct, kw_only=True):
     chunks: int
     metrics: dict[str, float]
     digest: str = ""
+    graph_chunks: int = 0
 
 
 encode_version = msgspec.json.Encoder().encode
@@ -59,3 +63,8 @@ def unpack_vectors(chunks: list[bytes], dim: int) -> tuple[NDArray[np.int64], ND
         ids.append(np.frombuffer(chunk, "<i8", count, 4).astype(np.int64))
         rows.append(np.frombuffer(chunk, "<f4", count * dim, 4 + 8 * count).reshape(count, dim).astype(np.float32))
     return np.concatenate(ids), np.concatenate(rows)
+
+
+def pack_graph(graph: bytes) -> list[bytes]:
+    """Chunks of an ONNX graph, to be joined."""
+    return [graph[start : start + GRAPH_CHUNK] for start in range(0, len(graph), GRAPH_CHUNK)]

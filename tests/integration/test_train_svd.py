@@ -17,9 +17,12 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.asyncio import Redis
 
+from api.user_tower import UserTower
 from batch_models import publish, refresh
+from online_models.event_sequence import EventSequence
 from schemas import keys, topics
 from schemas.errors import ReelstreamError
+from schemas.events import TYPE_CODES
 from schemas.migrate import migrate
 from schemas.models import ModelVersion, decode_version, unpack_vectors
 from schemas.settings import Settings
@@ -50,9 +53,10 @@ async def settings(database: str, valkey: str, tansu: str, tmp_path: Path) -> As
         kafka_idempotence=False, model_path=tmp_path / "models",
     )  # fmt: skip
     async with Redis.from_url(address) as redis:
-        async for key in redis.scan_iter(match=keys.model_chunk("svd", "*", 0).replace(":0", ":*")):
-            await redis.delete(key)
-        await redis.delete(keys.model_current("svd"))
+        for model in refresh.MODELS:
+            async for key in redis.scan_iter(match=keys.model_chunk(model, "*", 0).replace(":0", ":*")):
+                await redis.delete(key)
+            await redis.delete(keys.model_current(model))
 
 
 async def record(url: str, *, tastes: bool, events: int = EVENTS) -> None:
@@ -123,6 +127,34 @@ async def test_rows_in_the_record_become_a_version_in_redis_on_disk_and_on_kafka
     assert await announced(settings.require("KAFKA_BOOTSTRAP_SERVERS"), version.version) == version
 
 
+async def test_a_model_with_a_graph_goes_the_same_way_whole(settings: Settings) -> None:
+    await record(settings.require("DATABASE_URL"), tastes=True)
+    version = await refresh.refresh(settings, "deep")
+    assert version.metrics["ndcg@10"] > version.metrics["popularity_ndcg@10"]
+
+    async with Redis.from_url(settings.require("REDIS_URL")) as redis:
+        assert decode_version(await redis.get(keys.model_current("deep"))) == version
+        stored = [
+            await redis.get(keys.model_chunk("deep", version.version, number))
+            for number in range(version.chunks + version.graph_chunks)
+        ]
+        await redis.delete(keys.model_current("deep"))
+        assert await publish.restore(settings, "deep")
+        assert decode_version(await redis.get(keys.model_current("deep"))) == version
+        await redis.delete(keys.model_current("deep"))
+    ids, vectors = unpack_vectors(stored[: version.chunks], version.dim)
+    assert ids.tolist() == list(range(1, 81))
+    graph = b"".join(stored[version.chunks :])
+    assert (settings.model_path / "deep" / version.version / "model.onnx").read_bytes() == graph
+
+    tower = UserTower(graph)
+    liked = EventSequence(
+        np.arange(20, 24), np.full(4, TYPE_CODES["like"]), np.ones(4, np.float32), np.full(4, 10)
+    )  # posts 21 to 24, by row
+    best = ids[np.argsort(-(vectors @ tower.vector(liked.posts, liked)))[:10]]
+    assert ((best > 20) & (best <= 40)).mean() > 0.8
+
+
 async def test_the_version_before_stays_readable_for_a_while_and_then_expires(settings: Settings) -> None:
     await record(settings.require("DATABASE_URL"), tastes=True)
     first, second = [await refresh.refresh(settings, "svd") for _ in range(2)]
@@ -159,9 +191,10 @@ PROGRAM = """
 import sys
 from batch_models.refresh import run
 from schemas.errors import ReelstreamError
+from schemas.events import TYPE_CODES
 from schemas.settings import Settings
 try:
-    run(Settings(_env_file=None), [], float(sys.argv[1]) if len(sys.argv) > 1 else None)
+    run(Settings(_env_file=None), ["svd"], float(sys.argv[1]) if len(sys.argv) > 1 else None)
 except ReelstreamError as error:
     sys.exit(f"said: {error}")
 """

@@ -11,6 +11,7 @@ import pytest
 from batch_models import svd
 from batch_models.dataset import Columns, Interactions, Row
 from batch_models.evaluate import Trial, fold_in
+from batch_models.model import Published
 from batch_models.refresh import NotNow, Refused, Serving, train
 from schemas.events import DEFAULT_WEIGHTS
 from schemas.settings import Settings
@@ -100,11 +101,11 @@ def test_a_choice_is_made_on_the_newest_part_of_the_past() -> None:
 def shuffled() -> SimpleNamespace:
     """SVD with a fault: it learns who liked what from labels that were dealt out anew."""
 
-    def fit(part: Interactions, *rest: Any) -> Any:
+    def fitted(part: Interactions, *rest: Any) -> Any:
         dealt = np.random.default_rng(3).permutation(part.users)
-        return svd.fit(replace(part, users=dealt), *rest)
+        return svd.fitted(replace(part, users=dealt), *rest)
 
-    return SimpleNamespace(choose=svd.choose, fit=fit)
+    return SimpleNamespace(choose=svd.choose, fitted=fitted)
 
 
 def unequal(events: int = 3_000, users: int = 150, posts: int = 400) -> Interactions:
@@ -127,9 +128,11 @@ def test_what_is_worse_than_the_version_in_service_is_refused_and_what_is_as_goo
     whole = planted()
     before, _ = whole.split(0.8)
     good = svd.fit(before, DEFAULT_WEIGHTS, svd.choose(before, DEFAULT_WEIGHTS, 16))
-    serving = Serving(before.post_ids, good, float(before.at[-1]))
+    serving = Serving(Published(before.post_ids, good, b""), float(before.at[-1]))
     blurred = good + np.random.default_rng(1).normal(0, good.std() * 1.5, good.shape)
-    half_as_good = SimpleNamespace(choose=svd.choose, fit=lambda *_: blurred)
+    half_as_good = SimpleNamespace(
+        choose=svd.choose, serves=svd.serves, fitted=lambda *_: svd.FoldedIn(blurred, DEFAULT_WEIGHTS)
+    )
     with pytest.raises(Refused, match=r"against 0\.\d+ of the version in service"):
         train(half_as_good, "svd", whole, settings(), serving)  # type: ignore[arg-type]
     assert train(svd, "svd", whole, settings(), serving).model.recall > 0.7
@@ -138,5 +141,5 @@ def test_what_is_worse_than_the_version_in_service_is_refused_and_what_is_as_goo
 
 
 def test_vectors_in_service_are_found_again_among_other_posts() -> None:
-    serving = Serving(np.array([2, 5, 9]), np.array([[1], [2], [3]], np.float32), 0.0)
-    assert serving.of(np.array([1, 2, 5, 7])).ravel().tolist() == [0, 1, 2, 0]
+    published = Published(np.array([2, 5, 9]), np.array([[1], [2], [3]], np.float32), b"")
+    assert published.of(np.array([1, 2, 5, 7])).ravel().tolist() == [0, 1, 2, 0]

@@ -84,17 +84,17 @@ async def test_a_damaged_version_is_refused_on_disk_and_in_redis_and_the_former_
     models = Models(settings, opened)
     try:
         await publish.rollback(settings, "svd", first)
-        await models._refresh("svd")
+        await models.look("svd")
         chunk = keys.model_chunk("svd", second, 0)
         await publish.rollback(settings, "svd", second)
         whole = await opened.get(chunk)
         assert whole is not None
         await opened.set(chunk, whole[:-1] + bytes([whole[-1] ^ 1]))
         with pytest.raises(ServiceUnavailable, match="is damaged in Redis"):
-            await models._refresh("svd")
+            await models.look("svd")
         assert models.versions == {"svd": first}
         await opened.set(chunk, whole)
-        await models._refresh("svd")
+        await models.look("svd")
         assert models.versions == {"svd": second}
 
         saved = settings.model_path / "svd" / first / "vectors.npz"
@@ -104,7 +104,7 @@ async def test_a_damaged_version_is_refused_on_disk_and_in_redis_and_the_former_
         for version in (None, first):
             with pytest.raises(ReelstreamError, match="is not what its card"):
                 await publish.rollback(settings, "svd", version)
-        await models._refresh("svd")
+        await models.look("svd")
         assert models.versions == {"svd": second}
     finally:
         await opened.aclose()
