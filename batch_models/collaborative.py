@@ -47,16 +47,15 @@ def parts(dim: int, aim: Positives) -> list[Model]:
 
 
 class Mixture:
-    """fitted: trained parts. mix (parts,): their weights."""
+    """mix (parts,): the weights. fitted: the trained parts of which the weight is above zero, in the same order."""
 
     def __init__(self, fitted: list[Fitted], mix: NDArray[np.float64]) -> None:
         self._fitted, self.mix = fitted, mix
 
     def scores(self, before: Interactions, users: NDArray[np.int64]) -> NDArray[np.float32]:
         total = np.zeros((len(users), len(before.post_ids)), np.float32)
-        for part, weight in zip(self._fitted, self.mix, strict=True):
-            if weight:
-                total += np.float32(weight) * standardised(part.scores(before, users))
+        for part, weight in zip(self._fitted, self.mix[self.mix > 0], strict=True):
+            total += np.float32(weight) * standardised(part.scores(before, users))
         return total
 
 
@@ -75,7 +74,8 @@ class Collaborative:
         mix = self._learn(part, weights, seed)
         named = zip(self._parts(), mix, strict=True)
         log.info("weights learnt", **{each.name: round(float(weight), 3) for each, weight in named})
-        return Mixture([each.fit(part, weights, seed) for each in self._parts()], mix)
+        counted = [each for each, weight in zip(self._parts(), mix, strict=True) if weight > 0]
+        return Mixture([each.fit(part, weights, seed) for each in counted], mix)
 
     def _learn(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> NDArray[np.float64]:
         """(parts,) weights, 0 or more; equal ones when there is no moment to learn from."""
