@@ -209,7 +209,7 @@ class CandidatePipeline:
         return np.concatenate([ranking, found[:missing]])
 
     def _popular_slots(self, query: Query) -> Slots:
-        """The most popular posts of all, as of the last second: half of them pass the filters in most feeds."""
+        """The most popular posts of all, as of the last second."""
         catalogue, at, slots = self._popular
         if catalogue is not query.catalogue or not at <= query.now < at + 1.0:
             popularity = query.decayed(popular.WINDOW)
@@ -262,7 +262,7 @@ class CandidatePipeline:
     ) -> list[T | None]:
         """What each part returns, side by side; None for those that fail or are not done by the deadline.
 
-        One timer for all: one each took a tenth of a feed's time.
+        One timer for all: one each took 0.07 ms more for 15 parts.
         """
         if not parts:
             return []

@@ -72,6 +72,7 @@ class Serving:
                 if isinstance(result, Exception):
                     _log.error("background task failed", task=task.get_name(), error=repr(result))
             await self.collections.close()
+            await self.visits.close()
             await self.producer.close()
             await self.redis.aclose()
             await self._follow_redis.aclose()

@@ -118,17 +118,15 @@ class Redis:
 
     def __init__(self) -> None:
         self.lists: dict[str, list[bytes]] = {}
-        self.up, self.wait, self._asked = True, asyncio.Event(), []
+        self.up, self.wait, self._asked, self._pushed = True, asyncio.Event(), [], []
         self.wait.set()
 
-    async def eval(self, script: str, numkeys: int, key: str, value: bytes, last: int, seconds: int) -> None:
-        await self.wait.wait()
-        self._check()
-        self.lists[key] = [value, *self.lists.get(key, [])][: last + 1]
-
     def pipeline(self, transaction: bool) -> "Redis":
-        self._asked = []
+        self._asked, self._pushed = [], []
         return self
+
+    def eval(self, script: str, numkeys: int, key: str, value: bytes, last: int, seconds: int) -> None:
+        self._pushed.append((key, value, last))
 
     def lrange(self, key: str, start: int, end: int) -> "Redis":
         self._asked.append(self.lists.get(key, []))
@@ -139,13 +137,14 @@ class Redis:
         return self
 
     async def execute(self) -> list[object]:
-        asked = self._asked.copy()
-        self._check()
-        return asked
-
-    def _check(self) -> None:
+        asked, pushed = self._asked, self._pushed
+        if pushed:
+            await self.wait.wait()
         if not self.up:
             raise ConnectionError("gone")
+        for key, value, last in pushed:
+            self.lists[key] = [value, *self.lists.get(key, [])][: last + 1]
+        return asked
 
 
 def slate_of(catalogue: Catalogue) -> Slate:
@@ -171,6 +170,15 @@ async def test_a_list_on_its_way_is_known_here_and_another_process_looks_twice()
         await opening
         assert query.cursor == Cursor(query.visit.id, 2, 0, 2)  # type: ignore[union-attr]
         assert query.visit.posts.tolist() == [*range(1, 9)]  # type: ignore[union-attr]
+    await here.close()
+    redis.wait.clear()
+    here.keep(Query("u", 0.0, catalogue, asked=digest(2)), slate_of(catalogue))
+    second = Query("u", 0.0, catalogue, asked=digest(2), page=2)
+    opening = asyncio.create_task(there.open(second, None))
+    await asyncio.sleep(0.01)
+    redis.wait.set()
+    await opening
+    assert second.visit is not None
 
 
 async def test_without_redis_there_is_no_cursor_and_numbered_pages_say_so() -> None:
@@ -179,8 +187,7 @@ async def test_without_redis_there_is_no_cursor_and_numbered_pages_say_so() -> N
     cursor = visits.keep(Query("u", 0.0, catalogue), slate)
     redis.up = False
     visits.keep(Query("u", 0.0, catalogue), slate)
-    while visits._sending:
-        await asyncio.sleep(0)
+    await visits.close()
     assert visits.keep(Query("u", 0.0, catalogue), slate) is None
     assert slate.degraded == [UNREACHABLE]
     second = Query("u", 0.0, catalogue, page=2)

@@ -67,7 +67,7 @@ async def test_a_list_goes_on_until_all_is_shown_and_then_says_end(
 
 
 async def test_a_cursor_of_others_changed_old_or_with_other_parameters_is_refused(
-    clients: tuple[httpx.AsyncClient, ...], many: tuple[str, Any], feed: Any
+    clients: tuple[httpx.AsyncClient, ...], many: tuple[str, Any], feed: Any, until: Any
 ) -> None:
     cursor = (await feed(clients[0], "signer"))["next_cursor"]
     changed = cursor[:30] + ("A" if cursor[30] != "A" else "B") + cursor[31:]
@@ -81,20 +81,28 @@ async def test_a_cursor_of_others_changed_old_or_with_other_parameters_is_refuse
         assert answer.status_code == 400, why
         assert answer.json()["error"]["field"] == "cursor"
         assert why in answer.json()["error"]["message"]
-    many[1].redis.delete("rs:visits:u:signer")
+
+    async def gone() -> bool:  # once it was sent
+        return bool(many[1].redis.delete("rs:visits:u:signer"))
+
+    await until(gone)
     answer = await clients[0].get("/api/v1/feed", params={"username": "signer", "cursor": cursor})
     assert (answer.status_code, answer.json()["error"]["field"]) == (400, "cursor")
     assert "too old" in answer.json()["error"]["message"]
 
 
 async def test_lists_in_redis_expire_and_are_capped(
-    clients: tuple[httpx.AsyncClient, ...], many: tuple[str, Any], feed: Any
+    clients: tuple[httpx.AsyncClient, ...], many: tuple[str, Any], feed: Any, until: Any
 ) -> None:
     redis: Redis = many[1].redis
     for _ in range(12):
         await feed(clients[0], "again", session_id="s", page_size=1)
+
+    async def sent() -> bool:
+        return redis.llen("rs:served:u:again:s") == 12
+
+    await until(sent)
     assert redis.llen("rs:visits:u:again") == 8
-    assert redis.llen("rs:served:u:again:s") == 12
     assert 0 < redis.ttl("rs:visits:u:again") <= 1800
     assert 0 < redis.ttl("rs:served:u:again:s") <= 1800
 
@@ -188,3 +196,33 @@ async def test_a_post_that_is_hidden_or_deleted_leaves_every_list_and_pages_froz
         later = await feed(client, f"before {gone}", page_size=50, cursor=frozen["next_cursor"])
         assert gone not in ids(later)
         writer.moody_post(gone)
+
+
+async def test_lists_for_a_user_leave_out_what_they_turned_down_and_put_last_what_they_saw(
+    clients: tuple[httpx.AsyncClient, ...], many: tuple[str, Any], until: Any
+) -> None:
+    writer = many[1]
+    writer.neighbours(9, {144: 4e9, 146: 3e9, 148: 2e9})
+    writer.user("chooser", liked=[144], excluded=[146])
+
+    async def lists(**parameters: str) -> tuple[list[int], list[int]]:
+        similar = (await clients[0].get("/api/v1/similar/9", params={"page_size": 3, **parameters})).json()
+        trending = (await clients[0].get("/api/v1/trending", params={"page_size": 50, **parameters})).json()
+        return ids(similar), ids(trending)
+
+    async def known() -> bool:
+        similar, _ = await lists()
+        return {*similar} == {144, 146, 148}
+
+    await until(known)
+    writer.counts(146, 1e15)
+
+    async def on_top() -> bool:
+        return (await lists())[1][0] == 146
+
+    await until(on_top)
+    similar, trending = await lists(username="chooser")
+    assert similar[-1] == 144
+    assert {*similar} == {144, 148}
+    assert 146 not in trending
+    writer.counts(146, float(POSTS - 146))
