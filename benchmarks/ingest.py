@@ -17,6 +17,8 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -86,18 +88,23 @@ def run_noop(environment: dict[str, str], expected: int, arrays: bool) -> dict[s
 
 
 async def run_workers(
-    settings: Settings, environment: dict[str, str], last: list[int], count: int, workers: int = 1
+    settings: Settings, environment: dict[str, str], last: list[int], count: int, workers: int = 1, models: bool = False
 ) -> dict[str, float]:
     """Starts learn workers on an empty Redis and waits until both stages have applied the whole log.
 
     Counted from the moment when every worker has its share of the partitions. last: the last offset of each partition
-    of interactions. Ends are not asked of the broker: the embedded one tells wrong ones.
+    of interactions; ends are not asked of the broker: the embedded one tells wrong ones. models: with a worker beside
+    them that teaches the global models.
     """
     redis = Redis.from_url(settings.redis_url)
     await redis.flushdb()
-    command = [sys.executable, "-m", "reelstream", "worker", "--role", "learn", "--slot"]
-    children = [subprocess.Popen([*command, str(slot)], env={**os.environ, **environment}) for slot in range(workers)]
-    processes = [psutil.Process(child.pid) for child in children]
+    roles = [("learn", slot) for slot in range(workers)] + [("models", 0)] * models
+    command = [sys.executable, "-m", "reelstream", "worker"]
+    children = [
+        subprocess.Popen([*command, "--role", role, "--slot", str(slot)], env={**os.environ, **environment})
+        for role, slot in roles
+    ]
+    processes = [psutil.Process(child.pid) for child in children[:workers]]
 
     def cpu() -> float:
         return sum(sum(process.cpu_times()[:2]) for process in processes)
@@ -167,21 +174,25 @@ async def fill(settings: Settings, count: int, in_array: int) -> tuple[list[int]
     return last, len(sent) * in_array
 
 
-def measure(count: int, in_array: int) -> dict[str, float]:
+@contextmanager
+def filled(count: int, in_array: int) -> Iterator[tuple[Settings, dict[str, str], list[int], int]]:
+    """Services of their own with a log of `count` events: settings, environment, last offsets, how many it has."""
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as state,
         embedded_services(Path(state)) as environment,
     ):
         settings = Settings(**{name.lower(): value for name, value in environment.items()})
         last, count = asyncio.run(fill(settings, count, in_array))
+        yield settings, environment, last, count
+
+
+def measure(count: int, in_array: int) -> dict[str, float]:
+    with filled(count, in_array) as (settings, environment, last, count):
         yardstick = run_noop(environment, count * 9 // 10, in_array > 1)
         ours = asyncio.run(run_workers(settings, environment, last, count))
-    with (
-        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as state,
-        embedded_services(Path(state)) as environment,
-    ):
-        settings = Settings(**{name.lower(): value for name, value in environment.items()})
-        last, more = asyncio.run(fill(settings, 3 * count, in_array))
+    with filled(count, in_array) as (settings, environment, last, again):
+        taught = asyncio.run(run_workers(settings, environment, last, again, models=True))
+    with filled(3 * count, in_array) as (settings, environment, last, more):
         both = asyncio.run(run_workers(settings, environment, last, more, workers=2))
     figures = {
         "events": ours["events"],
@@ -190,10 +201,12 @@ def measure(count: int, in_array: int) -> dict[str, float]:
         "noop_cpu_us": yardstick["cpu"] / (count * 0.9) * 1e6,
         "worker_cpu_us": ours["cpu"] / ours["events"] * 1e6,
         "events_per_cpu_second": ours["events"] / ours["cpu"],
+        "with_models_events_per_second": taught["events"] / taught["seconds"],
         "two_workers_events_per_second": both["events"] / both["seconds"],
         "two_workers_cpu_us": both["cpu"] / both["events"] * 1e6,
     }
     figures["ratio"] = figures["worker_events_per_second"] / figures["noop_events_per_second"]
+    figures["ratio_with_models"] = figures["with_models_events_per_second"] / figures["noop_events_per_second"]
     figures["two_to_one"] = figures["two_workers_events_per_second"] / figures["worker_events_per_second"]
     print({name: round(value, 3) for name, value in figures.items()}, flush=True)
     return figures
