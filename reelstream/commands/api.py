@@ -16,7 +16,7 @@ def api(
     from api.server import run
     from schemas.settings import Settings
 
-    from ..broken_connections import mend
+    from ..kafka_clients import mend
 
     mend()
     run(Settings.load(), host, port)

@@ -37,7 +37,7 @@ def worker(
         blas.one_thread()
         from streams.worker import run
 
-        from ..broken_connections import mend
+        from ..kafka_clients import mend
 
         mend()
         run(settings, role.value, slot)

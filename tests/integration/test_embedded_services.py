@@ -165,7 +165,7 @@ ABORTED = """
 import asyncio, sys
 import uvloop
 from aiokafka.client import AIOKafkaClient
-from reelstream.broken_connections import mend
+from reelstream.kafka_clients import mend
 
 async def main():
     client = AIOKafkaClient(bootstrap_servers=sys.argv[1])
@@ -188,6 +188,32 @@ async def main():
 mend()
 uvloop.run(main())
 """
+
+
+ASKING = """
+import asyncio, sys
+from aiokafka.client import AIOKafkaClient
+from reelstream.kafka_clients import mend
+
+async def main():
+    client = AIOKafkaClient(bootstrap_servers=sys.argv[1])
+    await client.bootstrap()
+    await client.set_topics(["nobody-made-it"])
+    await asyncio.sleep(1)
+    print("nobody-made-it" in (await client.fetch_all_metadata()).topics())
+    await client.close()
+
+if sys.argv[2] == "mended":
+    mend()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(("how", "made"), [("mended", "False"), ("as it is", "True")])
+async def test_a_client_that_asks_for_a_topic_does_not_make_it(tansu: str, how: str, made: str):
+    command = [sys.executable, "-c", ASKING, tansu, how]
+    client = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=60, text=True)
+    assert client.stdout.strip() == made, client.stderr
 
 
 async def test_a_client_survives_a_connection_that_breaks_as_it_writes(tansu: str):

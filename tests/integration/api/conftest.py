@@ -95,12 +95,12 @@ def owner(post_id: int) -> int:
 @contextmanager
 def api_running(port: int, redis_url: str, kafka: str, database: str = "", idempotence: str = "false") -> Iterator[str]:
     """The API on `port`, from its first answer on; stopped by SIGTERM, which must end it."""
-    program = f"from api.server import run; from schemas.settings import Settings; run(Settings(), '127.0.0.1', {port})"
+    command = [sys.executable, "-m", "reelstream", "api", "--host", "127.0.0.1", "--port", str(port)]
     variables = {
         "REDIS_URL": redis_url, "KAFKA_BOOTSTRAP_SERVERS": kafka, "DATABASE_URL": database,
         "KAFKA_IDEMPOTENCE": idempotence, "KAFKA_PARTITIONS": str(PARTITIONS),
     }  # fmt: skip
-    process = subprocess.Popen([sys.executable, "-c", program], env={**os.environ, **variables})
+    process = subprocess.Popen(command, env={**os.environ, **variables})
     address = f"http://127.0.0.1:{port}"
     try:
         deadline = time.monotonic() + 30
