@@ -1,15 +1,18 @@
 """Feeds a second, and how long one takes, beside a route that does nothing and one that reads a key of Redis.
 
     python benchmarks/serving.py [--posts 10000] [--users 5000] [--events 200000] [--seconds 10]
+        [--processes 1]
 
 A whole `reelstream up` with generated posts and histories (some posts and users far busier than others), once all of
 them are applied. wrk (Debian: apt install wrk) asks for feeds of 20 of users in turn: one connection for the times,
-eight for the rate, the same for each route, one after the other. The load generator is on the same machine.
+eight for the rate, the same for each route, one after the other. The load generator is on the same machine. With more
+than one process, feeds come from `reelstream api --processes` beside the one of `up`.
 """
 
 import argparse
 import asyncio
 import json
+import os
 import random
 import re
 import shutil
@@ -27,6 +30,7 @@ from system import last_line, running_up
 
 from reelstream.addresses import load_settings
 from reelstream.child import free_port
+from reelstream.state import read_running
 from schemas import keys
 from schemas.topics import owner
 
@@ -87,6 +91,23 @@ def yardsticks(redis_url: str, key: str) -> Iterator[str]:
             process.terminate()
 
 
+@contextmanager
+def served_by(processes: int, state: Path, url: str) -> Iterator[str]:
+    """The URL of an API of so many processes."""
+    running = read_running(state)
+    if processes == 1 or running is None:
+        yield url
+        return
+    port = free_port()
+    command = [sys.executable, "-m", "reelstream", "api", "--port", str(port), "--processes", str(processes)]
+    with subprocess.Popen(command, env={**os.environ, **running.environment}) as process:
+        try:
+            time.sleep(20)  # each of them has the catalogue by then
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
 def load(url: str, seconds: int, connections: int, *script: str) -> dict[str, float]:
     """What wrk says: requests a second, and percentiles in milliseconds."""
     command = ["wrk", "--latency", "-t1", f"-c{connections}", f"-d{seconds}s", *script, url]
@@ -114,6 +135,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=5_000)
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--processes", type=int, default=1)
     options = parser.parse_args()
     if shutil.which("wrk") is None:
         raise SystemExit("this needs wrk (Debian: apt install wrk)")
@@ -124,8 +146,11 @@ def main() -> None:
             asyncio.run(fill(url, options.posts, options.users, options.events))
             settings = load_settings(state)
             key = keys.user_state(owner("u1", settings.kafka_partitions), "u1")
-            with yardsticks(settings.require("REDIS_URL"), key) as others:
-                load(url, 3, MANY, "-s", str(script))
+            with (
+                served_by(options.processes, state, url) as feeds,
+                yardsticks(settings.require("REDIS_URL"), key) as others,
+            ):
+                load(feeds, 3, MANY, "-s", str(script))
                 figures = {
                     name: {
                         "one_client": load(address, options.seconds, ONE, *arguments),
@@ -134,14 +159,15 @@ def main() -> None:
                     for name, address, *arguments in (
                         ("nothing", f"{others}/nothing"),
                         ("one_read", f"{others}/one-read"),
-                        ("feed", url, "-s", str(script)),
+                        ("feed", feeds, "-s", str(script)),
                     )
                 }
                 memory = api_memory(url)
     print(json.dumps(figures, indent=2))
     rates = {name: each["eight_clients"]["per_second"] for name, each in figures.items()}
     last_line({
-        "posts": options.posts, "users": options.users, **figures["feed"], "api_mib": memory,
+        "posts": options.posts, "users": options.users, "processes": options.processes, **figures["feed"],
+        "api_mib": memory,
         "ratio_to_one_read": round(rates["feed"] / rates["one_read"], 3),
         "ratio_to_nothing": round(rates["feed"] / rates["nothing"], 3),
     })  # fmt: skip

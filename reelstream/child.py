@@ -22,7 +22,8 @@ class Child:
 
     ready: a probe that returns once the child serves, and raises as long as it doesn't; None: ready when started.
     env: added to our own environment. user: the numeric user and group to run as; None: ours.
-    nice: added to our own priority number. ends: the child does one job and is not started again.
+    nice: added to our own priority number. fds: open files that it inherits. ends: the child does one job and is not
+    started again.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Child:
     stop_signal: signal.Signals = signal.SIGTERM
     user: tuple[int, int] | None = None
     nice: int = 0
+    fds: tuple[int, ...] = ()
     ends: bool = False
 
     def popen_arguments(self) -> dict[str, Any]:
@@ -53,6 +55,7 @@ class Child:
         arguments: dict[str, Any] = {
             "env": {**os.environ, **self.env},
             "start_new_session": True,
+            "pass_fds": self.fds,
             "preexec_fn": in_child,
         }
         if self.user is not None:
