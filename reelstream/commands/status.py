@@ -51,7 +51,7 @@ def status(
         typer.echo(f"memory     {filesize.decimal(memory.used)} used by Redis, {memory.keys:,} keys, of these:")
         for kind, weight in memory.kinds.items():
             about = "" if memory.exact else "about "
-            typer.echo(f"           {kind:<15}{about}{weight.keys:,} keys, {filesize.decimal(weight.bytes)}")
+            typer.echo(f"           {kind:<17}{about}{weight.keys:,} keys, {filesize.decimal(weight.bytes)}")
 
 
 def _state(state: "Generation | None") -> str:
