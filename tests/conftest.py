@@ -21,6 +21,7 @@ from reelstream.topics import create_topics
 from schemas.errors import ReelstreamError
 from schemas.migrate import migrate
 from schemas.settings import Settings
+from tests.faults.system import port_pair
 
 KAFKA = Path(__file__).parents[2] / "shared" / "kafka" / "kafka"
 
@@ -119,7 +120,7 @@ def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def running_kafka(folder: Path) -> Iterator[str]:
     if not KAFKA.is_file():
         pytest.skip("no Apache Kafka: set KAFKA_BOOTSTRAP_SERVERS to the address of one to run this test")
-    port = children.free_port()
+    port = port_pair()
     address = embedded_broker.address(port)
     child = Child(
         name="kafka",

@@ -1,6 +1,7 @@
 """The system under test: Apache Kafka, Valkey, PostgreSQL, workers and API as processes to be killed and frozen."""
 
 import asyncio
+import random
 import signal
 import socket
 import subprocess
@@ -107,7 +108,7 @@ class System:
         self.processes: dict[str, Process] = {}
         self.ended: Counter[str] = Counter()
         self._kafka_port, redis_port, postgres_port, self._api_port = (
-            _port_pair(),
+            port_pair(),
             free_port(),
             free_port(),
             free_port(),
@@ -182,10 +183,12 @@ class System:
         await asyncio.gather(*(self.processes[name].stop(10) for name in services if name in self.processes))
 
 
-def _port_pair() -> int:
-    """A free port whose next one is free too: Kafka's controller takes that."""
+def port_pair() -> int:
+    """A free port whose next one is free too: Kafka's controller takes that. Below those that the system hands out for
+    connections: the next one of those was taken before Kafka was up, once in a run of everything."""
     while True:
-        port = free_port()
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port + 1))
+        port = random.randrange(10_000, 32_000, 2)
+        with socket.socket() as one, socket.socket() as other, suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            other.bind(("127.0.0.1", port + 1))
             return port

@@ -55,14 +55,13 @@ def upstream() -> Upstream:
 
 
 @pytest.fixture(scope="module")
-def system(tansu: str, valkey: str, postgres: str, upstream: Upstream, port: int) -> Iterator[System]:
-    """Workers, and an API that starts beside them."""
-    embedded = {"KAFKA_FETCH_MAX_WAIT_MS": "20", "KAFKA_IDEMPOTENCE": "false"}
+def system(own_kafka: str, valkey: str, postgres: str, upstream: Upstream, port: int) -> Iterator[System]:
+    """Workers, and an API that starts beside them, on a log that has nothing but what is collected here."""
     command = [sys.executable, "-m", "reelstream", "api", "--port", str(port)]
     with serving(upstream) as url:
         secrets = {"API_BASE_URL": url, "FLIC_TOKEN": TOKEN, "RESONANCE_ALGORITHM": ALGORITHM}
         with (
-            running_system(tansu, valkey, postgres, 11, **embedded, **secrets) as system,
+            running_system(own_kafka, valkey, postgres, 11, **secrets) as system,
             subprocess.Popen(command, env={**os.environ, **system.environment}) as process,
         ):
             yield system
