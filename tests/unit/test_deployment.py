@@ -253,8 +253,7 @@ def test_the_makefile_names_files_and_extras_that_exist() -> None:
     assert all(os.access(ROOT / name, os.X_OK) for name in scripts if name.endswith(".sh"))
     extras = re.search(r'-e "\.\[([\w,]+)\]"', text)
     assert extras is not None
-    only_by_hand = {"yardsticks"}
-    assert set(extras[1].split(",")) == set(PROJECT["project"]["optional-dependencies"]) - only_by_hand
+    assert set(extras[1].split(",")) == set(PROJECT["project"]["optional-dependencies"])
     assert "-c constraints.txt" in text
 
 
