@@ -1,7 +1,6 @@
 """Holds back authors whom the user does not want to hear."""
 
-import numpy as np
-
+from ..masks import by_none_of
 from ..stages import Mask, Query, Slots
 
 
@@ -11,6 +10,4 @@ class AuthorMuted:
     name = "author_muted"
 
     def keep(self, query: Query, slots: Slots) -> Mask:
-        if not query.muted:
-            return np.ones(len(slots), np.bool_)
-        return np.isin(query.catalogue.written_by[slots], query.muted, invert=True)
+        return by_none_of(query, query.muted, slots)

@@ -1,7 +1,6 @@
 """Holds back other categories than the one asked for."""
 
-import numpy as np
-
+from ..masks import meant_by
 from ..stages import Mask, Query, Slots
 
 
@@ -11,6 +10,4 @@ class Category:
     name = "category"
 
     def keep(self, query: Query, slots: Slots) -> Mask:
-        if query.category is None:
-            return np.ones(len(slots), np.bool_)
-        return query.category.of(query.catalogue, slots)
+        return meant_by(query, query.category, slots)

@@ -1,7 +1,6 @@
 """Holds back what the request names."""
 
-import numpy as np
-
+from ..masks import none_of
 from ..stages import Mask, Query, Slots
 
 
@@ -11,6 +10,4 @@ class Excluded:
     name = "excluded"
 
     def keep(self, query: Query, slots: Slots) -> Mask:
-        mask = np.ones(query.catalogue.size, np.bool_)
-        mask[query.catalogue.known_slots(query.exclude)] = False
-        return mask[slots]
+        return none_of(query, query.catalogue.known_slots(query.exclude), slots)

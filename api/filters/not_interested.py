@@ -1,7 +1,6 @@
 """Holds back what the user turned down."""
 
-import numpy as np
-
+from ..masks import none_of
 from ..stages import Mask, Query, Slots
 
 
@@ -11,6 +10,4 @@ class NotInterested:
     name = "not_interested"
 
     def keep(self, query: Query, slots: Slots) -> Mask:
-        mask = np.ones(query.catalogue.size, np.bool_)
-        mask[query.catalogue.known_slots(query.state.excluded)] = False
-        return mask[slots]
+        return none_of(query, query.catalogue.known_slots(query.state.excluded), slots)

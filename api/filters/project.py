@@ -1,7 +1,6 @@
 """Holds back other projects than the one asked for."""
 
-import numpy as np
-
+from ..masks import meant_by
 from ..stages import Mask, Query, Slots
 
 
@@ -11,6 +10,4 @@ class Project:
     name = "project"
 
     def keep(self, query: Query, slots: Slots) -> Mask:
-        if query.project is None:
-            return np.ones(len(slots), np.bool_)
-        return query.project.of(query.catalogue, slots)
+        return meant_by(query, query.project, slots)

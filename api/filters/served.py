@@ -1,7 +1,6 @@
 """Holds back what this session showed already."""
 
-import numpy as np
-
+from ..masks import none_of
 from ..stages import Mask, Query, Slots
 
 
@@ -11,6 +10,4 @@ class Served:
     name = "served"
 
     def keep(self, query: Query, slots: Slots) -> Mask:
-        mask = np.ones(query.catalogue.size, np.bool_)
-        mask[query.served] = False
-        return mask[slots]
+        return none_of(query, query.served, slots)

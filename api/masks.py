@@ -1,0 +1,30 @@
+"""Masks that several filters have in common, each (n,) for slots (n,): True stays."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .matching import Match
+from .stages import Mask, Query, Slots
+
+
+def none_of(query: Query, dropped: NDArray[np.integer], slots: Slots) -> Mask:
+    """All but the slots `dropped` (d,)."""
+    mask = np.ones(query.catalogue.size, np.bool_)
+    mask[dropped] = False
+    return mask[slots]
+
+
+def by_none_of(query: Query, authors: Sequence[int], slots: Slots) -> Mask:
+    """All but posts of `authors`, by code of Catalogue.author_codes."""
+    if not authors:
+        return np.ones(len(slots), np.bool_)
+    return np.isin(query.catalogue.written_by[slots], authors, invert=True)
+
+
+def meant_by(query: Query, match: Match | None, slots: Slots) -> Mask:
+    """Those that the request narrows the feed to; all when it does not."""
+    if match is None:
+        return np.ones(len(slots), np.bool_)
+    return match.of(query.catalogue, slots)
