@@ -87,6 +87,12 @@ class Query:
     _visited: Scores = field(default_factory=lambda: np.empty((2, 0)))
 
     @property
+    def matches(self) -> dict[str, Match]:
+        """What the request narrows the feed to, by the name of the parameter that says so."""
+        asked = {"category": self.category, "project_code": self.project}
+        return {name: match for name, match in asked.items() if match is not None}
+
+    @property
     def learnt(self) -> Learnt | None:
         """`online`, for users whom the learner can tell anything of: it learns from lists of users with a past."""
         return self.online if len(self.past) else None

@@ -1,9 +1,12 @@
 """What gathers interactions now, ranked, and how each post moved."""
 
+from typing import Any
+
 import numpy as np
 
 from schemas.trending import WINDOWS
 
+from .items import item
 from .matching import Match
 from .stages import Mask, Query, Slots
 
@@ -19,6 +22,16 @@ def ranked(query: Query, kept: Mask, window: str, most: int) -> tuple[Slots, int
         least = np.partition(scores[slots], count - most)[count - most]
         slots = slots[scores[slots] >= least]
     return slots[np.lexsort((query.catalogue.ids[slots], -scores[slots]))][:most], count
+
+
+def listed(query: Query, window: str, slots: list[int], moved: list[int | None]) -> list[dict[str, Any]]:
+    """The posts of `slots` as answers show them, each with its rank, its score and the places it gained."""
+    scores, posts = query.decayed(NAMES.index(window)), query.catalogue.posts
+    return [
+        {**item(post, query.state.reactions), "trending": {"rank": rank, "score": float(scores[slot]), "moved": change}}
+        for rank, (slot, change) in enumerate(zip(slots, moved, strict=True), start=1)
+        if (post := posts[slot]) is not None
+    ]
 
 
 def moves(query: Query, matches: list[Match], past: Slots, now: list[int]) -> list[int | None]:

@@ -19,11 +19,10 @@ import structlog
 from schemas.errors import ServiceUnavailable
 
 from .catalogue import Catalogue
-from .items import item
 from .matching import category
 from .mirror import Mirror
 from .stages import Query
-from .trending import NAMES, moves, ranked
+from .trending import listed, moves, ranked
 from .trending_past import TrendingPast
 
 TICK_SECONDS = 1.0
@@ -189,13 +188,8 @@ class TrendingStream:
         for match in matches:
             kept &= match.of(catalogue, np.arange(catalogue.size))
         slots = ranked(query, kept, channel.window, channel.size)[0].tolist()
-        scores = query.decayed(NAMES.index(channel.window))
         moved = moves(query, matches, self._past.of(catalogue, channel.window, query.now)[1], slots)
-        return {
-            post.id: {**item(post), "trending": {"rank": rank, "score": float(scores[slot]), "moved": change}}
-            for rank, (slot, change) in enumerate(zip(slots, moved, strict=True), start=1)
-            if (post := catalogue.posts[slot]) is not None
-        }
+        return {post["id"]: post for post in listed(query, channel.window, slots, moved)}
 
     def _event(self, kind: str, found: _List, data: dict[str, Any]) -> bytes:
         return _event(kind, f"{self._epoch}-{found.number}", data)

@@ -50,7 +50,7 @@ async def _answer(request: Request, given: FeedParameters) -> Response:
         recommendation_id=slate.recommendation_id,
         next_cursor=next_cursor,
         end=slate.end,
-        matched=_matched(query) or UNSET,
+        matched={name: match.by for name, match in query.matches.items()} or UNSET,
     )
     if given.explain:
         page.explain = {"dropped": slate.dropped, "dropped_posts": slate.dropped_posts}
@@ -91,11 +91,6 @@ def _query(serving: Serving, given: FeedParameters) -> Query:
         vectors=serving.models.vectors,
         online=serving.factors.of(catalogue),
     )
-
-
-def _matched(query: Query) -> dict[str, str | None]:
-    asked = {"category": query.category, "project_code": query.project}
-    return {name: match.by for name, match in asked.items() if match is not None}
 
 
 def _items(query: Query, slate: Slate) -> list[dict[str, Any]]:

@@ -12,11 +12,10 @@ from schemas.visits import digest
 
 from .. import matching, requests
 from ..candidate_pipeline import CandidatePipeline
-from ..items import item
 from ..responses import tagged_response
 from ..serving import serving_of
 from ..stages import Query
-from ..trending import NAMES, moves, ranked
+from ..trending import listed, moves, ranked
 
 
 async def trending(request: Request) -> Response:
@@ -38,10 +37,7 @@ async def trending(request: Request) -> Response:
     top, count = ranked(query, kept, given.window, query.page_size)
     slots = top.tolist()
     since, past = serving.trending_past.of(catalogue, given.window, query.now)
-    asked = {"category": query.category, "project_code": query.project}
-    matches = {name: match for name, match in asked.items() if match is not None}
-    moved = moves(query, [*matches.values()], past, slots)
-    scores, reactions = query.decayed(NAMES.index(given.window)), query.state.reactions
+    moved = moves(query, [*query.matches.values()], past, slots)
     page = Page(
         post=[],
         algorithm_used=f"trending:{given.window}",
@@ -51,19 +47,15 @@ async def trending(request: Request) -> Response:
         model_versions=serving.models.versions,
         degraded=degraded + serving.mirror.degraded,
         moved_since=since,
-        matched={name: match.by for name, match in matches.items()} or UNSET,
+        matched={name: match.by for name, match in query.matches.items()} or UNSET,
     )
 
     def content() -> Page:
-        page.post = [
-            {**item(post, reactions), "trending": {"rank": rank, "score": float(scores[slot]), "moved": change}}
-            for rank, (slot, change) in enumerate(zip(slots, moved, strict=True), start=1)
-            if (post := catalogue.posts[slot]) is not None
-        ]
+        page.post = listed(query, given.window, slots, moved)
         return page
 
     # Scores decay with every moment: the order and what is around it are what a reader would notice.
     rows = [hash(post.item) if (post := catalogue.posts[slot]) is not None else 0 for slot in slots]
-    mine = sorted(reactions) if given.username else []
+    mine = sorted(query.state.reactions) if given.username else []
     noticed = digest(rows, moved, mine, given.window, query.page_size, page.matched, page.degraded, page.model_versions)
     return tagged_response(request, noticed.hex(), content)
