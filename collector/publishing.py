@@ -14,10 +14,8 @@ from schemas import topics
 from schemas.errors import ServiceUnavailable
 from schemas.events import Interaction
 from schemas.settings import Settings
-from schemas.topics import owner
+from schemas.topics import EVENTS_A_MESSAGE, owner
 
-EVENTS_A_MESSAGE = 50
-"""A worker's cost is per message: 300 K events/s in arrays of 50 against 15 K one by one."""
 _encode = msgspec.json.Encoder().encode
 
 

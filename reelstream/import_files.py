@@ -4,7 +4,6 @@ import csv
 import gzip
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +14,8 @@ from schemas.errors import ContractError, ReelstreamError
 from schemas.events import Interaction, decode_interaction
 from schemas.posts import PostRow, decode_post
 from schemas.users import User, decode_user, encode
+
+from .datasets.folder import line_id, numbered_lines
 
 KINDS = ("users", "posts", "interactions")
 """In the order in which they are sent."""
@@ -54,7 +55,7 @@ def read(path: Path, kind: str, columns: Mapping[str, str]) -> Iterator[Row]:
     """columns: field of the contract → column of the file, where they differ. Raises ReelstreamError."""
     form = _format(path)
     readers: dict[str, Callable[[Path], Iterator[tuple[int, bytes | dict[str, Any]]]]] = {
-        ".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet,
+        ".jsonl": numbered_lines, ".csv": _csv, ".parquet": _parquet,
     }  # fmt: skip
     if form not in readers:
         raise ReelstreamError(f"{path} is none of {', '.join(_FORMATS)}; the first two may end in .gz besides.")
@@ -76,8 +77,8 @@ def _message(line: bytes, kind: str, number: int) -> tuple[str, bytes | Interact
         user = decode_user(line)
         return user.username, encode(user)
     event = decode_interaction(line)
-    if event.event_id is None:  # the same line of the same file has the same id every time
-        event.event_id = "line-" + blake2b(b"%d:%b" % (number, line), digest_size=12).hexdigest()
+    if event.event_id is None:
+        event.event_id = line_id(number, line)
     return event.username, event
 
 
@@ -99,13 +100,6 @@ def _from_columns(row: dict[str, Any], kind: str, columns: Mapping[str, str]) ->
 
 def _format(path: Path) -> str:
     return Path(path.name.removesuffix(".gz")).suffix
-
-
-def _jsonl(path: Path) -> Iterator[tuple[int, bytes]]:
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if line := line.strip():
-                yield number, line
 
 
 def _csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

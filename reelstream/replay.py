@@ -24,12 +24,10 @@ from schemas.errors import ContractError, ReelstreamError, ServiceUnavailable
 from schemas.events import Interaction
 from schemas.posts import decode_post
 from schemas.settings import Settings
-from schemas.topics import owner
+from schemas.topics import EVENTS_A_MESSAGE, owner
 
 from .datasets.folder import Folder
 
-EVENTS_A_MESSAGE = 50
-"""A worker's cost is per message: 300 K events/s in arrays of 50 against 15 K one by one."""
 IN_FLIGHT = 500
 TAIL_RATE = 4.0
 CHUNK = 1_000
@@ -109,6 +107,30 @@ class Sender:
             await self._unacknowledged.popleft()
 
 
+class Arrays:
+    """Events in arrays for each partition, in order within it. most: events a message. sent: told how many went."""
+
+    def __init__(self, sender: Sender, most: int, sent: Callable[[int], None] = lambda _: None) -> None:
+        self._sender, self._most, self._sent = sender, most, sent
+        self._waiting: defaultdict[int, list[Interaction]] = defaultdict(list)
+
+    async def add(self, event: Interaction) -> None:
+        partition = owner(event.username, self._sender.partitions)
+        self._waiting[partition].append(event)
+        if len(self._waiting[partition]) >= self._most:
+            await self._send(partition)
+
+    async def flush(self) -> None:
+        """Sends what waits."""
+        for partition in list(self._waiting):
+            await self._send(partition)
+
+    async def _send(self, partition: int) -> None:
+        events = self._waiting.pop(partition)
+        await self._sender.send(topics.INTERACTIONS, events[0].username, events)
+        self._sent(len(events))
+
+
 async def replay(
     folder: Folder, settings: Settings, selection: Selection, *, rate: float | None, progress: Progress
 ) -> Summary:
@@ -183,28 +205,20 @@ async def _send_events(
     events: Iterator[Interaction], total: int, sender: Sender, summary: Summary, shift: timedelta | None,
     rate: float | None, progress: Progress,
 ) -> None:  # fmt: skip
-    """In arrays for each partition, in order within it. Without a `shift` one by one, stamped as they are sent."""
-    waiting: defaultdict[int, list[Interaction]] = defaultdict(list)
-    a_message = 1 if shift is None else EVENTS_A_MESSAGE
+    """In arrays. Without a `shift` one by one, stamped as they are sent."""
 
-    async def send(partition: int) -> None:
-        batch = waiting.pop(partition)
-        await sender.send(topics.INTERACTIONS, batch[0].username, batch)
-        summary.events += len(batch)
+    def sent(count: int) -> None:
+        summary.events += count
         progress("events", summary.events, total)
 
+    arrays = Arrays(sender, 1 if shift is None else EVENTS_A_MESSAGE, sent)
     async for chunk in _paced(events, rate):
         for event in chunk:
             event.occurred_at = datetime.now(UTC) if shift is None else (event.occurred_at or datetime.now(UTC)) + shift
-            partition = owner(event.username, sender.partitions)
-            waiting[partition].append(event)
-            if len(waiting[partition]) >= a_message:
-                await send(partition)
+            await arrays.add(event)
         if rate is not None:
-            for partition in list(waiting):
-                await send(partition)
-    for partition in list(waiting):
-        await send(partition)
+            await arrays.flush()
+    await arrays.flush()
 
 
 async def _paced(events: Iterator[Interaction], rate: float | None) -> AsyncIterator[list[Interaction]]:

@@ -16,6 +16,8 @@ MODELS = "models"
 DEAD_LETTERS = "dead-letters"
 
 DAY_MS = 86_400_000
+EVENTS_A_MESSAGE = 50
+"""A worker's cost is per message: 300 K events/s in arrays of 50 against 15 K one by one."""
 
 
 class Topic(NamedTuple):

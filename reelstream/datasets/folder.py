@@ -60,8 +60,7 @@ class Folder:
     def events(self) -> Iterator[Event]:
         """Interactions in the order of the file; a line that breaks the contract comes as its ContractError.
 
-        A line without an event id gets one made from its number and text, so that the same line of the same file
-        has the same id every time. Raises ReelstreamError when a line is earlier than the one before.
+        A line without an event id gets its line_id. Raises ReelstreamError when a line is earlier than the one before.
         """
         before: datetime | None = None
         for place, number, line in _lines(self._interactions):
@@ -79,7 +78,7 @@ class Folder:
                 )
             before = event.occurred_at
             if event.event_id is None:
-                event.event_id = "line-" + hashlib.blake2b(b"%d:%b" % (number, line), digest_size=12).hexdigest()
+                event.event_id = line_id(number, line)
             yield Event(place, event)
 
     def posts(self) -> Iterator[PostRow]:
@@ -101,15 +100,26 @@ class Folder:
                 yield UserRow(place, error)
 
 
+def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Each line that is not empty, with its number from 1. Raises OSError, EOFError or zlib.error."""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if line := line.strip():
+                yield number, line
+
+
+def line_id(number: int, line: bytes) -> str:
+    """Names an event without an id: the same line of the same file has the same one every time."""
+    return "line-" + hashlib.blake2b(b"%d:%b" % (number, line), digest_size=12).hexdigest()
+
+
 def _lines(path: Path | None) -> Iterator[tuple[str, int, bytes]]:
     """FILE:LINE, LINE and the text of every line that is not empty."""
     if path is None:
         return
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if line := line.strip():
-                    yield f"{path.name}:{number}", number, line
+        for number, line in numbered_lines(path):
+            yield f"{path.name}:{number}", number, line
     except (OSError, EOFError, zlib.error) as error:
         raise ReelstreamError(f"{path} can't be read: {error}. Fetch or write it again.") from error
 

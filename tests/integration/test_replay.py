@@ -17,13 +17,13 @@ import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from reelstream.datasets.folder import Folder, write
-from reelstream.replay import EVENTS_A_MESSAGE, Selection, Summary, replay
+from reelstream.replay import Selection, Summary, replay
 from schemas import topics
 from schemas.errors import ContractError, ReelstreamError, ServiceUnavailable
 from schemas.events import Interaction, decode_message
 from schemas.posts import decode_posts
 from schemas.settings import Settings
-from schemas.topics import owner
+from schemas.topics import EVENTS_A_MESSAGE, owner
 from schemas.users import decode_users
 
 EVENTS, USERS, PARTITIONS = 600, 12, 4
