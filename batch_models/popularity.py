@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from schemas.events import InteractionType
 
-from .dataset import Interactions, pairs
+from .dataset import Interactions, liked
 
 
 class Popular:
@@ -24,6 +24,4 @@ class Popularity:
     name = "popularity"
 
     def fit(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> Popular:
-        found = pairs(part, weights)
-        liked = found.strengths > 0
-        return Popular(np.bincount(found.posts[liked], minlength=len(part.post_ids)).astype(np.float32))
+        return Popular(np.asarray(liked(part, weights).sum(axis=0), np.float32).ravel())

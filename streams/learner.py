@@ -50,9 +50,8 @@ class LearnerAgent:
         """Teaches what came after the snapshot and was read before; `committed`: what the group reads next."""
         try:
             models = await self._loaded()
-            if models.applied + 1 < committed:
-                async with self._teaching:
-                    await self._teach_until(models, committed)
+            async with self._teaching:
+                await self._teach_until(models, committed)
         except (*SERVICE_ERRORS, Conflict) as error:
             log.warning("what came after the snapshot is not learnt yet, trying again", error=repr(error))
 
