@@ -81,19 +81,22 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def tansu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """KAFKA_BOOTSTRAP_SERVERS of an embedded broker of this session, with the topics."""
-    port = children.free_port()
-    address = embedded_broker.address(port)
-    with running(embedded_broker.child(port), tmp_path_factory.mktemp("tansu") / "log"):
-        wait_for(create_topics(Settings(kafka_bootstrap_servers=address)))
+    with running_tansu(tmp_path_factory.mktemp("tansu")) as address:
         yield address
 
 
 @pytest.fixture(scope="session")
 def own_tansu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """KAFKA_BOOTSTRAP_SERVERS of an embedded broker that no worker reads: anything may be sent there."""
+    with running_tansu(tmp_path_factory.mktemp("own-tansu")) as address:
+        yield address
+
+
+@contextmanager
+def running_tansu(folder: Path) -> Iterator[str]:
     port = children.free_port()
     address = embedded_broker.address(port)
-    with running(embedded_broker.child(port), tmp_path_factory.mktemp("own-tansu") / "log"):
+    with running(embedded_broker.child(port), folder / "log"):
         wait_for(create_topics(Settings(kafka_bootstrap_servers=address)))
         yield address
 
