@@ -14,10 +14,10 @@ from schemas.models import ModelVersion, chunks_digest, decode_version, unpack_v
 from schemas.settings import Settings
 
 from .catalogue import Catalogue
+from .graph import Graph
 from .redis import RedisBytes
-from .user_tower import UserTower
 
-MODELS = ("svd", "deep")
+MODELS = ("svd", "deep", "ranker")
 POLL_SECONDS = 5.0
 """The announcement is the fast way; this is for the one that was missed."""
 
@@ -28,16 +28,16 @@ class ItemVectors:
     """The item vectors of one version, by slot of a catalogue.
 
     version: of schemas.models. vectors (n, dim): float32; `norms` (n,): theirs; `ids` (n,): of which
-    posts, ascending. tower: makes users' vectors, None for a model that folds users in from `vectors`.
+    posts, ascending. graph: what was published beside them, None for a model that folds users in from `vectors`.
     """
 
     def __init__(
         self, version: ModelVersion, ids: NDArray[np.int64], vectors: NDArray[np.float32],
-        tower: UserTower | None = None,
+        graph: Graph | None = None,
     ) -> None:  # fmt: skip
         order = np.argsort(ids)
         self.version = version
-        self.tower = tower
+        self.graph = graph
         self.ids = ids[order]
         self.vectors = vectors[order]
         self.norms = np.linalg.norm(self.vectors, axis=1)
@@ -137,5 +137,5 @@ def _unpack(version: ModelVersion, chunks: list[bytes]) -> ItemVectors:
     if version.digest and chunks_digest(chunks) != version.digest:
         raise ServiceUnavailable(f"{version.model} {version.version} is damaged in Redis: its digest is another one")
     graph = b"".join(chunks[version.chunks :])
-    tower = UserTower(graph) if graph else None
-    return ItemVectors(version, *unpack_vectors(chunks[: version.chunks], version.dim), tower)
+    vectors = unpack_vectors(chunks[: version.chunks], version.dim)
+    return ItemVectors(version, *vectors, Graph(graph) if graph else None)

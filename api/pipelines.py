@@ -17,6 +17,7 @@ from .query_hydrators.user_state import UserStateHydrator
 from .rules import Rule, load_rules
 from .scorers.blend import Blend
 from .scorers.mood import Mood as MoodBonus
+from .scorers.ranker import Ranker
 from .scorers.rules import Rules
 from .selector.exploration import Exploration
 from .selector.mmr import Mmr
@@ -62,7 +63,7 @@ def feed_pipeline(serving: Serving) -> CandidatePipeline:
         query_hydrators=[UserStateHydrator(serving.redis, serving.settings)],
         sources=feed_sources(rules),
         filters=[*reader_filters(), Seen(), Served(), Excluded(), OfMood()],
-        scorers=[Blend(serving.settings), MoodBonus(serving.settings), Rules(rules)],
+        scorers=[Blend(serving.settings), Ranker(serving.settings), MoodBonus(serving.settings), Rules(rules)],
         selector=Exploration(Mmr(Top())),
         side_effects=[Impressions(serving.producer, serving.settings, serving.metrics)],
         metrics=serving.metrics,

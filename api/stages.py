@@ -42,7 +42,8 @@ class Query:
     asked: digest of what the list depends on (schemas.visits). visit, cursor: the list that this page is cut from and
     where, None for a new list, or a page by number. served (v,): slots that other lists of the session showed.
     muted, blocked (a,): authors, by code of Catalogue.author_codes. problems: what `degraded` has to name.
-    rules: slot → names of the business rules that were applied, when they are to be explained.
+    rules: slot → names of the business rules that were applied, when they are to be explained. heads: slot → what the
+    ranker said of it, then.
     history (q,): slots of the user's last distinct posts, newest first. strengths (q,): the largest strength of the
     remembered interactions with each (schemas.events.strength). vectors: model name → the version in service when the
     request came, which stays that of the whole request. online: what the learner told until then, None before it told
@@ -73,6 +74,7 @@ class Query:
     blocked: list[int] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     rules: dict[int, list[str]] = field(default_factory=dict)
+    heads: dict[int, dict[str, float]] = field(default_factory=dict)
     state: UserState = field(default_factory=UserState)
     history: Slots = field(default_factory=lambda: np.empty(0, np.int64))
     strengths: Scores = field(default_factory=lambda: np.empty(0))

@@ -18,6 +18,8 @@ from online_models.positives import Positives
 from schemas.events import INTERACTION_TYPES, NEGATIVE_TYPES, TYPE_CODES, InteractionType, strength
 from schemas.user_state import HISTORY_LENGTH
 
+from .post_facts import Fact, Facts, facts_of
+
 ROWS_A_FETCH = 10_000
 RECENCY = 0.95
 """Weight of a post in a user's history against the one after it. The API folds users in with the same number."""
@@ -38,10 +40,11 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Interactions:
-    """Columns of n interactions in time order. Parts of a snapshot share `post_ids`, `servable` and `user_count`.
+    """Columns of n interactions in time order. Parts of a snapshot share all that is told of posts and `user_count`.
 
     users, posts (n,): positions. types (n,): schemas.events.TYPE_CODES. values (n,). at (n,): seconds since 1970.
-    post_ids (p,): known posts and all posts with interactions, ascending. servable (p,): may be recommended.
+    post_ids (p,): known posts and all posts with interactions, ascending. servable (p,): may be recommended. facts:
+    what their rows say.
     """
 
     users: NDArray[np.int32]
@@ -51,6 +54,7 @@ class Interactions:
     at: NDArray[np.float64]
     post_ids: NDArray[np.int64]
     servable: NDArray[np.bool_]
+    facts: Facts
     user_count: int
 
     def __len__(self) -> int:
@@ -59,7 +63,8 @@ class Interactions:
     def digest(self) -> str:
         """SHA-256 of all that can be learnt from: the same interactions in the same order have the same."""
         found = hashlib.sha256()
-        for column in (self.users, self.posts, self.types, self.values, self.at, self.post_ids, self.servable):
+        columns = self.users, self.posts, self.types, self.values, self.at, self.post_ids, self.servable, *self.facts
+        for column in columns:
             found.update(np.ascontiguousarray(column).tobytes())
         return found.hexdigest()
 
@@ -131,8 +136,9 @@ class Columns:
             values.append(value)
             times.append(at)
 
-    def interactions(self, servable: Mapping[int, bool]) -> Interactions:
-        """`servable`: of each known post. When no post is known, every post that was met may be recommended."""
+    def interactions(self, servable: Mapping[int, bool], facts: Iterable[Fact] = ()) -> Interactions:
+        """`servable`: of each known post. When no post is known, every post that was met may be recommended. facts: of
+        known posts."""
         users, posts, types, values, times = self._columns
         met = np.frombuffer(posts, np.int64) if posts else np.empty(0, np.int64)
         post_ids = np.union1d(met, np.fromiter(servable, np.int64, len(servable)))
@@ -140,7 +146,7 @@ class Columns:
             users=np.array(users, np.int32), posts=np.searchsorted(post_ids, met).astype(np.int32),
             types=np.array(types, np.uint8), values=np.array(values, np.float32), at=np.array(times, np.float64),
             post_ids=post_ids, servable=np.array([servable.get(int(i), not servable) for i in post_ids], np.bool_),
-            user_count=len(self._users),
+            facts=facts_of(facts, post_ids), user_count=len(self._users),
         )  # fmt: skip
 
 
@@ -148,14 +154,17 @@ async def snapshot(connection: Any) -> Interactions:
     """Everything recorded up to now, as one consistent view of the database (an asyncpg connection)."""
     columns = Columns()
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        servable = {row["id"]: row["servable"] for row in await connection.fetch("SELECT id, servable FROM posts")}
+        posts = await connection.fetch(
+            "SELECT id, author, category, tags, coalesce(extract(epoch FROM created_at), 0)::float8, servable "
+            "FROM posts"
+        )
         cursor = await connection.cursor(
             "SELECT username, post_id, interaction_type, interaction_value, extract(epoch FROM occurred_at)::float8 "
             "FROM interactions ORDER BY occurred_at, log_partition, log_offset, log_index"
         )
         while rows := await cursor.fetch(ROWS_A_FETCH):
             columns.extend(Row(*row) for row in rows)
-    return columns.interactions(servable)
+    return columns.interactions({row["id"]: row["servable"] for row in posts}, (Fact(*row[:5]) for row in posts))
 
 
 def pairs(part: Interactions, weights: Mapping[InteractionType, float]) -> Pairs:
@@ -212,7 +221,7 @@ def cells(users: NDArray[np.int32], posts: NDArray[np.int32], shape: tuple[int, 
 
 
 def _pairs(part: Interactions, weights: Mapping[InteractionType, float], rows: NDArray[np.int64]) -> Pairs:
-    strengths = _strengths(part, weights)[rows]
+    strengths = event_strengths(part, weights)[rows]
     keys, place = np.unique(part.users[rows] * np.int64(len(part.post_ids)) + part.posts[rows], return_inverse=True)
     largest, smallest = np.full(len(keys), -np.inf), np.full(len(keys), np.inf)
     last = np.zeros(len(keys), np.int64)
@@ -223,7 +232,7 @@ def _pairs(part: Interactions, weights: Mapping[InteractionType, float], rows: N
     return Pairs(users, posts, np.where(smallest < 0, smallest, largest), last)
 
 
-def _strengths(part: Interactions, weights: Mapping[InteractionType, float]) -> NDArray[np.float64]:
+def event_strengths(part: Interactions, weights: Mapping[InteractionType, float]) -> NDArray[np.float64]:
     """(n,) schemas.events.strength of each; it is linear in the value up to a cap of 1 for views."""
     unit = np.array([strength(name, 1.0, weights) for name in INTERACTION_TYPES])
     measured = np.where(part.types == TYPE_CODES["view"], np.minimum(part.values, 1.0), part.values)

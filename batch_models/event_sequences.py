@@ -21,7 +21,7 @@ STRIDE = LENGTH // 2
 @dataclass(frozen=True)
 class EventSequences:
     """Columns of n events by user, in time order within one: posts, types, values, gaps as in
-    online_models.event_sequence, but posts are positions in the snapshot.
+    online_models.event_sequence, but posts are positions in the snapshot. at (n,): seconds since 1970.
 
     starts (users + 1,): where the events of each user begin. ends (n,): where those of the event's user end.
     new (n,): the user meets the post for the first time. good (n,): such that the rules call positive.
@@ -35,6 +35,7 @@ class EventSequences:
     ends: NDArray[np.int64]
     new: NDArray[np.bool_]
     good: NDArray[np.bool_]
+    at: NDArray[np.float64]
 
 
 def sequences(part: Interactions, positives: Positives) -> EventSequences:
@@ -51,7 +52,15 @@ def sequences(part: Interactions, positives: Positives) -> EventSequences:
     new[first] = True
     good = positives.of(types.astype(np.int8), np.round(values * 1000).astype(np.int32))
     return EventSequences(
-        posts, types.astype(np.int64), shares(types, values), gaps, starts, starts[users + 1], new, new & good
+        posts,
+        types.astype(np.int64),
+        shares(types, values),
+        gaps,
+        starts,
+        starts[users + 1],
+        new,
+        new & good,
+        at,
     )
 
 
@@ -71,6 +80,21 @@ def last_windows(found: EventSequences, users: NDArray[np.int64]) -> NDArray[np.
     """(u, 2): first place and end of the newest events of each of `users`; empty for users without events."""
     ends = found.starts[users + 1]
     return np.stack([np.maximum(found.starts[users], ends - LENGTH), ends], axis=1)
+
+
+def pasts_of(found: EventSequences, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Places (m, t) of the events just before each of `places` (m,), with the user's first place, and which of them are
+    there: shorter pasts are filled in front with what is not theirs."""
+    starts = found.starts[np.searchsorted(found.starts, places, side="right") - 1]
+    return before(starts, places)
+
+
+def before(starts: NDArray[np.int64], ends: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """As pasts_of: the newest LENGTH places at most from each of `starts` (m,) to `ends` (m,), not included."""
+    longest = int(min((ends - starts).max(initial=1), LENGTH))
+    places = ends[:, None] - np.arange(longest, 0, -1)
+    there = places >= starts[:, None]
+    return np.where(there, places, np.maximum(ends - 1, 0)[:, None]), there
 
 
 def filled(windows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

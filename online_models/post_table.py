@@ -1,6 +1,6 @@
 """What a request knows of posts, in arrays by slot: sums of what happened to them, and what their rows say."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -122,11 +122,15 @@ class PostTable:
 
 
 def codes_of(post: Post) -> tuple[int, list[int]]:
+    """`codes` of a post."""
+    return codes(post.author, post.category, post.tags)
+
+
+def codes(author: str, category: str, tags: Sequence[str]) -> tuple[int, list[int]]:
     """Code of the author, −1 unknown, and codes (TAGS,) of the category and the tags, −1 for none."""
-    author = crc32(post.author.encode()) % AUTHOR_CODES if post.author else -1
-    named = dict.fromkeys([*([post.category] if post.category else []), *post.tags])
-    codes = [crc32(name.casefold().encode()) % TAG_CODES for name in named][:TAGS]
-    return author, codes + [-1] * (TAGS - len(codes))
+    named = dict.fromkeys([*([category] if category else []), *tags])
+    found = [crc32(name.casefold().encode()) % TAG_CODES for name in named][:TAGS]
+    return crc32(author.encode()) % AUTHOR_CODES if author else -1, found + [-1] * (TAGS - len(found))
 
 
 _COLUMNS = ("total", "value", "first_at", "last_at", "known", "created_at", "author", "tags")

@@ -9,9 +9,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .errors import SettingsError
 from .events import DEFAULT_WEIGHTS, MOST_WEIGHT, InteractionType
+from .ranking import DEFAULT_HEAD_WEIGHTS, Head
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(gt=-MOST_WEIGHT, lt=MOST_WEIGHT, allow_inf_nan=False)]
+HeadWeight = Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -37,6 +39,12 @@ class Settings(BaseSettings):
     )
     model_path: Path = Field(Path("./models"), description="where trained models are kept")
     embedding_dim: Annotated[int, Field(ge=2, le=4096)] = Field(128, description="length of trained vectors")
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = Field(32, description="windows of 50 events a training step")
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = Field(0.002, description="the highest of a training, of Adam")
+    ranker_weights: dict[Head, HeadWeight] = Field(
+        default_factory=lambda: dict(DEFAULT_HEAD_WEIGHTS),
+        description="what the ranker's heads count: watched, like, share and negative, JSON",
+    )
     train_every_minutes: Annotated[float, Field(gt=0)] = Field(10.0, description="pause between training runs")
     max_recommendations: Annotated[int, Field(ge=1, le=1000)] = Field(50, description="largest page_size")
     cold_start_threshold: Annotated[int, Field(ge=0)] = Field(
@@ -76,6 +84,12 @@ class Settings(BaseSettings):
     def _complete(cls, weights: dict[InteractionType, float]) -> dict[InteractionType, float]:
         """A partial table changes only what it names."""
         return {**DEFAULT_WEIGHTS, **weights}
+
+    @field_validator("ranker_weights")
+    @classmethod
+    def _every_head(cls, weights: dict[Head, float]) -> dict[Head, float]:
+        """A partial table changes only what it names."""
+        return {**DEFAULT_HEAD_WEIGHTS, **weights}
 
     @classmethod
     def load(cls) -> "Settings":

@@ -105,5 +105,7 @@ def _items(query: Query, slate: Slate) -> list[dict[str, Any]]:
                 shown["explain"] = {"sources": sources, "score": score, "moods": moods}
                 if slot in query.rules:
                     shown["explain"]["rules"] = query.rules[slot]
+                if slot in query.heads:
+                    shown["explain"]["ranker"] = query.heads[slot]
             items.append(shown)
     return items

@@ -17,7 +17,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.asyncio import Redis
 
-from api.user_tower import UserTower
+from api.graph import Graph
+from api.sources.deep import user_vector
 from batch_models import publish, refresh
 from online_models.event_sequence import EventSequence
 from schemas import keys, topics
@@ -147,11 +148,11 @@ async def test_a_model_with_a_graph_goes_the_same_way_whole(settings: Settings) 
     graph = b"".join(stored[version.chunks :])
     assert (settings.model_path / "deep" / version.version / "model.onnx").read_bytes() == graph
 
-    tower = UserTower(graph)
+    tower = Graph(graph)
     liked = EventSequence(
         np.arange(20, 24), np.full(4, TYPE_CODES["like"]), np.ones(4, np.float32), np.full(4, 10)
     )  # posts 21 to 24, by row
-    best = ids[np.argsort(-(vectors @ tower.vector(liked.posts, liked)))[:10]]
+    best = ids[np.argsort(-(vectors @ user_vector(tower, liked.posts, liked)))[:10]]
     assert ((best > 20) & (best <= 40)).mean() > 0.8
 
 

@@ -1,0 +1,173 @@
+"""How the ranker is trained: on every first meeting of a user and a post, as it was just before it.
+
+come: softmax of the post against others that users came to in the same batch, and posts that were shown to users and
+not taken, each corrected by how often it stands there (logQ: Yi et al., Sampling-bias-corrected neural modeling, RecSys
+2019). The other heads: what became of the meeting, so each is a share of those who come (as in Ma et al., Entire
+Space Multi-Task Model, SIGIR 2018, they multiply).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from online_models.ranking import author_rows, count_features
+from schemas.events import NEGATIVE_TYPES, TYPE_CODES, InteractionType
+
+from .dataset import Interactions
+from .event_sequences import EventSequences, pasts_of
+from .popularity_at import PopularityAt
+from .ranker_network import Ranker
+
+log = structlog.get_logger()
+
+GLAD = ("like", "inspire", "bookmark", "comment", "follow")
+GLAD_RATING = 0.8
+OF_VIEWS = 1.0
+"""Weight of the four heads against the first."""
+
+
+@dataclass(frozen=True)
+class RankerPlan:
+    """examples: meetings learnt in all, each most_epochs times at most. batch: meetings a step; others: of the same
+    batch that each is held against. rate: the highest, of Adam; rises over a tenth of the steps, falls by a cosine.
+    id_dropout: share of posts that lose their own vector, or author and tags, at each step, as new ones have none.
+    """
+
+    examples: int = 400_000
+    most_epochs: int = 4
+    batch: int = 256
+    others: int = 32
+    rate: float = 2e-3
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    id_dropout: float = 0.1
+
+
+@dataclass(frozen=True)
+class Meetings:
+    """places (m,): of first meetings of users with a past. labels (m, 4): of schemas.ranking.HEADS, nan where
+    nobody knows: how much was watched of what was only liked."""
+
+    places: NDArray[np.int64]
+    labels: NDArray[np.float32]
+
+
+def meetings(found: EventSequences) -> Meetings:
+    """Of all events; what followed on the same post by the same user is part of a meeting."""
+    users = np.repeat(np.arange(len(found.starts) - 1), np.diff(found.starts))
+    keys = users * (found.posts.max(initial=0) + 1) + found.posts
+    _, first, meeting = np.unique(keys, return_index=True, return_inverse=True)
+    labels = np.zeros((len(first), 4), np.float32)
+    watched = np.full(len(first), -1.0, np.float32)
+    views = found.types == TYPE_CODES["view"]
+    np.maximum.at(watched, meeting[views], found.values[views])
+    labels[:, 0] = np.where(watched < 0, np.nan, watched)
+    rated = (found.types == TYPE_CODES["rating"]) & (found.values >= GLAD_RATING)
+    labels[meeting[np.isin(found.types, [TYPE_CODES[name] for name in GLAD]) | rated], 1] = 1.0
+    labels[meeting[found.types == TYPE_CODES["share"]], 2] = 1.0
+    labels[meeting[np.isin(found.types, [TYPE_CODES[name] for name in NEGATIVE_TYPES])], 3] = 1.0
+    some = first > found.starts[users[first]]
+    order = np.argsort(first[some], kind="stable")
+    return Meetings(first[some][order], labels[some][order])
+
+
+class RankerTraining:
+    """One run over the meetings of a part. own: the table of posts' own vectors, learnt too. seed: fixes all draws."""
+
+    def __init__(
+        self, ranker: Ranker, own: nn.Embedding, part: Interactions, found: EventSequences,
+        weights: Mapping[InteractionType, float], plan: RankerPlan, seed: int,
+    ) -> None:  # fmt: skip
+        self._ranker, self._own, self._found, self._plan = ranker, own, found, plan
+        self._draw = np.random.default_rng(seed)
+        self._meetings = meetings(found)
+        self._popularity = PopularityAt(part, weights)
+        self._facts = part.facts
+        self._authors = author_rows(part.facts.authors)
+        shares = np.bincount(found.posts[self._meetings.places], minlength=len(part.post_ids)) + 1.0
+        self._log_share = np.log(shares / shares.sum()).astype(np.float32)
+
+    def run(self) -> None:
+        """All epochs. Nothing happens when nobody met a second post."""
+        plan, count = self._plan, len(self._meetings.places)
+        if count < 2:
+            return
+        epochs = min(max(plan.examples / count, 0.0), plan.most_epochs)
+        steps = max(math.ceil(epochs * count / plan.batch), 1)
+        rest = [*self._ranker.parameters()]
+        optimiser = torch.optim.AdamW([
+            {"params": self._own.parameters(), "weight_decay": 0.0}, {"params": rest, "weight_decay": plan.weight_decay}
+        ], lr=plan.rate)  # fmt: skip
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.rate, total_steps=steps, pct_start=0.1)
+        self._ranker.train()
+        order = np.empty(0, np.int64)
+        losses = np.zeros(2)
+        for step in range(steps):
+            if len(order) < min(plan.batch, count):
+                order = self._draw.permutation(count)
+            chosen, order = order[: plan.batch], order[plan.batch :]
+            parts = self._losses(chosen)
+            optimiser.zero_grad()
+            (parts[0] + OF_VIEWS * parts[1]).backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(rest, plan.clip)
+            optimiser.step()
+            schedule.step()
+            losses += [float(each.detach()) for each in parts]
+            if step % 200 == 199:
+                log.info("ranker learns", step=step + 1, of=steps, come=losses[0] / 200, heads=losses[1] / 200)
+                losses[:] = 0
+        self._ranker.eval()
+
+    def _losses(self, chosen: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Of `come`, and of the other heads, for some of the meetings (b,)."""
+        found, size = self._found, len(chosen)
+        places, labels = self._meetings.places[chosen], torch.from_numpy(self._meetings.labels[chosen])
+        wanted, at = found.posts[places], found.at[places]
+        others = (np.arange(size)[:, None] + self._draw.permutation(size - 1)[: self._plan.others] + 1) % size
+        posts = np.concatenate([wanted[:, None], wanted[others]], axis=1)
+        logits = self._logits(posts, at, *pasts_of(found, places))
+        come = logits[..., 0] - torch.from_numpy(self._log_share[posts])
+        same = torch.from_numpy(posts == wanted[:, None])
+        same[:, 0] = False
+        come = come.masked_fill(same, -1e9)
+        first = -functional.log_softmax(come, dim=1)[:, 0].mean()
+        known = ~torch.isnan(labels)
+        return first, functional.binary_cross_entropy_with_logits(logits[:, 0, 1:][known], labels[known])
+
+    def _logits(
+        self, posts: NDArray[np.int64], at: NDArray[np.float64], past: NDArray[np.int64], there: NDArray[np.bool_]
+    ) -> Tensor:
+        """(b, n, 5) of posts (b, n) at (b,) for users with a past: places (b, t), as they were then."""
+        found = self._found
+        moments = np.repeat(at, posts.shape[1])
+        sums = self._popularity.sums(posts.ravel(), moments)
+        counts = count_features(sums, self._facts.created_at[posts].ravel(), moments).reshape(*posts.shape, -1)
+        # Each post is described once, not at each of its thousand places: two thirds of the time a step.
+        every, place = np.unique(np.concatenate([posts.ravel(), found.posts[past].ravel()]), return_inverse=True)
+        described = self._described(every)
+        of_posts, of_past = (
+            [column[torch.from_numpy(rows)] for column in described]
+            for rows in (place[: posts.size].reshape(posts.shape), place[posts.size :].reshape(past.shape))
+        )
+        columns = [torch.from_numpy(each) for each in (found.types[past], found.values[past], found.gaps[past], there)]
+        return self._ranker.scored(of_posts, torch.from_numpy(counts), of_past, *columns)
+
+    def _described(self, posts: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
+        """Vectors of posts (p,), of their authors and of their tags, some without: as those of new posts."""
+        drawn = torch.from_numpy(self._draw.random(posts.shape))
+        share = self._plan.id_dropout
+        own = self._own(torch.from_numpy(posts)) * (drawn >= share)[..., None]
+        nameless = ((drawn >= share) & (drawn < 2 * share)).numpy()
+        authors = np.where(nameless, self._ranker.posts.authors.num_embeddings - 1, self._authors[posts])
+        tags = np.where(nameless[..., None], -1, self._facts.tags[posts]).astype(np.int64)
+        found: tuple[Tensor, Tensor, Tensor] = self._ranker.posts(
+            own, torch.from_numpy(authors), torch.from_numpy(tags)
+        )
+        return found
