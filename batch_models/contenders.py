@@ -26,9 +26,10 @@ Make = Callable[[Settings, Positives], Model]
 
 
 def _deep(settings: Settings, positives: Positives) -> Model:
-    from .deep_ranker import Deep  # torch takes two seconds, which nobody else should wait
+    from .deep_ranker import Deep, Job  # torch takes two seconds, which nobody else should wait
+    from .deep_training import Plan
 
-    return Deep(settings.embedding_dim, positives)
+    return Deep(settings.embedding_dim, positives, Job(Plan(batch=settings.batch_size, rate=settings.learning_rate)))
 
 
 def _ranker(settings: Settings, positives: Positives) -> Model:

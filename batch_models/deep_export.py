@@ -23,9 +23,10 @@ def exported(tower: UserVector, known: NDArray[np.bool_]) -> bytes:
     """
     tower = copy.deepcopy(tower)
     kept = torch.from_numpy(np.append(np.flatnonzero(known), len(known)))
-    rows = tower.tower.posts.weight.detach()[kept]
-    tower.tower.posts = torch.nn.Embedding(len(rows), rows.shape[1], _weight=rows)
-    tower.tower.sums.vectors = tower.tower.sums.vectors[kept]
+    with torch.no_grad():
+        learnt, fixed = tower.tower.posts(kept), tower.tower.sums.vectors(kept)
+    tower.tower.posts = torch.nn.Embedding.from_pretrained(learnt)  # type: ignore[no-untyped-call]
+    tower.tower.sums.vectors = torch.nn.Embedding.from_pretrained(fixed)  # type: ignore[no-untyped-call]
     two = torch.zeros(2, 3, dtype=torch.int64)
     example = two, two, two.float(), two, two == 0
     buffer: Any = io.BytesIO()

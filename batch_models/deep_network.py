@@ -15,6 +15,8 @@ from torch.nn import functional
 from online_models.event_sequence import GAPS, LENGTH
 from schemas.events import INTERACTION_TYPES
 
+from .post_vectors import Fixed, PostVectors, Tokens
+
 DECAYS = (0.3, 0.05, 0.0, 0.0)
 """What each attention head begins with: e-folds of weight an event of distance. So one looks at the last few, two at
 all alike."""
@@ -39,14 +41,14 @@ class Items(nn.Module):
     """Output vectors and biases (posts,) of a head. fixed: whether vectors that are not learnt (posts, width) come
     behind those that are (posts, width)."""
 
-    fixed: Tensor
+    every: Tensor
 
-    def __init__(self, shape: Shape, fixed: bool = False) -> None:
+    def __init__(self, shape: Shape, tokens: Tokens, fixed: bool = False) -> None:
         super().__init__()
-        self.register_buffer("fixed", torch.zeros(shape.posts, shape.width if fixed else 0))
-        self.vectors = nn.Embedding(shape.posts, shape.width)
+        self.fixed = Fixed(shape.posts, shape.width if fixed else 0)
+        self.vectors = PostVectors(tokens, shape.width, 0.5 / math.sqrt(shape.width))
         self.bias = nn.Embedding(shape.posts, 1)
-        nn.init.normal_(self.vectors.weight, 0.0, 0.5 / math.sqrt(shape.width))
+        self.register_buffer("every", torch.arange(shape.posts), persistent=False)
         nn.init.zeros_(self.bias.weight)
 
     def logits(self, users: Tensor, posts: Tensor | None = None) -> Tensor:
@@ -61,9 +63,8 @@ class Items(nn.Module):
 
     def table(self, posts: Tensor | None = None) -> Tensor:
         """(…, dim): vectors of posts (…), of all without them."""
-        if posts is None:
-            return torch.cat([self.vectors.weight, self.fixed], dim=-1)
-        return torch.cat([self.vectors(posts), self.fixed[posts]], dim=-1)
+        posts = self.every if posts is None else posts
+        return torch.cat([self.vectors(posts), self.fixed(posts)], dim=-1)
 
 
 class Attention(nn.Module):
@@ -96,12 +97,11 @@ class Sums(nn.Module):
     and the better liked counting more, as in svd.py. It forgets nothing that the factorisation knows, and the network
     learns what comes on top. strengths (types,): schemas.events.strength of a value of 1."""
 
-    vectors: Tensor
     strengths: Tensor
 
     def __init__(self, shape: Shape, strengths: Tensor) -> None:
         super().__init__()
-        self.register_buffer("vectors", torch.zeros(shape.posts + 1, shape.width))
+        self.vectors: nn.Module = Fixed(shape.posts, shape.width)
         self.register_buffer("strengths", strengths.clamp(min=0.0))
         self.recency = nn.Parameter(torch.tensor(3.0))
         self.log_scale = nn.Parameter(torch.full((shape.width,), math.log(SCALE)))
@@ -110,21 +110,20 @@ class Sums(nn.Module):
         """(b, t, width): the mean after each event."""
         weights = torch.sigmoid(self.recency) ** distances
         weights = (weights * (self.strengths[types] * values)[:, None, :]).masked_fill(hidden[:, 0], 0.0)
-        sums: Tensor = weights @ self.vectors[posts] / (weights.sum(dim=-1, keepdim=True) + 1e-6)
+        sums: Tensor = weights @ self.vectors(posts) / (weights.sum(dim=-1, keepdim=True) + 1e-6)
         return sums * self.log_scale.exp()
 
 
 class UserTower(nn.Module):
     """Events → a state after each of them, and the user's vectors of both heads."""
 
-    def __init__(self, shape: Shape, strengths: Tensor) -> None:
+    def __init__(self, shape: Shape, tokens: Tokens, strengths: Tensor) -> None:
         super().__init__()
         width = shape.width
-        self.posts = nn.Embedding(shape.posts + 1, width, padding_idx=shape.posts)
+        self.posts: nn.Module = PostVectors(tokens, width, 0.5 / math.sqrt(width))
         self.types, self.gaps = nn.Embedding(len(INTERACTION_TYPES), width), nn.Embedding(GAPS, width)
         self.value = nn.Linear(1, width, bias=False)
         with torch.no_grad():
-            self.posts.weight[:-1].normal_(0.0, 0.5 / math.sqrt(width))
             for small in (self.types.weight, self.gaps.weight):
                 small.normal_(0.0, 0.02)
         self.attention = nn.ModuleList(Attention(shape) for _ in range(shape.layers))
@@ -143,7 +142,7 @@ class UserTower(nn.Module):
         """
         events = self.posts(posts) + self.types(types) + self.value(values[:, :, None] - 0.5) + self.gaps(gaps)
         events = self.dropout(events)
-        places = torch.arange(posts.shape[1])
+        places = torch.arange(posts.shape[1], device=posts.device)
         apart = places[:, None] - places[None, :]
         hidden = (apart < 0)[None, None] | ~there[:, None, None, :]
         distances = apart.clamp(0, LENGTH - 1)
@@ -165,21 +164,30 @@ class UserTower(nn.Module):
 class Network(nn.Module):
     """The tower and the posts of both heads."""
 
-    def __init__(self, shape: Shape, strengths: Tensor) -> None:
+    def __init__(self, shape: Shape, tokens: Tokens, strengths: Tensor) -> None:
         super().__init__()
         self.shape = shape
-        self.tower = UserTower(shape, strengths)
-        self.next, self.later = Items(shape), Items(shape, fixed=True)
+        self.tower = UserTower(shape, tokens, strengths)
+        self.next, self.later = Items(shape, tokens), Items(shape, tokens, fixed=True)
 
-    def begin_with(self, vectors: Tensor) -> None:
+    def begin_with(self, vectors: Tensor, by_tokens: Tensor) -> None:
         """Adds vectors (posts, width) to those of posts, as inputs and as outputs of both heads, and takes them as the
-        fixed ones."""
+        fixed ones. by_tokens (posts, width): what hidden posts have in their place."""
         with torch.no_grad():
-            self.tower.sums.vectors[:-1] = vectors
-            self.later.fixed[:] = vectors
-            self.tower.posts.weight[:-1] += vectors
-            self.next.vectors.weight += vectors
-            self.later.vectors.weight += vectors
+            for module in self.modules():
+                if isinstance(module, PostVectors):
+                    module.own.weight[:-1] += vectors
+                    module.by_tokens[:-1] = by_tokens
+                elif isinstance(module, Fixed) and module.own.shape[1]:
+                    module.own[:-1], module.by_tokens[:-1] = vectors, by_tokens
+
+    def hide(self, posts: Tensor | None) -> None:
+        """Posts (posts,) bool that are as if nobody had met them, from now on; None for none."""
+        if posts is not None:
+            posts = torch.cat([posts, torch.zeros_like(posts[:1])])
+        for module in self.modules():
+            if isinstance(module, PostVectors | Fixed):
+                module.hidden = posts
 
     def item_vectors(self, later: float) -> Tensor:
         """(posts, 3 · width + 1): of both heads, and the bias. later: weight of that head, 0 to 1."""

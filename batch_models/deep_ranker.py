@@ -1,7 +1,9 @@
 """The deep model: a user's last events through attention, trained on every event of everybody (deep_network)."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,24 +12,44 @@ from torch import Tensor
 
 from online_models.positives import Positives
 from schemas.events import INTERACTION_TYPES, InteractionType, strength
+from schemas.settings import Settings
 
+from . import warm_start
 from .dataset import Interactions
 from .deep_beginning import beginning
 from .deep_export import exported
 from .deep_network import HEADS, Network, Shape, UserVector
 from .deep_published import PublishedDeep
-from .deep_training import Plan, Training
+from .deep_training import Plan, Training, begin_biases
 from .event_sequences import EventSequences, filled, last_windows, sequences
 from .model import Published
+from .post_vectors import Tokens, by_tokens, tokens_of
 
 LATER = 0.85
 """Weight of the head of what comes later against that of what comes next. NDCG@10 on validation slices of ML-100K with
 .5, .85 and 1: leave one out .513, .481, .443; all that follows .117, .152, .168."""
 SEED = 0
+NEW_BIAS = 0.25
+"""Quantile of the biases of posts that new ones get."""
+STATES = 1
+"""Version of the states that are kept: another network begins from the beginning."""
 THREADS = 1
 """Of torch: feeds are served beside the training."""
 AT_ONCE = 256
 """Users scored together."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What settings say of a training. folder: where it keeps its states, None for nowhere."""
+
+    plan: Plan = Plan()
+    folder: Path | None = None
+
+
+def job(settings: Settings) -> Job:
+    """Of a refresh."""
+    return Job(Plan(batch=settings.batch_size, rate=settings.learning_rate), settings.model_path / Deep.name)
 
 
 @dataclass(frozen=True)
@@ -42,9 +64,11 @@ def choose(part: Interactions, weights: Mapping[InteractionType, float], embeddi
     return Choice(embedding_dim)
 
 
-def fitted(part: Interactions, weights: Mapping[InteractionType, float], choice: Choice) -> "FittedDeep":
+def fitted(
+    part: Interactions, weights: Mapping[InteractionType, float], choice: Choice, job: Job | None = None
+) -> "FittedDeep":  # fmt: skip
     """What refresh evaluates and publishes."""
-    return Deep(choice.embedding_dim, Positives()).fit(part, weights, SEED)
+    return Deep(choice.embedding_dim, Positives(), job).fit(part, weights, SEED)
 
 
 def serves(
@@ -59,19 +83,41 @@ class Deep:
 
     name = "deep"
 
-    def __init__(self, embedding_dim: int, positives: Positives) -> None:
+    def __init__(self, embedding_dim: int, positives: Positives, job: Job | None = None) -> None:
+        self._job = job or Job()
         self._width = max(embedding_dim // 2 // HEADS, 1) * HEADS
         self._positives = positives
 
     def fit(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> "FittedDeep":
         torch.set_num_threads(THREADS)
         torch.manual_seed(seed)
-        network = Network(Shape(len(part.post_ids), self._width), strengths(weights))
-        network.begin_with(torch.from_numpy(beginning(part, weights, self._width, seed)))
-        Training(network, sequences(part, self._positives), Plan(), seed).run()
-        network.eval()
-        known = np.bincount(part.posts, minlength=len(part.post_ids)) > 0
-        return FittedDeep(network, self._positives, known)
+        folder, now = self._job.folder, time.time()
+        shape = Shape(len(part.post_ids), self._width)
+        # What another network would have to agree on.
+        same = [STATES, self._width, shape.layers, seed, [[*each] for each in sorted(weights.items())]]
+        start = warm_start.best(folder, part, same, now) if folder is not None else None
+        tokens, met = tokens_of(part.facts), np.bincount(part.posts, minlength=len(part.post_ids)) > 0
+        network = Network(shape, tokens, strengths(weights))
+        vectors = beginning(part, weights, self._width, seed)
+        if start is not None:
+            vectors = warm_start.turned(vectors, start.state, part.post_ids)
+        shared = by_tokens(tokens, vectors, np.asarray(vectors.any(axis=1)))
+        network.begin_with(torch.from_numpy(vectors), torch.from_numpy(shared))
+        found = sequences(part, self._positives)
+        begin_biases(network, found)
+        if start is not None:
+            warm_start.begin_from(network, start.state, part.post_ids, tokens.codes)
+        plan = self._job.plan
+        checkpoint = folder / "checkpoint.npz" if folder is not None else None
+        since = start.since if start is not None else None
+        key = f"{part.digest()} {same} {since}" if folder is not None else ""
+        Training(network, found, plan, seed, since=since, checkpoint=checkpoint, key=key).run()
+        if folder is not None:
+            full_at = start.full_at if start is not None else now
+            warm_start.keep(folder, network, part, tokens.codes, same, full_at)
+        if checkpoint is not None:
+            checkpoint.unlink(missing_ok=True)
+        return FittedDeep(network.eval(), self._positives, met, tokens)
 
 
 def strengths(weights: Mapping[InteractionType, float]) -> Tensor:
@@ -81,10 +127,19 @@ def strengths(weights: Mapping[InteractionType, float]) -> Tensor:
 
 
 class FittedDeep:
-    """network: after training. known (posts,): met by anybody in the part that was trained on."""
+    """network: after training. met (posts,): by anybody in the part that was trained on; others are known by their
+    tokens, if they have any."""
 
-    def __init__(self, network: Network, positives: Positives, known: NDArray[np.bool_]) -> None:
-        self.network, self.known = network, known
+    def __init__(self, network: Network, positives: Positives, met: NDArray[np.bool_], tokens: Tokens) -> None:
+        self.network = network
+        self.known = met | (tokens.rows[:-1] < len(tokens.codes)).any(axis=1)
+        network.hide(torch.from_numpy(~met))
+        with torch.no_grad():
+            for items in (network.next, network.later):
+                # As unpopular as any: what nobody met has no bias of its own.
+                bias = items.bias.weight[:, 0]
+                if met.any():
+                    bias[torch.from_numpy(~met)] = bias[torch.from_numpy(met)].quantile(NEW_BIAS)
         self._positives = positives
         self.tower = UserVector(network, LATER).eval()
 
@@ -94,7 +149,7 @@ class FittedDeep:
 
     @property
     def item_vectors(self) -> NDArray[np.float32]:
-        """(posts, 3 · width + 1); rows of zeros for posts that nobody met."""
+        """(posts, 3 · width + 1); rows of zeros for posts that nobody met and whose rows say nothing."""
         with torch.no_grad():
             vectors: NDArray[np.float32] = self.network.item_vectors(LATER).numpy() * self.known[:, None]
         return vectors

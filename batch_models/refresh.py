@@ -5,10 +5,11 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -33,7 +34,7 @@ log = structlog.get_logger()
 
 MODELS = {"svd": "svd", "deep": "deep_ranker", "ranker": "ranker"}
 """Every batch model and its module here, which is imported when it is trained. It has `choose`, `fitted` and `serves`,
-as in svd.py."""
+as in svd.py, and may have `job`, what settings say of its training, which `fitted` gets then."""
 
 LOOK_SECONDS = 10.0
 """In the pause between two trainings: whether Redis still has what was published."""
@@ -41,6 +42,8 @@ BEFORE = 0.9
 """Share of the interactions, oldest first, that is trained on for the evaluation; the rest is the later slice."""
 ENOUGH_EVENTS = 500
 ENOUGH_USERS = 20
+LEARNT_BY = {"embedding_dim", "batch_size", "learning_rate", "interaction_weights"}
+"""Settings that a card names."""
 LOCK = 0x7265656C
 """PostgreSQL advisory lock held while training, whatever the model."""
 
@@ -186,8 +189,8 @@ def train(
     choice = model.choose(before, weights, settings.embedding_dim)
     log.info("settings chosen on a slice before the evaluation", model=name, **asdict(choice), seconds=_since(began))
 
-    began = time.monotonic()
-    figures, popularity = trial.figures_of(model.fitted(before, weights, choice), before), trial.popularity()
+    began, fitted = time.monotonic(), _fitted(model, settings)
+    figures, popularity = trial.figures_of(fitted(before, weights, choice), before), trial.popularity()
     log.info("evaluated", model=name, users=figures.users, **_rounded(figures, popularity), seconds=_since(began))
     if not figures.beats(popularity):
         raise Refused(f"{name} is refused: {_comparison(figures, popularity)}, no more than chance. What serves stays.")
@@ -195,9 +198,15 @@ def train(
         _compare(model, name, interactions, settings, choice, serving)
 
     began = time.monotonic()
-    served = model.fitted(interactions, weights, choice)
+    served = fitted(interactions, weights, choice)
     log.info("trained on everything", model=name, seconds=_since(began))
     return Trained(served, asdict(choice), figures, popularity, float(after.at[0]))
+
+
+def _fitted(model: ModuleType, settings: Settings) -> Callable[..., Servable]:
+    """The model's `fitted`, with its job where it has one."""
+    fitted: Callable[..., Servable] = model.fitted
+    return partial(fitted, job=model.job(settings)) if hasattr(model, "job") else fitted
 
 
 def _compare(
@@ -213,7 +222,7 @@ def _compare(
         log.info("too little is new to compare with the version in service", model=name, events=len(after))
         return
     weights = settings.interaction_weights
-    figures = trial.figures_of(model.fitted(before, weights, choice), before)
+    figures = trial.figures_of(_fitted(model, settings)(before, weights, choice), before)
     theirs = trial.figures_of(model.serves(serving.published, interactions.post_ids, weights), before)
     log.info("compared with what serves", model=name, recall_at_10=figures.recall, serving_recall_at_10=theirs.recall)
     if theirs.beats(figures):
@@ -247,7 +256,7 @@ def _package(
         version=version, digest=digest, trained_on="everything; the figures are of a model trained before split_at",
         first_event_at=first, last_event_at=last, split_at=split, events=len(interactions),
         users=interactions.user_count, choice=trained.choice, evaluated_users=trained.model.users,
-        settings={"embedding_dim": settings.embedding_dim, "interaction_weights": settings.interaction_weights},
+        settings=settings.model_dump(include=LEARNT_BY),
         seconds=_since(began), size=len(content) + len(graph or b""), data_digest=interactions.digest(),
         revision=_revision(),
     )  # fmt: skip

@@ -6,6 +6,7 @@ Prints lines, then one JSON object. Run: OPENBLAS_NUM_THREADS=1 python -m benchm
 import json
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import onnxruntime
@@ -40,7 +41,7 @@ def operations() -> int:
     attention = CANDIDATES * EVENTS * WIDTH * 2 + (CANDIDATES + 2 * EVENTS) * WIDTH * WIDTH
     fields = CANDIDATES * WIDTH * (COUNTS + 2 * 5) + WIDTH * WIDTH
     sizes = [6 * WIDTH, *LAYERS, len(OUTPUTS)]
-    mlp = CANDIDATES * sum(left * right for left, right in zip(sizes, sizes[1:], strict=False))
+    mlp = CANDIDATES * sum(left * right for left, right in pairwise(sizes))
     return 2 * (attention + fields + mlp)
 
 

@@ -14,6 +14,8 @@ from batch_models.deep_export import exported
 from batch_models.deep_network import Network, Shape, UserVector
 from batch_models.deep_ranker import Deep, FittedDeep, strengths
 from batch_models.event_sequences import sequences, windows
+from batch_models.post_facts import facts_of
+from batch_models.post_vectors import tokens_of
 from online_models.event_sequence import LENGTH, gap_buckets, of_history
 from online_models.positives import Positives
 from online_models.user_history import learn_one
@@ -23,6 +25,7 @@ from schemas.models import ModelVersion, chunks_digest, pack_graph, pack_vectors
 from schemas.user_state import HistoryEvent, UserState
 
 POSTS = 20
+NO_TOKENS = tokens_of(facts_of([], np.arange(1, POSTS + 1)))
 COUNTS = (1, 2, 40, LENGTH, LENGTH + 1, LENGTH + 2, 3 * LENGTH + 7)
 
 
@@ -68,7 +71,7 @@ def drawn(network: Network, users: int, length: int) -> tuple[torch.Tensor, ...]
 
 def test_a_state_knows_nothing_of_what_comes_after_it() -> None:
     torch.manual_seed(0)
-    network = Network(Shape(POSTS, 16, layers=2), strengths(DEFAULT_WEIGHTS)).eval()
+    network = Network(Shape(POSTS, 16, layers=2), NO_TOKENS, strengths(DEFAULT_WEIGHTS)).eval()
     posts, types, values, gaps, _ = drawn(network, 3, 12)
     there = torch.ones_like(posts, dtype=torch.bool)
     with torch.no_grad():
@@ -110,7 +113,7 @@ def test_it_learns_the_order_in_which_posts_follow(fitted: FittedDeep) -> None:
 def test_scores_are_those_of_both_heads_and_minus_infinity_for_posts_that_nobody_met(fitted: FittedDeep) -> None:
     whole = circle()
     met = whole.where(whole.posts != 3)
-    scores = FittedDeep(fitted.network, Positives(), np.arange(POSTS) != 3).scores(met, np.array([2, 5]))
+    scores = FittedDeep(fitted.network, Positives(), np.arange(POSTS) != 3, NO_TOKENS).scores(met, np.array([2, 5]))
     assert np.isneginf(scores[:, 3]).all()
     assert np.isfinite(np.delete(scores, 3, axis=1)).all()
     assert not np.array_equal(*np.delete(scores, 3, axis=1))
@@ -144,8 +147,8 @@ def test_a_feed_reads_a_history_as_the_training_did() -> None:
 
 def test_the_graph_says_what_torch_says() -> None:
     torch.manual_seed(1)
-    network = Network(Shape(POSTS, 16), strengths(DEFAULT_WEIGHTS)).eval()
-    network.begin_with(torch.randn(POSTS, 16))
+    network = Network(Shape(POSTS, 16), NO_TOKENS, strengths(DEFAULT_WEIGHTS)).eval()
+    network.begin_with(torch.randn(POSTS, 16), torch.zeros(POSTS, 16))
     tower, known = UserVector(network, 0.5).eval(), np.arange(POSTS) != 7
     session = onnxruntime.InferenceSession(exported(tower, known), providers=["CPUExecutionProvider"])
     rows = np.append(np.where(known, np.cumsum(known) - 1, POSTS - 1), POSTS - 1)

@@ -15,6 +15,8 @@ from api.redis import connection
 from batch_models.deep_export import exported
 from batch_models.deep_network import Network, Shape, UserVector
 from batch_models.deep_ranker import strengths
+from batch_models.post_facts import facts_of
+from batch_models.post_vectors import tokens_of
 from online_models.event_sequence import of_history
 from schemas import keys, topics
 from schemas.errors import ServiceUnavailable
@@ -26,6 +28,7 @@ from schemas.user_state import UserState
 POSTS = range(1, 13)
 KNOWN = np.array([post_id not in (4, 9) for post_id in POSTS])
 LATER = 0.5
+NO_TOKENS = tokens_of(facts_of([], np.array(POSTS)))
 
 
 @pytest.fixture
@@ -52,8 +55,8 @@ async def api(
 def published(redis: Any, version: str, *, damaged: bool = False) -> Network:
     """A network that learnt nothing, in Redis as batch_models.publish puts it there."""
     torch.manual_seed(7)
-    network = Network(Shape(len(POSTS), 16), strengths(DEFAULT_WEIGHTS)).eval()
-    network.begin_with(torch.randn(len(POSTS), 16))
+    network = Network(Shape(len(POSTS), 16), NO_TOKENS, strengths(DEFAULT_WEIGHTS)).eval()
+    network.begin_with(torch.randn(len(POSTS), 16), torch.zeros(len(POSTS), 16))
     graph, vectors = exported(UserVector(network, LATER).eval(), KNOWN), network.item_vectors(LATER).detach().numpy()
     chunks = pack_vectors(np.array(POSTS)[KNOWN], vectors[KNOWN])
     graphs = pack_graph(graph if not damaged else graph[:-1] + bytes([graph[-1] ^ 1]))
