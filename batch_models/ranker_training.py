@@ -40,10 +40,10 @@ class RankerPlan:
     id_dropout: share of posts that lose their own vector, or author and tags, at each step, as new ones have none.
     """
 
-    examples: int = 400_000
-    most_epochs: int = 4
+    examples: int = 200_000
+    most_epochs: int = 2
     batch: int = 256
-    others: int = 32
+    others: int = 16
     rate: float = 2e-3
     weight_decay: float = 0.01
     clip: float = 1.0
