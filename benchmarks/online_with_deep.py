@@ -39,7 +39,7 @@ from schemas.posts import decode_post
 from schemas.user_state import UserState
 
 DAY = 86_400.0
-FIRST = 2_000
+FIRST = 5_000
 """Events before the model is trained for the first time."""
 DIM = 128
 

@@ -14,6 +14,7 @@ from api.graph import Graph
 from api.models import ItemVectors
 from api.scorers import ranker as scorer
 from api.stages import Candidates, Query
+from batch_models import ranker, refresh
 from batch_models.dataset import Columns, Interactions, Row
 from batch_models.event_sequences import sequences
 from batch_models.model import Published
@@ -47,11 +48,11 @@ def group_of(post: int) -> int:
     return (post - 1) % GROUPS
 
 
-def grouped(events: int = 900) -> Interactions:
+def grouped(events: int = 900, users: int = 40) -> Interactions:
     """Users in four groups, each of which watches what has its tag to the end and the rest hardly at all."""
     draw, rows = np.random.default_rng(2), []
     for number in range(events):
-        user = int(draw.integers(40))
+        user = int(draw.integers(users))
         liked = draw.random() < 0.8
         post = (
             int(draw.integers(POSTS // GROUPS)) * GROUPS + 1 + (user % GROUPS if liked else int(draw.integers(GROUPS)))
@@ -289,3 +290,11 @@ def test_it_gives_up_when_it_takes_too_long(query: Query, monkeypatch: pytest.Mo
     monkeypatch.setattr(scorer, "DEADLINE", 0.0)
     with pytest.raises(TimeoutError, match="allowed are 0"):
         scorer.Ranker(Settings(_env_file=None)).score(query, candidates_of(query, [1, 2]), np.zeros(2))
+
+
+def test_a_refresh_trains_and_judges_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranker, "RankerPlan", lambda: replace(PLAN, examples=4_000))
+    trained = refresh.train(ranker, "ranker", grouped(users=100), Settings(_env_file=None))
+    assert trained.model.beats(trained.popularity)
+    assert trained.served.item_vectors.shape == (NEW, WIDTH)
+    assert trained.served.graph()
