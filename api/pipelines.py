@@ -27,6 +27,7 @@ from .sources.co_visitation import CoVisitation
 from .sources.deep import Deep
 from .sources.factors import Factors
 from .sources.fresh import Fresh
+from .sources.graph import Graph
 from .sources.mood import Mood
 from .sources.next import Next
 from .sources.popular import Popular
@@ -45,7 +46,7 @@ from .stages import Filter, Source
 def feed_sources(rules: tuple[Rule, ...] = ()) -> list[Source]:
     """Of a feed. Those that only the learner has offer something once it published, to users with a past."""
     return [
-        CoVisitation(), Profile(), Next(), Sequence(), TasteFactors(), Factors(), Tastes(), Svd(), Deep(),
+        CoVisitation(), Profile(), Next(), Sequence(), TasteFactors(), Factors(), Tastes(), Svd(), Graph(), Deep(),
         TrendingHour(), Trending(), Popular(), Popularity(), Fresh(), Mood(), RuleSource(rules),
     ]  # fmt: skip
 
