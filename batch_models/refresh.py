@@ -24,7 +24,7 @@ from schemas.errors import ReelstreamError, ServiceUnavailable
 from schemas.models import ModelVersion, chunks_digest, pack_graph, pack_vectors, unpack_vectors
 from schemas.settings import Settings
 
-from . import dataset, publish, registry
+from . import dataset, publish, registry, training_requests
 from .dataset import Interactions
 from .evaluate import Figures, Trial
 from .model import Published, Servable
@@ -87,17 +87,30 @@ def run(settings: Settings, models: list[str], every_minutes: float | None) -> N
         for name in names:
             asyncio.run(_refresh_once(settings, name))
         return
+    due = names
     while True:
-        for name in names:
+        for name in due:
             try:
                 asyncio.run(_refresh_once(settings, name))
             except ReelstreamError as error:
                 log.warning("refresh failed, the next one comes", model=name, minutes=every_minutes, reason=str(error))
-        until = time.monotonic() + every_minutes * 60
-        while (left := until - time.monotonic()) > 0:
-            time.sleep(min(left, LOOK_SECONDS))
-            for name in names:
-                asyncio.run(_restore(settings, name))
+        due = asyncio.run(_pause(settings, names, every_minutes * 60)) or names
+
+
+async def _pause(settings: Settings, names: list[str], seconds: float) -> list[str]:
+    """Until a training is asked for: of which models. None when the time is over."""
+    looking = asyncio.create_task(_look_after(settings, names))
+    try:
+        return await training_requests.wait(settings, names, seconds)
+    finally:
+        looking.cancel()
+
+
+async def _look_after(settings: Settings, names: list[str]) -> None:
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        for name in names:
+            await _restore(settings, name)
 
 
 async def _restore(settings: Settings, name: str) -> None:
