@@ -81,6 +81,15 @@ class Interactions:
         found = self.where(place[self.users] >= 0)
         return replace(found, users=place[found.users], user_count=len(users))
 
+    def of_posts(self, posts: NDArray[np.int64]) -> "Interactions":
+        """Those on `posts` (k,), ascending, who become the posts 0 to k − 1."""
+        place = np.full(len(self.post_ids), -1, np.int32)
+        place[posts] = np.arange(len(posts))
+        found = self.where(place[self.posts] >= 0)
+        return replace(
+            found, posts=place[found.posts], post_ids=self.post_ids[posts], servable=self.servable[posts]
+        )  # fmt: skip
+
     def split(self, share: float) -> tuple["Interactions", "Interactions"]:
         """Before and after the moment by which `share` of the interactions had happened; one moment is never cut."""
         place = min(int(len(self) * share), len(self) - 1)

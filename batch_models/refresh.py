@@ -31,7 +31,7 @@ from .model import Published, Servable
 
 log = structlog.get_logger()
 
-MODELS = {"svd": "svd", "graph": "graph", "deep": "deep_ranker"}
+MODELS = {"svd": "svd", "collaborative": "collaborative", "graph": "graph", "deep": "deep_ranker"}
 """Every batch model and its module here, which is imported when it is trained. It has `choose`, `fitted` and `serves`,
 as in svd.py."""
 

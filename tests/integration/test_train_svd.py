@@ -92,6 +92,8 @@ async def announced(bootstrap: str, version: str) -> ModelVersion:
         consumer.assign([partition])
         await consumer.seek_to_beginning(partition)
         async for message in consumer:
+            if (message.key or b"").startswith(b"train:"):
+                continue  # a request
             found = decode_version(message.value)
             if found.version == version:
                 assert message.key == b"svd"
