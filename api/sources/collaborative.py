@@ -6,8 +6,8 @@ from ..stages import Query, Retrieved, nothing
 
 
 class Collaborative:
-    """u = Σ w_q U_q / Σ w_q over the posts of the history that were not disliked, w_q = recency^q; score = V · u + bias:
-    logits but for a constant. V, bias, U and recency lie side by side in a post's row. An event moves it at once.
+    """u = Σ w_q U_q / Σ w_q over the posts of the history that were not disliked, w_q = recency^q; score = V · u + bias.
+    V, bias, U and recency lie side by side in the row of a post. An event moves it at once.
     """
 
     name = "collaborative"
