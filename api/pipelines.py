@@ -47,8 +47,8 @@ from .stages import Filter, Source
 def feed_sources(rules: tuple[Rule, ...] = ()) -> list[Source]:
     """Of a feed. Those that only the learner has offer something once it published, to users with a past."""
     return [
-        CoVisitation(), Profile(), Next(), Sequence(), TasteFactors(), Factors(), Tastes(),
-        Svd(), Collaborative(), Graph(), Deep(), TrendingHour(), Trending(), Popular(), Popularity(), Fresh(), Mood(), RuleSource(rules),
+        CoVisitation(), Profile(), Next(), Sequence(), TasteFactors(), Factors(), Tastes(), Svd(), Collaborative(),
+        Graph(), Deep(), TrendingHour(), Trending(), Popular(), Popularity(), Fresh(), Mood(), RuleSource(rules),
     ]  # fmt: skip
 
 

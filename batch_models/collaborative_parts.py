@@ -64,7 +64,8 @@ def of(fitted: Linear, part: Interactions) -> Matrix | sp.csr_matrix:
 
 def alike(vectors: Matrix) -> Matrix:
     """Inner products of vectors (posts, dim)."""
-    return np.asarray(vectors @ vectors.T, np.float32)
+    found: Matrix = np.dot(vectors, vectors.T)
+    return found
 
 
 def fading_popularity(part: Interactions, weights: Weights, aim: Positives) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ from ..stages import Query, Retrieved, nothing
 
 
 class Collaborative:
-    """u = Σ w_q U_q / Σ w_q over the posts of the history that were not disliked, w_q = recency^q; score = V · u + bias.
+    """u = Σ w_q U_q / Σ w_q over what was not disliked of the history, w_q = recency^q; score = V · u + bias.
     V, bias, U and recency lie side by side in the row of a post. An event moves it at once.
     """
 
