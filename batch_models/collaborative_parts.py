@@ -64,11 +64,10 @@ def of(fitted: Linear, part: Interactions) -> Matrix | sp.csr_matrix:
 
 def alike(vectors: Matrix) -> Matrix:
     """Inner products of vectors (posts, dim)."""
-    found: Matrix = np.dot(vectors, vectors.T)
-    return found
+    return vectors @ vectors.T
 
 
 def fading_popularity(part: Interactions, weights: Weights, aim: Positives) -> NDArray[np.float32]:
     """(posts,): log(1 + positives that fade), what a post has without a history."""
     counts = RecentPopularity(aim).fit(part, weights, 0).scores(part, np.zeros(1, np.int64))[0]
-    return np.log1p(np.maximum(counts, 0.0)).astype(np.float32)
+    return np.asarray(np.log1p(np.maximum(counts, 0.0)), np.float32)
