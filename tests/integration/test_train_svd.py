@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from redis.asyncio import Redis
 
 from api.user_tower import UserTower
-from batch_models import publish, refresh, training_requests
+from batch_models import publish, refresh, registry, snapshots, training_requests
 from online_models.event_sequence import EventSequence
 from schemas import keys, topics
 from schemas.errors import ReelstreamError
@@ -174,7 +174,20 @@ async def test_a_refused_model_changes_nothing(settings: Settings, case: str) ->
         await refresh.refresh(settings, "svd")
     async with Redis.from_url(settings.require("REDIS_URL")) as redis:
         assert await redis.get(keys.model_current("svd")) is None
-    assert not settings.model_path.exists()
+    assert registry.models(settings.model_path) == []
+
+
+async def test_a_training_is_repeated_from_its_snapshot_and_learns_from_the_newest_alone(settings: Settings) -> None:
+    await record(settings.require("DATABASE_URL"), tastes=True)
+    few = settings.model_copy(update={"training_events": 1_000})
+    first = await refresh.refresh(few, "svd")
+    (folder,) = snapshots.saved(settings.model_path)
+    assert len(snapshots.load(folder)) == 1_000
+    card = registry.card(settings.model_path, "svd", first.version)
+    assert (card.events, card.data_digest) == (1_000, snapshots.load(folder).digest())
+    again = await refresh.refresh(settings, "svd", folder)
+    assert again.digest == first.digest
+    assert registry.card(settings.model_path, "svd", again.version).data_digest == card.data_digest
 
 
 async def test_two_trainings_never_run_at_once(settings: Settings) -> None:
