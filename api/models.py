@@ -17,7 +17,7 @@ from .catalogue import Catalogue
 from .graph import Graph
 from .redis import RedisBytes
 
-MODELS = ("svd", "deep", "ranker")
+MODELS = ("svd", "collaborative", "graph", "deep", "ranker")
 POLL_SECONDS = 5.0
 """The announcement is the fast way; this is for the one that was missed."""
 

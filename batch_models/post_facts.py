@@ -30,6 +30,10 @@ class Facts(NamedTuple):
     tags: NDArray[np.int16]
     created_at: NDArray[np.float64]
 
+    def of(self, posts: NDArray[np.int64]) -> "Facts":
+        """Those of some posts (k,), by position."""
+        return Facts(self.authors[posts], self.tags[posts], self.created_at[posts])
+
 
 def facts_of(rows: Iterable[Fact], post_ids: NDArray[np.int64]) -> Facts:
     """Of the posts `post_ids` (p,), ascending; nothing is known of those without a row."""

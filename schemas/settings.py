@@ -46,6 +46,7 @@ class Settings(BaseSettings):
         description="what the ranker's heads count: watched, like, share and negative, JSON",
     )
     train_every_minutes: Annotated[float, Field(gt=0)] = Field(10.0, description="pause between training runs")
+    training_events: Count = Field(20_000_000, description="batch models learn from so many of the newest interactions")
     max_recommendations: Annotated[int, Field(ge=1, le=1000)] = Field(50, description="largest page_size")
     cold_start_threshold: Annotated[int, Field(ge=0)] = Field(
         5, description="interactions until a feed is fully personalised"
