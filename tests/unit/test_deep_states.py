@@ -26,6 +26,8 @@ from schemas.events import DEFAULT_WEIGHTS, TYPE_CODES
 
 POSTS, DAY = 24, 86_400.0
 PLAN = Plan(least_steps=80, rate=5e-3)
+SHORT = Plan(least_steps=16)
+"""For what need not learn anything."""
 
 
 def circle(users: int = 24, events: int = 30, new: int = 0) -> Interactions:
@@ -42,8 +44,8 @@ def circle(users: int = 24, events: int = 30, new: int = 0) -> Interactions:
     return columns.interactions(dict.fromkeys(range(1, POSTS + new + 1), True), facts)
 
 
-def trained(part: Interactions, folder: Path | None) -> FittedDeep:
-    return Deep(32, Positives(), Job(PLAN, folder)).fit(part, DEFAULT_WEIGHTS, 3)
+def trained(part: Interactions, folder: Path | None, plan: Plan = PLAN) -> FittedDeep:
+    return Deep(32, Positives(), Job(plan, folder)).fit(part, DEFAULT_WEIGHTS, 3)
 
 
 KILLED = """
@@ -53,13 +55,13 @@ sys.path[:0] = ["tests/unit"]
 import test_deep_states as here
 from batch_models import deep_training, training_state
 deep_training.CHECKPOINT_SECONDS = 0.0
-save, count = training_state.save, iter(range(40))
+save, count = training_state.save, iter(range(16))
 def save_or_die(path, state):
     save(path, state)
-    if next(count) == 25:
+    if next(count) == 7:
         os.kill(os.getpid(), signal.SIGKILL)
 training_state.save = save_or_die
-here.trained(here.circle(), Path(sys.argv[1]))
+here.trained(here.circle(), Path(sys.argv[1]), here.SHORT)
 """
 
 
@@ -70,8 +72,8 @@ def test_a_training_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(tmp_p
     assert killed.returncode == -signal.SIGKILL
     state = training_state.load(tmp_path / "checkpoint.npz")
     assert state is not None
-    assert state.facts["step"] == 26
-    resumed, straight = trained(circle(), tmp_path), trained(circle(), None)
+    assert state.facts["step"] == 8
+    resumed, straight = trained(circle(), tmp_path, SHORT), trained(circle(), None, SHORT)
     assert np.array_equal(resumed.item_vectors, straight.item_vectors)
     assert not (tmp_path / "checkpoint.npz").exists()
 
@@ -79,18 +81,18 @@ def test_a_training_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(tmp_p
 def test_a_checkpoint_of_other_data_or_a_damaged_one_is_passed_over(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(deep_training, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(warm_start, "keep", lambda *_: None)
-    straight = trained(circle(6, 12), None).item_vectors
+    straight = trained(circle(6, 12), None, SHORT).item_vectors
     for damage in (False, True):
         with monkeypatch.context() as patch:
             patch.setattr(deep_training.Training, "_step", stopping_after(5))
             with pytest.raises(KeyboardInterrupt):
-                trained(circle(6, 13 if not damage else 12), tmp_path)
+                trained(circle(6, 13 if not damage else 12), tmp_path, SHORT)
         path = tmp_path / "checkpoint.npz"
         if damage:
             content = bytearray(path.read_bytes())
             content[len(content) // 2] ^= 1
             path.write_bytes(content)
-        assert np.array_equal(trained(circle(6, 12), tmp_path).item_vectors, straight)
+        assert np.array_equal(trained(circle(6, 12), tmp_path, SHORT).item_vectors, straight)
 
 
 def stopping_after(steps: int) -> Any:
@@ -136,7 +138,7 @@ def right(fitted: FittedDeep) -> float:
 def test_a_state_that_knows_more_than_the_part_is_never_taken(tmp_path: Path) -> None:
     whole = circle()
     before, _ = whole.split(0.8)
-    same = trained(whole, tmp_path)
+    same = trained(whole, tmp_path, SHORT)
     assert same.item_vectors.any()
     state = training_state.load(next(tmp_path.glob("state-*.npz")))
     assert state is not None
@@ -166,7 +168,7 @@ def test_a_post_that_nobody_met_lies_where_posts_of_its_tag_lie() -> None:
     own = of_user == (POSTS + 1) % 3
     assert scores[own, POSTS].min() > scores[~own, POSTS].max()
     nameless = replace(whole, facts=whole.facts._replace(tags=np.full_like(whole.facts.tags, -1)))
-    assert np.isneginf(trained(nameless, None).scores(nameless, np.arange(2))[:, POSTS]).all()
+    assert np.isneginf(trained(nameless, None, SHORT).scores(nameless, np.arange(2))[:, POSTS]).all()
 
 
 DISTRIBUTED = """
