@@ -22,7 +22,7 @@ MOST = 200
 AT_ONCE = 100
 """Of them; between two such parts the clock is looked at."""
 DEADLINE = 0.02
-"""Seconds. It takes .6 ms; .02 is a machine that has no core for it."""
+"""Seconds. All of it takes .8 to 1 ms; .02 is a machine that has no core for it."""
 LEAST = -4.0
 """As in online_models.candidates: what is so far below the best counts no less."""
 

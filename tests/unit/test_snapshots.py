@@ -60,7 +60,7 @@ def test_the_newest_are_kept_and_what_is_there_is_not_written_twice(tmp_path: Pa
 
 @pytest.mark.parametrize("file", ["events-00000.parquet", "posts.parquet", "snapshot.json"])
 def test_damage_is_refused(tmp_path: Path, file: str) -> None:
-    """Wherever it is, but where it changes nothing that is learnt from: Parquet has statistics and names beside that."""
+    """Wherever it is, but where it changes nothing that is learnt from: Parquet has statistics beside that."""
     before, refused = interactions(), 0
     path = snapshots.save(tmp_path, before)
     content = (path / file).read_bytes()
