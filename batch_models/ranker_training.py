@@ -1,9 +1,9 @@
 """How the ranker is trained: on every first meeting of a user and a post, as it was just before it.
 
-come: softmax of the post against others that users came to in the same batch, and posts that were shown to users and
-not taken, each corrected by how often it stands there (logQ: Yi et al., Sampling-bias-corrected neural modeling, RecSys
-2019). The other heads: what became of the meeting, so each is a share of those who come (as in Ma et al., Entire
-Space Multi-Task Model, SIGIR 2018, they multiply).
+come: softmax of the post against others that users came to in the same batch, each corrected by how often it stands
+there (logQ: Yi et al., Sampling-bias-corrected neural modeling, RecSys 2019). The other heads: what became of the
+meeting, so each is a share of those who come (as in Ma et al., Entire Space Multi-Task Model, SIGIR 2018, they
+multiply).
 """
 
 import math
