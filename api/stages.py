@@ -16,6 +16,7 @@ from online_models.post_columns import PostColumns, Rows
 from online_models.sequence_factors import Memory
 from online_models.softmax_factors import summed
 from online_models.source_scores import PROFILE, logits, visit
+from schemas.guests import guest_name
 from schemas.user_state import UserState
 from schemas.visits import Cursor, Visit
 
@@ -85,6 +86,11 @@ class Query:
     last_at: float = 0.0
     _decayed: Scores = field(default_factory=lambda: np.empty((3, 0)))
     _visited: Scores = field(default_factory=lambda: np.empty((2, 0)))
+
+    @property
+    def reader(self) -> str:
+        """The username that events of the reader have, also of a guest (schemas.guests); empty without a session."""
+        return self.username or (guest_name(self.session_id) if self.session_id else "")
 
     @property
     def matches(self) -> dict[str, Match]:

@@ -15,6 +15,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from online_models.positives import Positives
+from schemas import guests
 from schemas.events import INTERACTION_TYPES, NEGATIVE_TYPES, TYPE_CODES, InteractionType, strength
 from schemas.user_state import HISTORY_LENGTH
 
@@ -145,13 +146,16 @@ class Columns:
 
 
 async def snapshot(connection: Any) -> Interactions:
-    """Everything recorded up to now, as one consistent view of the database (an asyncpg connection)."""
+    """Everything recorded up to now, as one consistent view of the database (an asyncpg connection), but what guests
+    did: they don't come back, and would be most of the users."""
     columns = Columns()
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         servable = {row["id"]: row["servable"] for row in await connection.fetch("SELECT id, servable FROM posts")}
         cursor = await connection.cursor(
             "SELECT username, post_id, interaction_type, interaction_value, extract(epoch FROM occurred_at)::float8 "
-            "FROM interactions ORDER BY occurred_at, log_partition, log_offset, log_index"
+            "FROM interactions WHERE NOT starts_with(username, $1) "
+            "ORDER BY occurred_at, log_partition, log_offset, log_index",
+            guests.PREFIX,
         )
         while rows := await cursor.fetch(ROWS_A_FETCH):
             columns.extend(Row(*row) for row in rows)

@@ -21,7 +21,7 @@ from ..stages import Query
 
 class UserStateHydrator:
     """Sets `state`, `history`, `strengths`, `past`, `glad`, `disliked`, `own`, `last_at`, `muted` and `blocked`. A user
-    nobody has met has an empty state, and so has a guest."""
+    nobody has met has an empty state; a guest has that of the session (schemas.guests)."""
 
     name = "user_state"
 
@@ -31,12 +31,12 @@ class UserStateHydrator:
         self._weights = settings.interaction_weights
 
     async def hydrate(self, query: Query) -> None:
-        if not query.username:
+        if not (reader := query.reader):
             return
-        partition = owner(query.username, self._partitions)
+        partition = owner(reader, self._partitions)
         pipeline = self._redis.pipeline(transaction=False)
-        pipeline.get(keys.user_state(partition, query.username)).get(keys.learnt_user(user_hash(query.username)))
-        pipeline.get(keys.user_profile(partition, query.username))
+        pipeline.get(keys.user_state(partition, reader)).get(keys.learnt_user(user_hash(reader)))
+        pipeline.get(keys.user_profile(partition, reader))
         payload, own, profile = await pipeline.execute()
         set_authors(query, profile)
         state = query.state = UserState.decode(payload)

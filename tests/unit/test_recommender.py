@@ -148,7 +148,7 @@ def test_only_what_changed_is_published_and_a_deleted_post_leaves(monkeypatch: p
 
 def test_memory_is_bounded_and_the_newest_stay() -> None:
     model = small()
-    model.learn_many(batch(*[(1 + number % 400, 1 + number) for number in range(3_000)]))
+    model.learn_many(batch(*[(1 + number // 2 % 400, 1 + number // 2) for number in range(6_000)]))
     assert len(model.sources.slots) <= 512
     assert len(model.users) <= 128
     assert model.sources.slots.get(3_000) >= 0 > model.sources.slots.get(1)

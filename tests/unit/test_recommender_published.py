@@ -72,10 +72,10 @@ def test_a_deleted_post_is_gone_although_its_slot_has_its_turn():
 
 def test_what_the_model_drops_has_nothing_any_more():
     model = Recommender(capacity=16, users=16)
-    model.learn_many(batch_of(*((user, user) for user in range(1, 17))))
+    model.learn_many(batch_of(*((user, user) for user in range(1, 15))))
     model.changed_vectors()
-    model.learn_many(batch_of((99, 99), (98, 98)))
+    model.learn_many(batch_of(*((user, user) for user in (99, 98, 97, 96) for _ in range(2))))
     changed = model.changed_vectors()
     assert changed.gone.tolist() == changed.strangers.tolist() == [1, 2]
-    assert {98, 99} <= {*changed.ids.tolist()}
-    assert changed.users.tolist() == [98, 99]
+    assert {96, 97, 98, 99} <= {*changed.ids.tolist()}
+    assert changed.users.tolist() == [96, 97, 98, 99]
