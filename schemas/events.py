@@ -54,9 +54,9 @@ class Interaction(msgspec.Struct, kw_only=True):
     `occurred_at`: UTC when no offset is given; without it, the time the message was produced.
     """
 
+    username: Username = ""
     post_id: PostId
     interaction_type: InteractionType | Literal["rate"]
-    username: Username = ""
     interaction_value: float | None = None
     occurred_at: datetime | None = None
     event_id: ShortText | None = None
