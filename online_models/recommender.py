@@ -21,7 +21,7 @@ from . import aversion, side_features, sources
 from .admission import Doorkeeper
 from .blend import Blend
 from .candidates import NO_SLOTS, Candidates
-from .click_through import PRIOR
+from .click_through import PRIOR, WEEK
 from .co_visitation import growth
 from .compiled import compiled
 from .contexts import distinct_contexts
@@ -118,7 +118,7 @@ class Recommender:
             slots = self.sources.slots.find(np.array(shown.posts))
             self.sources.click_through.learn_shown(slots, shown.position, shown.at)
             known = slots[slots >= 0]
-            few = self.sources.click_through.counts(known)[0] < PRIOR  # others may wait until it is their turn
+            few = self.sources.click_through.counts(known)[0][:, WEEK] < PRIOR  # others may wait until it is their turn
             self._changed.update(self.sources.slots.ids[known[few]].tolist())
             if described < DESCRIBED:
                 described += self._describe(shown.user, page, slots)
@@ -288,7 +288,7 @@ class Recommender:
         gone, changed = self._gone | posts.take_dropped(), self._changed | self._refreshed()
         found = posts.find(np.array(sorted(changed), np.int64))
         slots = found[found >= 0]
-        slots = slots[made.table.known[slots] | (made.click_through.shown[slots] > 0)]
+        slots = slots[made.table.known[slots] | (made.click_through.shown[WEEK, slots] > 0)]
         own = users.find(np.array(sorted(self._changed_users), np.int64))
         own = own[own >= 0]
         self._gone, self._changed, self._changed_users = set(), set(), set()

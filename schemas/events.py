@@ -71,9 +71,7 @@ class Interaction(msgspec.Struct, kw_only=True):
             if self.session_id is None:
                 raise ValueError("Object missing required field `username`; a guest sends session_id instead")
             if len(self.session_id) > MOST_SESSION_CHARACTERS:
-                raise ValueError(
-                    f"that of a guest has up to {MOST_SESSION_CHARACTERS} characters - at `$.session_id`"
-                )
+                raise ValueError(f"that of a guest has up to {MOST_SESSION_CHARACTERS} characters - at `$.session_id`")
             self.username = guest_name(self.session_id)
         if self.interaction_type == "rate":
             self.interaction_type = "rating"

@@ -6,23 +6,25 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from . import trending
 from .errors import ReelstreamError
 
+WINDOWS = len(trending.WINDOWS)
 FOLLOWERS = 40
 """Of a post, the strongest: what users go to next. A row of the learner has up to 128; of the value of source `next`, a
 logarithm, 20 left .24 of difference between learner and feed, 40 leave .07, 64 leave .02."""
 
 
 def post_type(width: int) -> np.dtype[np.void]:
-    """Of a record: 766 bytes with vectors of 163 numbers, all little-endian.
+    """Of a record: 782 bytes with vectors of 163 numbers, all little-endian.
 
     vectors: as in online_models.sources.Sources.vectors. total, value, first_at, last_at: of online_models.post_table.
-    shown, taken: of online_models.click_through.
+    shown, taken: of online_models.click_through, by half-life.
     left: how often users went on from the post (online_models.transitions, forward-decayed); followers: to which posts,
     0 for none, and share of `left`, strongest first: a share fits into 2 bytes, whatever the year.
     """
     return np.dtype([
-        ("vectors", "<f2", (width,)), ("total", "<f4"), ("value", "<f4"), ("shown", "<f4"), ("taken", "<f4"),
+        ("vectors", "<f2", (width,)), ("total", "<f4"), ("value", "<f4"), ("shown", "<f4", (WINDOWS,)), ("taken", "<f4", (WINDOWS,)),
         ("first_at", "<f8"), ("last_at", "<f8"), ("left", "<f8"), ("followers", "<i8", (FOLLOWERS,)),
         ("shares", "<f2", (FOLLOWERS,)),
     ])  # fmt: skip
