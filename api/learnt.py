@@ -13,7 +13,7 @@ from online_models.features import FEATURES
 from online_models.post_table import TAG_CODES
 from schemas import learnt
 from schemas.errors import ReelstreamError
-from schemas.learnt import FOLLOWERS, WINDOWS, Weights
+from schemas.learnt import FOLLOWERS, RATING, WINDOWS, Weights
 
 from .catalogue import Catalogue
 
@@ -40,6 +40,7 @@ class LearntPosts:
         self.bias = [np.zeros(0, np.float32) for _ in range(3)]
         self.total, self.value = np.zeros(0, np.float32), np.zeros(0, np.float32)
         self.shown, self.taken = np.zeros((0, WINDOWS), np.float32), np.zeros((0, WINDOWS), np.float32)
+        self.rating = np.zeros((0, RATING), np.float32)
         self.first_at, self.last_at, self.left = np.zeros(0), np.zeros(0), np.zeros(0)
         self.followers = np.zeros((0, FOLLOWERS), np.int32)
         self.follower_weights = np.zeros((0, FOLLOWERS))
@@ -98,7 +99,7 @@ class LearntPosts:
         ):  # fmt: skip
             part[slots] = vectors[:, at : at + width].reshape(len(slots), *part.shape[1:])
             at += width
-        for name in ("total", "value", "shown", "taken", "first_at", "last_at", "left"):
+        for name in ("total", "value", "shown", "taken", "rating", "first_at", "last_at", "left"):
             getattr(self, name)[slots] = records[name]
         self.followers[slots] = self._slots_of(records["followers"], self.catalogue)
         self.follower_weights[slots] = records["shares"] * records["left"][:, None]
@@ -113,7 +114,7 @@ class LearntPosts:
 
 
 _COLUMNS = (
-    "known", "total", "value", "shown", "taken", "first_at", "last_at", "left", "followers", "follower_weights",
+    "known", "total", "value", "shown", "taken", "rating", "first_at", "last_at", "left", "followers", "follower_weights",
     "follower_counts",
 )  # fmt: skip
 

@@ -80,6 +80,7 @@ class Query:
     vectors: dict[str, ItemVectors] = field(default_factory=dict)
     online: Learnt | None = None
     own: NDArray[np.float32] | None = None
+    rating: NDArray[np.float32] | None = None
     past: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     glad: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     disliked: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))

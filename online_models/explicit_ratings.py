@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from river import base
 
+from schemas.learnt import RATING
+
 from .slots import Slots
 
-DIM = 10
+DIM = RATING - 1
 RATE, L2, SPREAD = 0.025, 0.02, 0.05
 """Error (RMSE, test then learn, in stars of five) on ML-100K: .952; with River's defaults .972; of the mean 1.126."""
 STARS = 5.0

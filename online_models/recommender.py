@@ -53,7 +53,7 @@ _RATING = INTERACTION_TYPES.index("rating")
 class Changed(NamedTuple):
     """ids (n,) of posts and their records (n,), as in schemas.learnt; gone (g,): posts that have none any more.
 
-    users (u,): hashes, and their vectors own (u, dim), float16; strangers (s,): users who have none any more.
+    users (u,): hashes, and their vectors own (u, dim + RATING), float16 (schemas.learnt.encode_user); strangers (s,): users who have none any more.
     """
 
     ids: NDArray[np.int64]
@@ -292,11 +292,12 @@ class Recommender:
         own = users.find(np.array(sorted(self._changed_users), np.int64))
         own = own[own >= 0]
         self._gone, self._changed, self._changed_users = set(), set(), set()
-        gone.difference_update(posts.ids[slots].tolist())
-        return Changed(
-            posts.ids[slots], made.records(slots), np.array(sorted(gone), np.int64),
-            users.ids[own], made.factors.own[own].astype(np.float16), np.array(sorted(users.take_dropped()), np.int64),
-        )  # fmt: skip
+        ids, records, whose = posts.ids[slots], made.records(slots), users.ids[own]
+        gone.difference_update(ids.tolist())
+        records["rating"] = self.ratings.post_vectors(ids)
+        vectors = np.concatenate([made.factors.own[own], self.ratings.user_vectors(whose)], axis=1)
+        strangers = np.array(sorted(users.take_dropped()), np.int64)
+        return Changed(ids, records, np.array(sorted(gone), np.int64), whose, vectors.astype(np.float16), strangers)
 
     def _refreshed(self) -> set[int]:
         """The next REFRESHED posts, until every one had its turn since the last event.
@@ -314,7 +315,9 @@ class Recommender:
         """The blend, and what features need of all posts together: less than 64 KB."""
         blend, table = self.blend.serving(), self.sources.table
         return learnt.encode_weights(
-            learnt.Weights(list(FEATURES), *blend, table.tag_share, table.mean_value, table.spread)
+            learnt.Weights(
+                list(FEATURES), *blend, table.tag_share, table.mean_value, table.spread, self.ratings.mean
+            )
         )
 
     def state(self) -> dict[str, NDArray[Any]]:

@@ -20,7 +20,7 @@ from ..stages import Query
 
 
 class UserStateHydrator:
-    """Sets `state`, `history`, `strengths`, `past`, `glad`, `disliked`, `own`, `last_at`, `muted` and `blocked`. A user
+    """Sets `state`, `history`, `strengths`, `past`, `glad`, `disliked`, `own`, `rating`, `last_at`, `muted` and `blocked`. A user
     nobody has met has an empty state; a guest has that of the session (schemas.guests)."""
 
     name = "user_state"
@@ -51,7 +51,9 @@ class UserStateHydrator:
         self._set_past(query, known)
         query.last_at = _last_at(state.history)
         if query.online is not None:
-            query.own = learnt.decode_user(own, query.online.posts.dim)
+            dim = query.online.posts.dim
+            if (vector := learnt.decode_user(own, dim)) is not None:
+                query.own, query.rating = vector[:dim], vector[dim:]
 
     @staticmethod
     def _set_past(query: Query, known: list[int]) -> None:
