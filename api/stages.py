@@ -47,9 +47,9 @@ class Query:
     history (q,): slots of the user's last distinct posts, newest first. strengths (q,): the largest strength of the
     remembered interactions with each (schemas.events.strength). vectors: model name → the version in service when the
     request came, which stays that of the whole request. online: what the learner told until then, None before it told
-    anything. own (dim,): the user's vector of it, None for a user without one. past (p,): the history as the learner
-    has it, without posts that the user turned against. glad (g,): those of them that the user was glad of; all when it
-    was none. disliked (d,): slots of what the user turned against, newest first. last_at: seconds since 1970 of the
+    anything. own (dim,): the user's vector of it, None for a user without one; rating (RATING,): what predicts ratings
+    (online_models.explicit_ratings), zeros for a user who rated nothing. past (p,): the history as the learner has it,
+    without posts that the user turned against. glad (g,): those of them that the user was glad of; all when it was none. disliked (d,): slots of what the user turned against, newest first. last_at: seconds since 1970 of the
     user's newest event but dislikes, 0 without one.
     """
 

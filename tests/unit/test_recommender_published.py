@@ -38,10 +38,27 @@ def test_a_record_says_what_the_learner_knows_of_a_post():
     assert records[2]["vectors"][: made.sequence.dim] == pytest.approx(made.sequence.inputs[slot], abs=1e-3)
     assert records[2]["vectors"][-1] == pytest.approx(made.factors.bias[slot], abs=1e-3)
     assert changed.users.tolist() == [1, 2, 3]
-    assert changed.own == pytest.approx(made.factors.own[model.users.find(changed.users)], abs=1e-3)
+    assert changed.own[:, :-RATING] == pytest.approx(made.factors.own[model.users.find(changed.users)], abs=1e-3)
+    assert not changed.own[:, -RATING:].any(), "nobody rated"
     weights = decode_weights(model.weights())
     assert weights.tag_share.sum() == pytest.approx(0.01 * len(weights.tag_share) + 2)
     assert weights.mean_value == pytest.approx(made.table.mean_value)
+
+
+def test_ratings_are_predicted_from_what_is_published_as_by_the_model():
+    model = Recommender(capacity=100, users=10)
+    columns = {"type_code": np.full(4, TYPE_CODES["rating"], np.int8), "value_milli": np.array([90, 20, 80, 40]) * 1000}
+    model.learn_many(batch_of((1, 2), (1, 3), (2, 2), (2, 4))._replace(**columns))
+    model.learn_many(batch_of((user_hash("guest:s"), 4), (3, 4)))
+    changed, weights = model.changed_vectors(), decode_weights(model.weights())
+    assert weights.mean_rating == pytest.approx(0.575)
+    posts = dict(zip(changed.ids.tolist(), changed.records["rating"].astype(np.float32), strict=True))
+    users = dict(zip(changed.users.tolist(), changed.own[:, -RATING:].astype(np.float32), strict=True))
+    for user, post in ((1, 4), (2, 3), (1, 2)):
+        found = predicted(weights.mean_rating, users[user], posts[post][None])
+        assert float(found[0]) == pytest.approx(model.ratings.predict_one(user, post), abs=1e-3)
+    assert not users[3].any()
+    assert model.ratings.predict_one(3, 4) is None
 
 
 def test_posts_that_moved_a_little_have_their_turn(monkeypatch: pytest.MonkeyPatch):
