@@ -29,6 +29,7 @@ from .drift import HitRate
 from .explicit_ratings import ExplicitRatings
 from .features import FEATURES, START_WEIGHTS
 from .feed_rates import FeedRates
+from .moved_vectors import MovedVectors
 from .positives import Positives
 from .prequential import SHOWN, Prequential, Ranked
 from .readers import Readers
@@ -89,6 +90,7 @@ class Recommender:
         self._past = self.readers.past
         self._door: Doorkeeper[Post] = Doorkeeper()
         self.ratings = ExplicitRatings(users, capacity, seed + 5)
+        self._moved = MovedVectors(*self.sources.factors.own.shape)
         self._random = np.random.default_rng(seed)
         self._changed: set[int] = set()
         self._gone: set[int] = set()
@@ -290,7 +292,9 @@ class Recommender:
         slots = found[found >= 0]
         slots = slots[made.table.known[slots] | (made.click_through.shown[WEEK, slots] > 0)]
         own = users.find(np.array(sorted(self._changed_users), np.int64))
-        own = own[own >= 0]
+        own = np.union1d(own[own >= 0], self._moved.next(made.factors.own[: users.size]))
+        own = own[users.find(users.ids[own]) == own]  # not those whose users are gone
+        self._moved.tell(own, made.factors.own[own])
         self._gone, self._changed, self._changed_users = set(), set(), set()
         ids, records, whose = posts.ids[slots], made.records(slots), users.ids[own]
         gone.difference_update(ids.tolist())

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
-from online_models import recommender
+from online_models import moved_vectors, recommender
+from online_models.explicit_ratings import predicted
+from online_models.explicit_ratings import predicted
 from online_models.recommender import Recommender
-from schemas.learning import LearningBatch
-from schemas.learnt import decode_weights
+from schemas.events import TYPE_CODES
+from schemas.learning import LearningBatch, user_hash
+from schemas.learnt import RATING, decode_weights
 from schemas.posts import decode_post
 
 
@@ -95,4 +98,22 @@ def test_what_the_model_drops_has_nothing_any_more():
     changed = model.changed_vectors()
     assert changed.gone.tolist() == changed.strangers.tolist() == [1, 2]
     assert {96, 97, 98, 99} <= {*changed.ids.tolist()}
-    assert changed.users.tolist() == [96, 97, 98, 99]
+    assert sorted(changed.users.tolist()) == [96, 97, 98, 99]
+
+
+def test_vectors_of_users_that_replays_moved_are_published_again(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(moved_vectors, "LOOKED", 4)
+    model = Recommender(capacity=100, users=10)
+    model.learn_many(batch_of(*((user, post) for post in range(1, 11) for user in (1, 2, 3, 4, 5, 6))))
+    model.changed_vectors()
+    assert model.changed_vectors().users.tolist() == []
+    slot = model.users.get(2)
+    before = model.sources.factors.own[slot].copy()
+    for turn in range(40):
+        model.learn_many(batch_of(*((7, post) for post in range(11 + turn, 13 + turn))))
+    assert np.abs(model.sources.factors.own[slot] - before).max() > 0.01, "2 did nothing"
+    told = [model.changed_vectors() for _ in range(3)]
+    served = {user: row for each in told for user, row in zip(each.users.tolist(), each.own, strict=True)}
+    assert {1, 2, 3, 4, 5, 6} <= served.keys()
+    assert max(len(each.users) for each in told[1:]) <= 4
+    assert served[2][:-RATING] == pytest.approx(model.sources.factors.own[slot], abs=1e-2)
