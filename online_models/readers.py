@@ -62,7 +62,7 @@ class Readers:
 
     def start(self, row: int, past: NDArray[np.int32]) -> None:
         """A row begins, with the posts (q,) that its reader met, newest first."""
-        self.past.start(row, past, np.zeros(len(past), np.bool_))
+        self.past.start(row, past)
         self.last_at[row], self.liked[row] = 0.0, False
 
     def state(self) -> dict[str, NDArray[Any]]:

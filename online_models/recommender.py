@@ -34,6 +34,7 @@ from .positives import Positives
 from .prequential import SHOWN, Prequential, Ranked
 from .readers import Readers
 from .shown_lists import Click, Page, ShownLists
+from .source_scores import hour_of
 from .sources import Sources
 
 NO_POSTS = np.empty(0, np.int64)
@@ -185,7 +186,7 @@ class Recommender:
             self._changed.add(post_id)
             if own:
                 self._changed_users.add(user_id)
-            self._past.add(user, slot, bool(glad[number]))
+            self._past.add(user, slot, bool(glad[number]), hour_of(at))
             if averse[number]:
                 self._past.turn_against(user, slot)
             self.readers.last_at[user] = at
@@ -251,7 +252,7 @@ class Recommender:
         """Scores (S, N) of all slots, candidates among those allowed (N,) and also (a,), and their features (n, width),
         for the user in a slot at `at`; the scores are a view that the next call overwrites."""
         made, past, scale = self.sources, self._past.of(user), 1.0 / growth(at)
-        scores = made.score(past, user, at)
+        scores = made.score(past, user, at, self._past.hours_of(user))
         found = Candidates(scores, sources.LOGITS, allowed, also)
         last_at = float(self.readers.last_at[user])
         side = side_features.side_features(
@@ -319,9 +320,7 @@ class Recommender:
         """The blend, and what features need of all posts together: less than 64 KB."""
         blend, table = self.blend.serving(), self.sources.table
         return learnt.encode_weights(
-            learnt.Weights(
-                list(FEATURES), *blend, table.tag_share, table.mean_value, table.spread, self.ratings.mean
-            )
+            learnt.Weights(list(FEATURES), *blend, table.tag_share, table.mean_value, table.spread, self.ratings.mean)
         )
 
     def state(self) -> dict[str, NDArray[Any]]:

@@ -20,7 +20,7 @@ from ..stages import Query
 
 
 class UserStateHydrator:
-    """Sets `state`, `history`, `strengths`, `past`, `glad`, `disliked`, `own`, `rating`, `last_at`, `muted` and `blocked`. A user
+    """Sets `state`, `history`, `strengths`, `past`, `hours`, `glad`, `disliked`, `own`, `rating`, `last_at`, `muted` and `blocked`. A user
     nobody has met has an empty state; a guest has that of the session (schemas.guests)."""
 
     name = "user_state"
@@ -63,6 +63,9 @@ class UserStateHydrator:
         past = [post_id for post_id in known if not _NEGATIVE[last[post_id] & TYPE_MASK]]
         kinds = np.array([last[post_id] for post_id in past], np.int32)
         query.past = query.catalogue.known_slots(past).astype(np.int32)
+        since = np.cumsum([0, *history.gaps[::-1]])[::-1][: len(history)]  # milliseconds from each to the newest
+        hours = dict(zip(history.posts, ((history.newest_at - since) // 3_600_000 % 24).tolist(), strict=True))
+        query.hours = np.array([hours[post_id] for post_id in past], np.int8)
         glad = _POSITIVES.of((kinds & TYPE_MASK).astype(np.int8), kinds >> TYPE_BITS)
         query.glad = query.past[glad] if glad.any() else query.past
         query.disliked = _disliked(query)

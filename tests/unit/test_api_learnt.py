@@ -13,8 +13,8 @@ from api.learnt import Learnt, LearntPosts, read_weights
 from api.metrics import Metrics
 from api.pipelines import feed_sources
 from api.query_hydrators.user_state import UserStateHydrator, _last_at
-from api.scorers.blend import Blend, features
 from api.ratings import predicted_ratings
+from api.scorers.blend import Blend, features
 from api.selector.top import Top
 from api.sources.co_visitation import CoVisitation
 from api.sources.factors import Factors
@@ -81,7 +81,13 @@ def query_on(catalogue: Catalogue, made: np.ndarray | None = None, **fields: obj
     posts = LearntPosts(catalogue, 5 * DIM + 3)
     posts.set([1, 2, 3, 4], [record.tobytes() for record in (records() if made is None else made)])
     past = np.array([0], np.int32)
-    given: dict[str, object] = {"online": Learnt(7, posts, weights()), "past": past, "glad": past, "last_at": NOW - 600}
+    given: dict[str, object] = {
+        "online": Learnt(7, posts, weights()),
+        "past": past,
+        "glad": past,
+        "last_at": NOW - 600,
+        "hours": np.full(2, -1, np.int8),
+    }
     return Query("u", NOW, catalogue, **given | fields)  # type: ignore[arg-type]
 
 

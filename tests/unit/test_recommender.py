@@ -128,7 +128,10 @@ def test_a_snapshot_brings_back_what_ranks() -> None:
     resumed.load({name: array.copy() for name, array in model.state().items()})
     past, user = model._past.of(model.users.get(3)), model.users.get(3)
     np.testing.assert_array_equal(resumed._past.of(resumed.users.get(3)), past)
-    np.testing.assert_allclose(resumed.sources.score(past, user, AT), model.sources.score(past, user, AT), rtol=1e-6)
+    hours = model._past.hours_of(user)
+    np.testing.assert_array_equal(resumed._past.hours_of(user), hours)
+    scores = [each.sources.score(past, user, AT, hours) for each in (resumed, model)]
+    np.testing.assert_allclose(*scores, rtol=1e-6)
     assert resumed.weights() == model.weights()
     assert len(resumed.changed_vectors().ids) == len(model.sources.slots), "all of it is published again"
     resumed.learn_many(batch(*walks(100, seed=2), at=AT + 1e6))
@@ -162,7 +165,8 @@ def test_content_finds_a_post_that_nobody_has_met() -> None:
     model.learn_posts([(row.id, row) for row in rows])
     model.learn_many(batch((1, 1), (1, 2)))
     slots, tastes = model.sources.slots, module.sources.NAMES.index("tastes")
-    scores = model.sources.score(model._past.of(model.users.get(1)), model.users.get(1), AT)[tastes]
+    user = model.users.get(1)
+    scores = model.sources.score(model._past.of(user), user, AT, model._past.hours_of(user))[tastes]
     assert scores[slots.get(4)] > scores[slots.get(3)] == 0
 
 

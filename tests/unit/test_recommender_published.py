@@ -5,7 +5,6 @@ import pytest
 
 from online_models import moved_vectors, recommender
 from online_models.explicit_ratings import predicted
-from online_models.explicit_ratings import predicted
 from online_models.recommender import Recommender
 from schemas.events import TYPE_CODES
 from schemas.learning import LearningBatch, user_hash
