@@ -24,10 +24,10 @@ _SUMS = 3
 class LearntPosts:
     """Records of posts by slot of one catalogue: arrays (M, …), as long as its own; zeros where `known` is False.
 
-    inputs: of sequence and taste_factors, (M, dim) each. outputs, bias: of sequence, taste_factors and factors,
-    (M, dim) and (M,) each. total, value, first_at, last_at (M,): as in online_models.post_table. shown, taken
-    (M, WINDOWS): as in online_models.click_through, by half-life, also of posts that nobody has met. left (M,), followers
-    (M, FOLLOWERS), slots, padded with −1, and follower_weights: as in online_models.transitions.
+    inputs: of sequence and taste_factors, (M, dim) each. outputs, bias: of sequence, taste_factors and factors, (M,
+    dim) and (M,) each. total, value, first_at, last_at (M,): as in online_models.post_table. shown, taken (M, WINDOWS):
+    as in online_models.click_through, by half-life, also of posts that nobody has met. left (M,), followers (M,
+    FOLLOWERS), slots, padded with −1, and follower_weights: as in online_models.transitions.
     """
 
     def __init__(self, catalogue: Catalogue, width: int) -> None:
@@ -114,8 +114,8 @@ class LearntPosts:
 
 
 _COLUMNS = (
-    "known", "total", "value", "shown", "taken", "rating", "first_at", "last_at", "left", "followers", "follower_weights",
-    "follower_counts",
+    "known", "total", "value", "shown", "taken", "rating", "first_at", "last_at", "left", "followers",
+    "follower_weights", "follower_counts",
 )  # fmt: skip
 
 

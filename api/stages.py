@@ -49,9 +49,9 @@ class Query:
     request came, which stays that of the whole request. online: what the learner told until then, None before it told
     anything. own (dim,): the user's vector of it, None for a user without one; rating (RATING,): what predicts ratings
     (online_models.explicit_ratings), zeros for a user who rated nothing. past (p,): the history as the learner has it,
-    without posts that the user turned against. hours (p,): of the day,
-    UTC, when they met each. glad (g,): those of them that the user was glad of; all when it was none. disliked (d,): slots of what the user turned against, newest first. last_at: seconds since 1970 of the
-    user's newest event but dislikes, 0 without one.
+    without posts that the user turned against. hours (p,): of the day, UTC, when they met each. glad (g,): those of
+    them that the user was glad of; all when it was none. disliked (d,): slots of what the user turned against, newest
+    first. last_at: seconds since 1970 of the user's newest event but dislikes, 0 without one.
     """
 
     username: str

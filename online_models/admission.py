@@ -2,7 +2,8 @@
 
 A flood of ids that come once (bots, made-up posts) would take the slots of those who were away longest. So while a
 table is crowded (online_models.slots), an id is only noted when it comes, and gets a slot when it comes again before
-MOST others did: TinyLFU's doorkeeper (Einziger, Friedman and Manes, ACM ToS 2017). It may wait with the row of its post.
+MOST others did: TinyLFU's doorkeeper (Einziger, Friedman and Manes, ACM ToS 2017). It may wait with the row of its
+post.
 """
 
 from typing import Generic, TypeVar

@@ -103,7 +103,8 @@ class ExplicitRatings(base.Base):  # type: ignore[misc]
 
             self._model = reco.BiasedMF(
                 n_factors=DIM, bias_optimizer=optim.SGD(RATE), latent_optimizer=optim.SGD(RATE), l2_bias=L2,
-                l2_latent=L2, latent_initializer=optim.initializers.Normal(sigma=SPREAD, seed=self.seed), seed=self.seed,
+                l2_latent=L2, latent_initializer=optim.initializers.Normal(sigma=SPREAD, seed=self.seed),
+                seed=self.seed,
             )  # fmt: skip
         return self._model
 

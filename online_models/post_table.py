@@ -34,7 +34,8 @@ class PostTable:
     decayed_counters). total: how many users came to the post, and value: how much they thought of it, 0 to 1 each.
     first_at, last_at: seconds since 1970 of its first and last event. known: there was one.
     created_at: seconds since 1970, 0 unknown. author: code, −1 unknown. tags (capacity, TAGS): codes, −1 for none.
-    interests (capacity, INTERESTS): codes, −1 for none. tag_share (TAG_CODES,): how often events had that tag. value_sums (2,): value and number of all events.
+    interests (capacity, INTERESTS): codes, −1 for none. tag_share (TAG_CODES,): how often events had that tag.
+    value_sums (2,): value and number of all events.
     spread: seconds, how far the dates of posts lie from one another.
     """
 

@@ -1,4 +1,4 @@
-"""Who acts, as the learner keeps them: users with a slot, and those who only pass: guests, and users not yet admitted."""
+"""Who acts, as the learner keeps them: users with a slot, and those who only pass: guests, users not yet admitted."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,8 @@ class Readers:
     """Rows of tables: `users.capacity` of users, then PASSING of others, who have no vector, are not tested, and are
     in no snapshot.
 
-    past: their last posts. last_at (rows,): event time of the newest, 0 without one. liked (rows,): they had a positive.
+    past: their last posts. last_at (rows,): event time of the newest, 0 without one. liked (rows,): they had a
+    positive.
     """
 
     def __init__(self, users: Slots) -> None:

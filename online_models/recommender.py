@@ -55,7 +55,8 @@ _RATING = INTERACTION_TYPES.index("rating")
 class Changed(NamedTuple):
     """ids (n,) of posts and their records (n,), as in schemas.learnt; gone (g,): posts that have none any more.
 
-    users (u,): hashes, and their vectors own (u, dim + RATING), float16 (schemas.learnt.encode_user); strangers (s,): users who have none any more.
+    users (u,): hashes, and their vectors own (u, dim + RATING), float16 (schemas.learnt.encode_user); strangers (s,):
+    users who have none any more.
     """
 
     ids: NDArray[np.int64]

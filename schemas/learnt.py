@@ -26,9 +26,9 @@ def post_type(width: int) -> np.dtype[np.void]:
     0 for none, and share of `left`, strongest first: a share fits into 2 bytes, whatever the year.
     """
     return np.dtype([
-        ("vectors", "<f2", (width,)), ("total", "<f4"), ("value", "<f4"),
-        ("shown", "<f4", (WINDOWS,)), ("taken", "<f4", (WINDOWS,)), ("rating", "<f2", (RATING,)), ("first_at", "<f8"), ("last_at", "<f8"), ("left", "<f8"), ("followers", "<i8", (FOLLOWERS,)),
-        ("shares", "<f2", (FOLLOWERS,)),
+        ("vectors", "<f2", (width,)), ("total", "<f4"), ("value", "<f4"), ("shown", "<f4", (WINDOWS,)),
+        ("taken", "<f4", (WINDOWS,)), ("rating", "<f2", (RATING,)), ("first_at", "<f8"), ("last_at", "<f8"),
+        ("left", "<f8"), ("followers", "<i8", (FOLLOWERS,)), ("shares", "<f2", (FOLLOWERS,)),
     ])  # fmt: skip
 
 

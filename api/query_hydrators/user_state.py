@@ -20,8 +20,8 @@ from ..stages import Query
 
 
 class UserStateHydrator:
-    """Sets `state`, `history`, `strengths`, `past`, `hours`, `glad`, `disliked`, `own`, `rating`, `last_at`, `muted` and `blocked`. A user
-    nobody has met has an empty state; a guest has that of the session (schemas.guests)."""
+    """Sets `state`, `history`, `strengths`, `past`, `hours`, `glad`, `disliked`, `own`, `rating`, `last_at`, `muted`
+    and `blocked`. A user nobody has met has an empty state; a guest has that of the session (schemas.guests)."""
 
     name = "user_state"
 

@@ -184,7 +184,7 @@ async def feed(up: Up, username: str) -> dict[int, float]:
 
 
 async def a_guest_is_answered_by_the_session(up: Up) -> None:
-    """Guests go from 29 to 28; one who comes to two posts gets a feed without them, with what is near and what follows."""
+    """Guests go from 29 to 28; one who comes to 4 and 29 gets a feed without them, with what is near and follows."""
 
     def clicked(session: str, one: int) -> dict[str, object]:
         return {"session_id": session, "post_id": one, "interaction_type": "view"}
