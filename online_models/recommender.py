@@ -243,9 +243,13 @@ class Recommender:
                 self.blend.learn_one(features, chosen)
         if self.hit_rate.add(bool(ranks[-1] < SHOWN)):
             self.blend.hasten()
-        shown = found.slots[np.argpartition(-logits, min(SHOWN, len(logits) - 1))[:SHOWN]]
-        popularity = np.array([np.count_nonzero(table.total[: made.slots.size] > table.total[one]) for one in shown])
-        self.tested(Ranked(at, ranks, shown, popularity, events, int(np.count_nonzero(table.known[: made.slots.size]))))
+        first = np.column_stack([found.ranks < SHOWN, np.zeros(len(logits), np.bool_)])
+        first[np.argpartition(-logits, min(SHOWN, len(logits) - 1))[:SHOWN], -1] = True
+        places, by = np.nonzero(first)
+        shown, size = found.slots[places], made.slots.size
+        # 18 µs with 1,500 posts; to count who is above each of the ten that the blend shows took 16.
+        popularity = size - np.searchsorted(np.sort(table.total[:size]), table.total[shown], side="right")
+        self.tested(Ranked(at, ranks, shown, by, popularity, events, int(np.count_nonzero(table.known[:size]))))
 
     def candidates(
         self, user: int, at: float, allowed: NDArray[np.bool_], also: NDArray[np.int32] = NO_SLOTS
@@ -352,7 +356,8 @@ class Recommender:
         figures = {name: float(value) for name, value in report.items() if isinstance(value, float | int)}
         figures |= self.feed_rates.rates()
         figures |= {"pages_shown": float(len(self.shown)), "clicks": float(self.clicks)}
-        figures |= {f"recall@10_{name}": each["recall@10"] for name, each in report["by_source"].items()}
+        for name, each in report["by_source"].items():
+            figures |= {f"{figure}_{name}": value for figure, value in each.items()}
         figures |= {f"weight_{name}": weight for name, weight in self.blend.weights(list(sources.NAMES)).items()}
         return figures | {"hit_rate": self.hit_rate.rate, "drifts": float(self.hit_rate.drifts)}
 

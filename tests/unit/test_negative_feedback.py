@@ -1,4 +1,4 @@
-"""Negative feedback of every kind, in a feed: the post is gone at once, and what is like it ranks lower for its user."""
+"""Negative feedback of every kind, in a feed: the post is gone at once, and what is like it ranks lower."""
 
 import msgspec
 import numpy as np

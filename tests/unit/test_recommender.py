@@ -241,7 +241,12 @@ def test_metrics_are_numbers_by_name() -> None:
     model.learn_many(batch(*walks(300)))
     metrics = model.metrics()
     assert metrics["scored"] > 0
-    assert {"recall@10", "ndcg@10", "coverage", "hit_rate", "drifts", "weight_sequence"} <= metrics.keys()
+    assert {"hit_rate", "drifts", "cold_user", "cold_item"} <= metrics.keys()
+    figures = [f"{name}@{cut}" for name in ("recall", "ndcg", "mrr") for cut in (10, 20)]
+    for name in ("", *(f"_{source}" for source in module.sources.NAMES)):
+        assert {f"{figure}{name}" for figure in (*figures, "coverage", "mean_popularity_rank")} <= metrics.keys()
+        assert f"weight{name}" in metrics or not name
+    assert metrics["coverage_popularity"] <= metrics["coverage"] <= 1.0
     assert all(isinstance(value, float) for value in metrics.values())
 
 
@@ -298,12 +303,16 @@ def test_figures_by_hand() -> None:
     figures = Prequential(["one"])
     for rank, shown in [(0.0, [1, 2]), (3.0, [2, 3]), (np.inf, [3])]:
         ranks = np.array([15.0, rank])
-        figures.add(Ranked(AT, ranks, np.array(shown), np.array([0.0, 4.0]), int(rank == 0.0), 6))
+        shown, by = np.array([*shown, 4, 5]), np.array([1] * len(shown) + [0, 0])
+        popularity = np.array([0.0, 4.0][: len(shown) - 2] + [1.0, 2.0])
+        figures.add(Ranked(AT, ranks, shown, by, popularity, int(rank == 0.0), 6))
     report = figures.report()
     assert report["recall@10"] == pytest.approx(2 / 3, abs=1e-4)
     assert report["ndcg@10"] == pytest.approx((1 + 1 / np.log2(5)) / 3, abs=1e-4)
     assert report["mrr@10"] == pytest.approx((1 + 1 / 4) / 3, abs=1e-4)
-    assert (report["coverage"], report["mean_popularity_rank"]) == (0.5, 2.0)
+    assert (report["coverage"], report["mean_popularity_rank"]) == (0.5, 1.6)
+    one = report["by_source"]["one"]
+    assert (one["coverage"], one["mean_popularity_rank"]) == (round(2 / 6, 4), 1.5)
     assert report["by_source"]["one"]["recall@10"] == 0.0
     assert report["by_source"]["one"]["recall@20"] == 1.0
 
