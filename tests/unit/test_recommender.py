@@ -304,7 +304,7 @@ def test_figures_by_hand() -> None:
     for rank, shown in [(0.0, [1, 2]), (3.0, [2, 3]), (np.inf, [3])]:
         ranks = np.array([15.0, rank])
         shown, by = np.array([*shown, 4, 5]), np.array([1] * len(shown) + [0, 0])
-        popularity = np.array([0.0, 4.0][: len(shown) - 2] + [1.0, 2.0])
+        popularity = np.array([*[0.0, 4.0][: len(shown) - 2], 1.0, 2.0])
         figures.add(Ranked(AT, ranks, shown, by, popularity, int(rank == 0.0), 6))
     report = figures.report()
     assert report["recall@10"] == pytest.approx(2 / 3, abs=1e-4)
