@@ -30,7 +30,7 @@ class ExplicitRatings(base.Base):  # type: ignore[misc]
     Parameters
     ----------
     users, posts
-        How many are kept, at most.
+        How many are kept, at most: 64 MB of them by default, as rows are Python's.
     seed
         Fixes what vectors begin with.
 

@@ -106,7 +106,9 @@ class Recommender:
                 self.sources.describe(self._admit(post_id), post)
             elif post is not None:
                 self._door.note(post_id, post)  # until somebody comes to it
-            elif (slot := self.sources.slots.release(post_id)) >= 0:
+                continue
+            self._door.leave(post_id)
+            if post is None and (slot := self.sources.slots.release(post_id)) >= 0:
                 self.sources.table.start(slot)
                 self._gone.add(post_id)
                 self._changed.discard(post_id)

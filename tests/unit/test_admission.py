@@ -65,6 +65,9 @@ def test_a_post_that_waits_keeps_its_row() -> None:
     slot = model.sources.slots.get(30)
     assert slot >= 0
     assert model.sources.table.created_at[slot] > 0
+    model.learn_posts([(31, post(31)), (31, None)])
+    model.learn_many(batch((2, 31)))
+    assert model.sources.slots.get(31) == -1, "of a post that was deleted nothing waits"
 
 
 def test_who_waits_is_bounded() -> None:
