@@ -32,7 +32,7 @@ def incomplete_users(partition: int) -> str:
 
 
 def user_state(partition: int, username: str) -> str:
-    """History, seen set, exclusions (schemas.user_state). TTL: the setting USER_IDLE_DAYS."""
+    """History, seen set, exclusions (schemas.user_state). TTL: the setting USER_IDLE_DAYS; of a guest a day."""
     return f"{PREFIX}{{i{partition}}}:user:{username}"
 
 
