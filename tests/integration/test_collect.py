@@ -4,49 +4,43 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
+from collecting import (
+    ALGORITHM,
+    LIKES,
+    PARTITIONS,
+    POSTS,
+    RATINGS,
+    TOKEN,
+    VIEWS,
+    admins,
+    collect,
+    counted,
+    counts_are,
+    names,
+    serving,
+    settings_of,
+    standing,
+)  # fmt: skip
 from live_system import Client, System, client, event, eventually, running_system
 
 from collector.kinds import KINDS
-from collector.run import AlreadyRunning, Run
+from collector.run import AlreadyRunning
 from collector.store import Store
 from reelstream.dev_upstream.server import Upstream
 from reelstream.dev_upstream.world import World
-from reelstream.exporting import export_interactions
+from reelstream.exporting import EXPORTED, export
 from reelstream.forgetting import forget
 from reelstream.importing import import_files
 from schemas import keys, topics, users
-from schemas.messages import KindStatus
-from schemas.settings import Settings
-
-PARTITIONS = 4
-PAGE_SIZE = 100
-TOKEN, ALGORITHM = "stand-in token", "stand-in algorithm"
-VIEWS, LIKES, RATINGS = "/posts/view", "/posts/like", "/posts/rating"
-
-
-@contextmanager
-def serving(upstream: Upstream) -> Iterator[str]:
-    """The stand-in in a thread of its own."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(upstream, log_level="critical", lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(10)
-    listening.close()
+from schemas.forgetting import name_hash
 
 
 @pytest.fixture(scope="module")
@@ -78,47 +72,6 @@ async def here(system: System, upstream: Upstream) -> AsyncIterator[Client]:
     upstream.faults.put([])
     async with client(system) as connected:
         yield connected
-
-
-def settings_of(system: System, **changed: str) -> Settings:
-    variables = {**system.environment, **changed}
-    return Settings(_env_file=None, **{name.lower(): value for name, value in variables.items()})
-
-
-async def collect(system: System, name: str, page_size: int = PAGE_SIZE, **changed: str) -> KindStatus:
-    async with Run.begun(KINDS[name], settings_of(system, **changed), None, page_size) as run:
-        return await run.finish()
-
-
-def counted(status: KindStatus) -> tuple[str, int, int, int, int]:
-    return status.state, status.rows, status.published, status.unchanged, status.taken_back
-
-
-def names(upstream: Upstream) -> dict[int, str]:
-    return {row["id"]: row["username"] for row in upstream.world.rows["/users/get_all"]}
-
-
-def admins(upstream: Upstream) -> set[int]:
-    return {row["id"] for row in upstream.world.rows["/users/get_all"] if row["role"] == "A"}
-
-
-def standing(upstream: Upstream, path: str) -> list[dict[str, object]]:
-    """Rows that are to count: those of admins are kept out."""
-    return [row for row in upstream.world.rows[path] if row["user_id"] not in admins(upstream)]
-
-
-async def counts_are(
-    here: Client, kind: str, rows: list[dict[str, object]], extra: dict[int, int] | None = None
-) -> None:
-    """The counts of every post equal the rows."""
-    expected: dict[int, int] = dict(extra or {})
-    for row in rows:
-        post_id = int(str(row["post_id"]))
-        expected[post_id] = expected.get(post_id, 0) + 1
-    async for attempt in eventually():
-        with attempt:
-            found = {post_id: (await here.item(post_id)).counts_by_type().get(kind, 0) for post_id in expected}
-            assert found == expected
 
 
 async def test_rows_of_unknown_users_move_to_their_names_when_these_arrive(
@@ -178,7 +131,7 @@ async def test_collecting_twice_changes_nothing(system: System, here: Client, up
 async def test_posts_are_kept_whole_and_users_without_addresses(
     system: System, here: Client, upstream: Upstream
 ) -> None:
-    rows = upstream.world.rows["/posts/summary/get"]
+    rows = upstream.world.rows[POSTS]
     async for attempt in eventually():
         with attempt:
             assert await here.record.fetchval("SELECT count(*) FROM posts") == len(rows)
@@ -277,6 +230,29 @@ async def test_an_upstream_that_hides_rows_takes_nothing_back(
     assert counted(await collect(system, "liked-posts"))[2::2] == (0, 0)
 
 
+async def test_a_post_that_upstream_no_longer_lists_is_deleted_until_it_is_back(
+    system: System, here: Client, upstream: Upstream
+) -> None:
+    rows = upstream.world.rows[POSTS]
+    assert counted(await collect(system, "all-posts"))[4] == 0
+    gone, before = rows[7], len(rows)
+    upstream.world.remove(POSTS, gone["id"])
+    assert counted(await collect(system, "all-posts")) == ("succeeded", before - 1, 0, before - 1, 1)
+    async for attempt in eventually():
+        with attempt:
+            assert not await here.record.fetchval("SELECT count(*) FROM posts WHERE id = $1", gone["id"])
+            assert not (await here.item(gone["id"])).known
+    hidden = [rows.pop() for _ in range(before // 2)]
+    status = await collect(system, "all-posts")
+    assert (status.taken_back, "COLLECT_MOST_VANISHED" in (status.note or "")) == (0, True)
+    rows.extend([gone, *hidden])
+    rows.sort(key=lambda row: row["id"])
+    assert counted(await collect(system, "all-posts")) == ("succeeded", before, 1, before - 1, 0)
+    async for attempt in eventually():
+        with attempt:
+            assert await here.record.fetchval("SELECT count(*) FROM posts") == before
+
+
 async def test_faults_that_pass_are_outlived(system: System, here: Client, upstream: Upstream) -> None:
     add, world = upstream.faults.add, upstream.world
     add("status", path=RATINGS, page=1, times=2)
@@ -345,7 +321,7 @@ async def test_what_is_exported_can_be_imported_and_counts_once(
     stored, total = await here.record.fetchval(query, since, until), "SELECT count(*) FROM interactions"
     before = await here.record.fetchval(total)
     file = tmp_path / name
-    assert await export_interactions(file, url, since, until, lambda rows: None) == stored > 0
+    assert await export(EXPORTED["interactions"], file, url, since, until, lambda rows: None) == stored > 0
     report = await import_files(file, settings, "interactions", {}, lambda *_: None)
     assert (report.sent, report.rejected) == ({"interactions": stored}, [])
     fresh = f"imported-{name}"
@@ -439,7 +415,7 @@ async def test_what_was_collected_makes_a_feed_until_it_is_deleted(
     system: System, here: Client, upstream: Upstream, api: str
 ) -> None:
     async with httpx.AsyncClient(base_url=f"{api}/api/v1") as http:
-        rows = {row["id"]: row for row in upstream.world.rows["/posts/summary/get"]}
+        rows = {row["id"]: row for row in upstream.world.rows[POSTS]}
 
         async def shown() -> set[int]:
             page = (await http.get("/feed?username=somebody-new&page_size=50")).json()
@@ -493,3 +469,39 @@ async def test_a_forgotten_user_is_nowhere_and_collecting_brings_nobody_back(
     async for attempt in eventually():
         with attempt:
             assert (await here.user(username)).events == 1
+    begun = await here.record.fetch("SELECT actor, subject, outcome FROM audit_log WHERE action = 'forget' ORDER BY at")
+    assert [row["subject"] for row in begun] == [f"hash:{name_hash(username).hex()}"] * 2
+    assert begun[0]["actor"].startswith("HTTP from 127.0.0.1")
+    assert username not in str([dict(row) for row in begun])
+    assert await here.record.fetchval("SELECT count(*) FROM audit_log WHERE action = 'collect'") > len(KINDS)
+
+
+async def test_who_was_forgotten_before_upstream_told_the_name_is_not_collected_later(
+    system: System, here: Client, upstream: Upstream
+) -> None:
+    """One by name, before any row had it; one by the number under which events were kept."""
+    settings, world, template = settings_of(system), upstream.world, upstream.world.rows["/users/get_all"][-1]
+    named, numbered = template["id"] + 1, template["id"] + 2
+    post_id = world.rows[POSTS][0]["id"]
+    for number in (named, numbered):
+        world.add(LIKES, number, post_id)
+    assert (await collect(system, "liked-posts")).published == 2
+    async for attempt in eventually():
+        with attempt:
+            assert (await here.user(f"user:{named}")).events == (await here.user(f"user:{numbered}")).events == 1
+    await forget(settings, "shy")
+    await forget(settings, f"user:{numbered}")
+    for number, username in ((named, "shy"), (numbered, "shyer")):
+        world.rows["/users/get_all"].append({**template, "id": number, "username": username})
+    for _ in range(2):
+        users_status, likes = await collect(system, "all-users"), await collect(system, "liked-posts")
+        assert (users_status.published, users_status.skipped["the user was forgotten"]) == (0, 3)
+        assert (likes.published, likes.skipped["the user was forgotten"] >= 2) == (0, True)
+    async for attempt in eventually():
+        with attempt:
+            assert not list((await here.user(f"user:{named}")).history)  # taken back when the name was heard
+            for username in ("shy", "shyer", f"user:{numbered}"):
+                assert not (await here.user(username)).events
+                for table in ("interactions", "users", "collected_users"):
+                    query = f"SELECT count(*) FROM {table} WHERE username = $1"
+                    assert not await here.record.fetchval(query, username)
