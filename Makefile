@@ -40,7 +40,7 @@ demo: setup
 	$(BIN)/reelstream up --port $(PORT) --dataset ml-100k
 
 test: setup
-	@tests/browser.sh
+	@tests/packages.sh
 	$(BIN)/pytest -q $(PARALLEL)
 
 faults: setup
