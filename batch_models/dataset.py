@@ -18,6 +18,11 @@ from online_models.positives import Positives
 from schemas.events import INTERACTION_TYPES, NEGATIVE_TYPES, TYPE_CODES, InteractionType, strength
 from schemas.user_state import HISTORY_LENGTH
 
+POSTS = "SELECT id, servable FROM posts"
+EVENTS = """
+SELECT username, post_id, interaction_type, interaction_value, extract(epoch FROM occurred_at)::float8
+FROM interactions ORDER BY occurred_at, log_partition, log_offset, log_index
+"""
 ROWS_A_FETCH = 10_000
 RECENCY = 0.95
 """Weight of a post in a user's history against the one after it. The API folds users in with the same number."""
@@ -148,11 +153,8 @@ async def snapshot(connection: Any) -> Interactions:
     """Everything recorded up to now, as one consistent view of the database (an asyncpg connection)."""
     columns = Columns()
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        servable = {row["id"]: row["servable"] for row in await connection.fetch("SELECT id, servable FROM posts")}
-        cursor = await connection.cursor(
-            "SELECT username, post_id, interaction_type, interaction_value, extract(epoch FROM occurred_at)::float8 "
-            "FROM interactions ORDER BY occurred_at, log_partition, log_offset, log_index"
-        )
+        servable = {row["id"]: row["servable"] for row in await connection.fetch(POSTS)}
+        cursor = await connection.cursor(EVENTS)
         while rows := await cursor.fetch(ROWS_A_FETCH):
             columns.extend(Row(*row) for row in rows)
     return columns.interactions(servable)

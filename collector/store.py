@@ -41,6 +41,11 @@ WHERE kind = $1 AND r.id > $2 AND r.username IS NOT NULL AND (r.username <> n.us
 ORDER BY r.id LIMIT $4
 """  # noqa: S608
 _COUNTS = "SELECT count(*) AS known, count(*) FILTER (WHERE scan <> $1) AS missing"
+_STANDING = "FROM collected_interactions WHERE kind = $2 AND username IS NOT NULL"
+_POSTS = "SELECT * FROM collected_posts WHERE id = ANY($1)"
+_MISSING_POSTS = "SELECT id FROM collected_posts WHERE scan <> $1 ORDER BY id LIMIT $2"
+_USERS = "SELECT * FROM collected_users WHERE id = ANY($1)"
+_FORGOTTEN = "SELECT name_hash FROM forgotten_users WHERE name_hash = ANY($1)"
 _HELD = """
 SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND classid = $1 AND granted
 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -156,9 +161,7 @@ class Store:
     async def forgotten(self, usernames: Collection[str]) -> set[str]:
         """Those that were."""
         hashes = {name_hash(username): username for username in usernames}
-        rows = await self._connection.fetch(
-            "SELECT name_hash FROM forgotten_users WHERE name_hash = ANY($1)", list(hashes)
-        )
+        rows = await self._connection.fetch(_FORGOTTEN, list(hashes))
         return {hashes[row["name_hash"]] for row in rows}
 
     async def interactions(self, kind: Kind, ids: Collection[int]) -> dict[int, Remembered]:
@@ -182,16 +185,13 @@ class Store:
 
     async def missing_posts(self, scan: int, most: int) -> list[int]:
         """Posts that a scan did not meet."""
-        rows = await self._connection.fetch(
-            "SELECT id FROM collected_posts WHERE scan <> $1 ORDER BY id LIMIT $2", scan, most
-        )
+        rows = await self._connection.fetch(_MISSING_POSTS, scan, most)
         return [row["id"] for row in rows]
 
     async def count_missing(self, kind: Kind, scan: int) -> tuple[int, int]:
         """How many rows stand, and how many of them a scan did not meet."""
         if kind.interaction:
-            query = f"{_COUNTS} FROM collected_interactions WHERE kind = $2 AND username IS NOT NULL"
-            row = await self._connection.fetchrow(query, scan, kind.name)
+            row = await self._connection.fetchrow(f"{_COUNTS} {_STANDING}", scan, kind.name)
         else:
             row = await self._connection.fetchrow(f"{_COUNTS} FROM collected_posts", scan)
         return row["known"], row["missing"]
@@ -203,7 +203,7 @@ class Store:
 
     async def posts(self, ids: Collection[int]) -> dict[int, Seen]:
         """Those that were collected."""
-        rows = await self._connection.fetch("SELECT * FROM collected_posts WHERE id = ANY($1)", list(ids))
+        rows = await self._connection.fetch(_POSTS, list(ids))
         return {row["id"]: Seen(row["digest"], row["scan"]) for row in rows}
 
     async def drop_posts(self, ids: Collection[int]) -> None:
@@ -218,7 +218,7 @@ class Store:
 
     async def users(self, ids: Collection[int]) -> dict[int, Seen]:
         """Those that were collected."""
-        rows = await self._connection.fetch("SELECT * FROM collected_users WHERE id = ANY($1)", list(ids))
+        rows = await self._connection.fetch(_USERS, list(ids))
         return {row["id"]: Seen(row["digest"], row["scan"], row["username"]) for row in rows}
 
     async def attributes(self, usernames: Collection[str]) -> dict[str, dict[str, Any]]:

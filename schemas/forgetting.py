@@ -22,6 +22,7 @@ FORGET = "forget"
 FORGOTTEN_ROLE = "forgotten"
 """Role of a number whose name was forgotten, so that collecting doesn't bring the user back."""
 _EVENTS = "DELETE FROM interactions WHERE log_partition = $1 AND username = $2"
+_IDS = "DELETE FROM event_ids WHERE username = $1"
 _STATEMENTS = (
     "DELETE FROM impressions WHERE username = $1",
     "DELETE FROM users WHERE username = $1",
@@ -71,7 +72,7 @@ async def forget_in_record(settings: Settings, username: str, actor: str) -> Non
 async def forget_events(connection: asyncpg.Connection, username: str, partition: int) -> None:
     """Deletes a user's rows of `interactions`, all of which came from `partition`. Raises what asyncpg raises."""
     await connection.execute(_EVENTS, partition, username)
-    await connection.execute("DELETE FROM event_ids WHERE username = $1", username)
+    await connection.execute(_IDS, username)
 
 
 def name_hash(username: str) -> bytes:

@@ -96,9 +96,7 @@ async def keep(connection: asyncpg.Connection, settings: Settings, now: datetime
                     await _drop(connection, table, month)
                     kept.dropped.append(month.partition(table.name))
             gone = await connection.execute(
-                f"DELETE FROM {table.name}_rest WHERE {table.column} < $1",  # noqa: S608
-                oldest.begin,
-                timeout=SECONDS,
+                OLD.format(table=table.name, column=table.column), oldest.begin, timeout=SECONDS
             )
             kept = kept._replace(old=kept.old + int(gone.split()[-1]))
     return kept
@@ -122,6 +120,7 @@ async def months(connection: asyncpg.Connection, table: str) -> list[Month]:
     return sorted(_read(await connection.fetch(_CHILDREN, table), table))
 
 
+OLD = "DELETE FROM {table}_rest WHERE {column} < $1"
 _CHILDREN = "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = to_regclass($1)"
 
 

@@ -200,7 +200,6 @@ collected_interactions = Table(
     Column("version", Integer, nullable=False),
     Column("events", Integer, nullable=False),
     Column("scan", Integer, nullable=False),
-    Index("collected_interactions_user", "user_id"),
 )
 
 collected_posts = Table(

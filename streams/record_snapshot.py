@@ -24,6 +24,9 @@ SELECT username, event_id FROM interactions WHERE log_partition = $1
 ORDER BY log_number DESC, log_offset DESC, log_index DESC LIMIT $2
 """
 _KNOWN = "SELECT DISTINCT username FROM interactions WHERE log_partition = $1 AND username = ANY($2::text[])"
+_COUNT = "SELECT count(*) FROM interactions"
+_POSTS = 'SELECT "row"::text FROM posts'
+_USERS = 'SELECT username, "row"::text FROM users'
 
 Rows = list[Any]
 Ends = dict[tuple[str, int], tuple[str, int]]
@@ -52,15 +55,15 @@ class RecordSnapshot:
         return {(row["topic"], row["log_partition"]): (row["log"], row["log_offset"]) for row in rows}
 
     async def count_events(self) -> int:
-        return int(await self._connection.fetchval("SELECT count(*) FROM interactions", timeout=SECONDS))
+        return int(await self._connection.fetchval(_COUNT, timeout=SECONDS))
 
     async def posts(self) -> AsyncIterator[list[Post]]:
-        async for rows in self._chunks('SELECT "row"::text FROM posts'):
+        async for rows in self._chunks(_POSTS):
             yield [post for (row,) in rows if (post := _post(row)) is not None]
 
     def users(self) -> AsyncIterator[Rows]:
         """Chunks of (username, row as JSON text)."""
-        return self._chunks('SELECT username, "row"::text FROM users')
+        return self._chunks(_USERS)
 
     def events(self, partition: int) -> AsyncIterator[Rows]:
         """Chunks of EVENT_COLUMNS and recorded_at: user by user, each user's events in the order of the log."""

@@ -79,9 +79,12 @@ def upgrade() -> None:
         sa.Column("name_hash", sa.LargeBinary, primary_key=True),
         sa.Column("forgotten_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     )
+    # Only the comparison of names went by it, over 351,000 pages; without it, over 4,900.
+    op.drop_index("collected_interactions_user", "collected_interactions")
 
 
 def downgrade() -> None:
+    op.create_index("collected_interactions_user", "collected_interactions", ["user_id"])
     for table in ("forgotten_users", "audit_log", "trending_history", "event_ids"):
         op.drop_table(table)
     for table in _TIMES:
