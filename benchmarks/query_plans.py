@@ -128,7 +128,7 @@ def asked() -> Iterator[Asked]:
     yield Asked("export: a day of trending", EXPORTED["trending"].query, (now - 2 * DAY, now - DAY))
     yield Asked(
         "retention: rest",
-        partitions.OLD.format(table="interactions", column="occurred_at"),
+        partitions.OLD_EVENTS,
         (datetime(1990, 1, 1, tzinfo=UTC),),
     )
     yield Asked(

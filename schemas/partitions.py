@@ -6,8 +6,9 @@ hundreds of tables, each of which every query of a user looks into, and DDL woul
 """
 
 import re
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import asyncpg
@@ -22,6 +23,8 @@ LOCK_SECONDS = 2
 rather than let all writers wait behind it."""
 SECONDS = 3_600
 """For the rows of a month."""
+LONGEST = timedelta(hours=2)
+"""What a transaction that writes may take: the times of its rows are those of its beginning."""
 
 
 class Partitioned(NamedTuple):
@@ -78,41 +81,28 @@ async def keep(connection: asyncpg.Connection, settings: Settings, now: datetime
     kept = Kept([], [], 0)
     for table in PARTITIONED:
         keeps: int | None = getattr(settings, table.keeps)
-        oldest = None if keeps is None else Month.of(now).plus(-keeps)
-        if oldest is not None and table.name == "interactions":
-            await _free_ids(connection, oldest)
-        async with connection.transaction():
-            await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
-            there = set(await months(connection, table.name))
-            for month in (Month.of(now).plus(ahead) for ahead in range(AHEAD + 1)):
-                if month not in there:
-                    await _make(connection, table, month)
-                    kept.made.append(month.partition(table.name))
-            if oldest is None:
-                continue
-            for month in sorted(there):
-                if month < oldest:
-                    await _drop(connection, table, month)
-                    kept.dropped.append(month.partition(table.name))
-            gone = await connection.execute(
-                OLD.format(table=table.name, column=table.column), oldest.begin, timeout=SECONDS
-            )
-            kept = kept._replace(old=kept.old + int(gone.split()[-1]))
+        there = await months(connection, table.name)
+        for month in (Month.of(now).plus(ahead) for ahead in range(AHEAD + 1)):
+            if month not in there and await _make(connection, table, month):
+                kept.made.append(month.partition(table.name))
+        if keeps is None:
+            continue
+        oldest = Month.of(now).plus(-keeps)
+        for month in there:
+            if month < oldest and await _drop(connection, table, month):
+                kept.dropped.append(month.partition(table.name))
+        kept = kept._replace(old=kept.old + await _trim(connection, table, oldest.begin))
     return kept
 
 
-async def _free_ids(connection: asyncpg.Connection, oldest: Month) -> None:
-    """Of events that are about to go, before the table is held for that: it takes minutes for a large month."""
-    old = [month.partition("interactions") for month in await months(connection, "interactions") if month < oldest]
+@asynccontextmanager
+async def _alone(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    """A transaction beside which nobody else makes or drops, and which does not wait long for a table."""
     async with connection.transaction():
+        await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
         await connection.execute(f"SET LOCAL statement_timeout = '{SECONDS}s'")
-        for name in (*old, "interactions_rest"):
-            await connection.execute(
-                f"DELETE FROM event_ids USING {name} AS old WHERE old.occurred_at < $1 "  # noqa: S608
-                "AND event_ids.username = old.username AND event_ids.event_id = old.event_id",
-                oldest.begin, timeout=SECONDS,
-            )  # fmt: skip
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+        yield
 
 
 async def months(connection: asyncpg.Connection, table: str) -> list[Month]:
@@ -121,6 +111,10 @@ async def months(connection: asyncpg.Connection, table: str) -> list[Month]:
 
 
 OLD = "DELETE FROM {table}_rest WHERE {column} < $1"
+OLD_EVENTS = """
+WITH old AS (DELETE FROM interactions_rest WHERE occurred_at < $1 RETURNING username, event_id)
+DELETE FROM event_ids USING old WHERE event_ids.username = old.username AND event_ids.event_id = old.event_id
+"""
 _CHILDREN = "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = to_regclass($1)"
 
 
@@ -130,23 +124,58 @@ def _read(rows: list[asyncpg.Record], table: str) -> Iterator[Month]:
             yield Month(int(found[1]), int(found[2]))
 
 
-async def _make(connection: asyncpg.Connection, table: Partitioned, month: Month) -> None:
-    """With what the default partition has of that month; nobody writes there meanwhile."""
+async def _make(connection: asyncpg.Connection, table: Partitioned, month: Month) -> bool:
+    """With what the default partition has of that month; nobody writes there meanwhile. False when it is there."""
     name, begin, end = month.partition(table.name), month.begin, month.plus(1).begin
-    await connection.execute(f"LOCK TABLE {table.name}_rest IN ACCESS EXCLUSIVE MODE")
-    await connection.execute(f"CREATE TABLE {name} (LIKE {table.name} INCLUDING ALL)")
+    async with _alone(connection):
+        if month in await months(connection, table.name):
+            return False
+        await connection.execute(f"LOCK TABLE {table.name}_rest IN ACCESS EXCLUSIVE MODE")
+        await connection.execute(f"CREATE TABLE {name} (LIKE {table.name} INCLUDING ALL)")
+        await connection.execute(
+            f"WITH moved AS (DELETE FROM {table.name}_rest "  # noqa: S608
+            f"WHERE {table.column} >= $1 AND {table.column} < $2 RETURNING *) INSERT INTO {name} SELECT * FROM moved",
+            begin, end, timeout=SECONDS,
+        )  # fmt: skip
+        bounds = f"FROM ('{begin}') TO ('{end}')"
+        await connection.execute(f"ALTER TABLE {table.name} ATTACH PARTITION {name} FOR VALUES {bounds}")
+    return True
+
+
+async def _drop(connection: asyncpg.Connection, table: Partitioned, month: Month) -> bool:
+    """Detached and dropped at once: what lay about detached, forgetting a user would not reach. False when it is gone.
+
+    The ids of its events go first, which takes minutes for a large month; then, once nobody writes to it any more,
+    those of what came meanwhile.
+    """
+    name, events = month.partition(table.name), table.name == "interactions"
+    began = await connection.fetchval("SELECT now()")
+    if events:
+        async with connection.transaction():
+            await connection.execute(f"SET LOCAL statement_timeout = '{SECONDS}s'")
+            await _free_ids(connection, name, datetime(1970, 1, 1, tzinfo=UTC))
+    async with _alone(connection):
+        if month not in await months(connection, table.name):
+            return False
+        await connection.execute(f"ALTER TABLE {table.name} DETACH PARTITION {name}")
+        if events:
+            await _free_ids(connection, name, began - LONGEST)
+        await connection.execute(f"DROP TABLE {name}")
+    return True
+
+
+async def _free_ids(connection: asyncpg.Connection, name: str, recorded_after: datetime) -> None:
     await connection.execute(
-        f"WITH moved AS (DELETE FROM {table.name}_rest WHERE {table.column} >= $1 AND {table.column} < $2 RETURNING *) "  # noqa: S608
-        f"INSERT INTO {name} SELECT * FROM moved",
-        begin, end,
+        f"DELETE FROM event_ids USING {name} AS old WHERE old.recorded_at > $1 "  # noqa: S608
+        "AND event_ids.username = old.username AND event_ids.event_id = old.event_id",
+        recorded_after, timeout=SECONDS,
     )  # fmt: skip
-    await connection.execute(
-        f"ALTER TABLE {table.name} ATTACH PARTITION {name} FOR VALUES FROM ('{begin}') TO ('{end}')"
-    )
 
 
-async def _drop(connection: asyncpg.Connection, table: Partitioned, month: Month) -> None:
-    """Detached and dropped at once: what lay about detached, forgetting a user would not reach."""
-    name = month.partition(table.name)
-    await connection.execute(f"ALTER TABLE {table.name} DETACH PARTITION {name}")
-    await connection.execute(f"DROP TABLE {name}")
+async def _trim(connection: asyncpg.Connection, table: Partitioned, before: datetime) -> int:
+    """Deletes old rows of the default partition; returns how many."""
+    query = OLD_EVENTS if table.name == "interactions" else OLD.format(table=table.name, column=table.column)
+    async with connection.transaction():
+        await connection.execute(f"SET LOCAL statement_timeout = '{SECONDS}s'")
+        gone: str = await connection.execute(query, before, timeout=SECONDS)
+    return int(gone.split()[-1])

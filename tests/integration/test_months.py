@@ -101,7 +101,9 @@ async def test_months_come_with_what_the_default_partition_had_of_them_and_old_o
         assert (again.made, again.dropped, again.old) == ([], [], 0)
         assert len(first.made) == 3 * len(partitions.PARTITIONED)
         assert first.old == 1
-        assert list(await times(pool)) == ["2025-11-01", "2026-11-25", "2026-11-26"]
+        kept = ["2025-11-01", "2026-11-25", "2026-11-26"]
+        assert list(await times(pool)) == kept
+        assert [row["event_id"] for row in await pool.fetch("TABLE event_ids ORDER BY event_id")] == kept
         assert await pool.fetchval("SELECT count(*) FROM interactions_p202611") == 2
         assert await pool.fetchval("SELECT count(*) FROM interactions_rest") == 1
         later = await partitions.keep(connection, settings, Month(2027, 12).begin)
@@ -109,6 +111,7 @@ async def test_months_come_with_what_the_default_partition_had_of_them_and_old_o
         assert "audit_log_p202611" not in later.dropped
         assert await pool.fetchval("SELECT to_regclass('interactions_p202611')") is None
     assert await times(pool) == {}
+    assert not await pool.fetchval("SELECT count(*) FROM event_ids")
     await agent.apply(0, [message(1, ("late", NOW))])
     assert list(await times(pool)) == ["late"]
 
@@ -119,6 +122,15 @@ async def test_without_a_setting_interactions_stay_for_ever(pool: asyncpg.Pool, 
     await keep_months(services(pool, endless))
     assert list(await times(pool)) == ["old"]
     assert len(await pool.fetch("SELECT FROM pg_inherits WHERE inhparent = 'interactions'::regclass")) == 4
+
+
+async def test_a_pool_is_as_large_and_a_statement_as_long_as_the_settings_say(settings: Settings) -> None:
+    asked = settings.model_copy(update={"database_pool_size": 2, "database_timeout_seconds": 1.0})
+    async with await create_pool(asked) as pool:
+        assert await pool.fetchval("SHOW statement_timeout") == "2s"
+        assert pool.get_max_size() == 2
+        with pytest.raises(TimeoutError):
+            await pool.execute("SELECT pg_sleep(60)")
 
 
 async def test_a_table_that_is_in_use_is_left_for_the_next_time(pool: asyncpg.Pool, settings: Settings) -> None:
