@@ -114,7 +114,7 @@ def asked() -> Iterator[Asked]:
     yield Asked("rebuild: known users", record_snapshot._KNOWN, (1, names))
     yield Asked("rebuild: posts", record_snapshot._POSTS, (), "a rebuild reads everything")
     yield Asked("rebuild: users", record_snapshot._USERS, (), "a rebuild reads everything")
-    yield Asked("training: newest events", dataset.EVENTS, (499_999,), "training reads the newest")
+    yield Asked("training: newest events", dataset.EVENTS, (499_999, "guest:"), "training reads the newest")
     yield Asked("training: posts", dataset.POSTS, (), "training reads everything")
     yield Asked("export: a day of interactions", EXPORTED["interactions"].query, (now - 2 * DAY, now - DAY))
     yield Asked(
