@@ -11,6 +11,7 @@ from live_system import Client, System, eventually
 from collector.kinds import KINDS
 from collector.run import Run
 from reelstream.dev_upstream.server import Upstream
+from reelstream.dev_upstream.world import World
 from schemas.messages import KindStatus
 from schemas.settings import Settings
 
@@ -18,6 +19,11 @@ PARTITIONS = 4
 PAGE_SIZE = 100
 TOKEN, ALGORITHM = "stand-in token", "stand-in algorithm"
 VIEWS, LIKES, RATINGS, POSTS = "/posts/view", "/posts/like", "/posts/rating", "/posts/summary/get"
+
+
+def stand_in() -> Upstream:
+    """A small world."""
+    return Upstream(World(users=120, posts=80, interactions=1200), TOKEN, ALGORITHM)
 
 
 @contextmanager
@@ -31,6 +37,11 @@ def serving(upstream: Upstream) -> Iterator[str]:
     server.should_exit = True
     thread.join(10)
     listening.close()
+
+
+def secrets(url: str) -> dict[str, str]:
+    """The environment of whoever collects from the stand-in at `url`."""
+    return {"API_BASE_URL": url, "FLIC_TOKEN": TOKEN, "RESONANCE_ALGORITHM": ALGORITHM}
 
 
 def settings_of(system: System, **changed: str) -> Settings:

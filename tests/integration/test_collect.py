@@ -12,7 +12,6 @@ from pathlib import Path
 import httpx
 import pytest
 from collecting import (
-    ALGORITHM,
     LIKES,
     PARTITIONS,
     POSTS,
@@ -24,15 +23,16 @@ from collecting import (
     counted,
     counts_are,
     names,
+    secrets,
     serving,
     settings_of,
+    stand_in,
     standing,
-)  # fmt: skip
+)
 from live_system import Client, System, client, event, eventually, running_system
 
 from collector.kinds import KINDS
 from reelstream.dev_upstream.server import Upstream
-from reelstream.dev_upstream.world import World
 from reelstream.exporting import EXPORTED, export
 from reelstream.forgetting import forget
 from reelstream.importing import import_files
@@ -42,21 +42,20 @@ from schemas.forgetting import name_hash
 
 @pytest.fixture(scope="module")
 def upstream() -> Upstream:
-    return Upstream(World(users=120, posts=80, interactions=1200), TOKEN, ALGORITHM)
+    return stand_in()
 
 
 @pytest.fixture(scope="module")
 def system(own_kafka: str, valkey: str, postgres: str, upstream: Upstream, port: int) -> Iterator[System]:
     """Workers, and an API that starts beside them, on a log that has nothing but what is collected here."""
     command = [sys.executable, "-m", "reelstream", "api", "--port", str(port)]
-    with serving(upstream) as url:
-        secrets = {"API_BASE_URL": url, "FLIC_TOKEN": TOKEN, "RESONANCE_ALGORITHM": ALGORITHM}
-        with (
-            running_system(own_kafka, valkey, postgres, 11, **secrets) as system,
-            subprocess.Popen(command, env={**os.environ, **system.environment}) as process,
-        ):
-            yield system
-            process.terminate()
+    with (
+        serving(upstream) as url,
+        running_system(own_kafka, valkey, postgres, 11, **secrets(url)) as system,
+        subprocess.Popen(command, env={**os.environ, **system.environment}) as process,
+    ):
+        yield system
+        process.terminate()
 
 
 @pytest.fixture(scope="module")
@@ -175,8 +174,7 @@ async def test_a_changed_rating_is_another_rating_and_nothing_else_is_published(
     rows = upstream.world.rows[RATINGS]
     status = await collect(system, "rated-posts")
     assert counted(status)[:3] == ("succeeded", len(rows), 3)
-    row = changed[0]
-    username = names(upstream)[int(str(row["user_id"]))]
+    row, username = changed[0], names(upstream)[int(str(changed[0]["user_id"]))]
     async for attempt in eventually():
         with attempt:
             values = [
@@ -193,12 +191,11 @@ async def test_a_like_that_vanishes_is_taken_back_and_counts_again_when_it_retur
 ) -> None:
     liked, rated = standing(upstream, LIKES)[5], standing(upstream, RATINGS)[0]
     viewed = standing(upstream, VIEWS)[0]
-    gone = [upstream.world.remove(path, int(str(row["id"]))) for path, row in ((LIKES, liked), (RATINGS, rated))]
-    upstream.world.remove(VIEWS, int(str(viewed["id"])))
+    for path, row in ((LIKES, liked), (RATINGS, rated), (VIEWS, viewed)):
+        upstream.world.remove(path, int(str(row["id"])))
     assert counted(await collect(system, "liked-posts"))[2::2] == (0, 1)
     assert counted(await collect(system, "rated-posts"))[2::2] == (0, 1)
     assert counted(await collect(system, "viewed-posts"))[2::2] == (0, 0)
-    none = {int(str(row["post_id"])): 0 for row in gone}
     await counts_are(here, "like", standing(upstream, LIKES), {int(str(liked["post_id"])): 0})
     username = names(upstream)[int(str(rated["user_id"]))]
     async for attempt in eventually():
@@ -207,7 +204,6 @@ async def test_a_like_that_vanishes_is_taken_back_and_counts_again_when_it_retur
             assert not [
                 past for past in history if (past.post_id, past.interaction_type) == (rated["post_id"], "rating")
             ]
-    assert none
     upstream.world.rows[LIKES].append(liked)
     upstream.world.rows[LIKES].sort(key=lambda row: row["id"])
     assert counted(await collect(system, "liked-posts"))[2::2] == (1, 0)
@@ -220,8 +216,7 @@ async def test_a_post_that_upstream_no_longer_lists_is_deleted_until_it_is_back(
 ) -> None:
     rows = upstream.world.rows[POSTS]
     assert counted(await collect(system, "all-posts"))[4] == 0
-    gone, before = rows[7], len(rows)
-    upstream.world.remove(POSTS, gone["id"])
+    before, gone = len(rows), upstream.world.remove(POSTS, rows[7]["id"])
     assert counted(await collect(system, "all-posts")) == ("succeeded", before - 1, 0, before - 1, 1)
     async for attempt in eventually():
         with attempt:
@@ -382,9 +377,8 @@ async def test_who_was_forgotten_before_upstream_told_the_name_is_not_collected_
     """One by name, before any row had it; one by the number under which events were kept."""
     settings, world, template = settings_of(system), upstream.world, upstream.world.rows["/users/get_all"][-1]
     named, numbered = template["id"] + 1, template["id"] + 2
-    post_id = world.rows[POSTS][0]["id"]
     for number in (named, numbered):
-        world.add(LIKES, number, post_id)
+        world.add(LIKES, number, world.rows[POSTS][0]["id"])
     assert (await collect(system, "liked-posts")).published == 2
     async for attempt in eventually():
         with attempt:
@@ -400,8 +394,7 @@ async def test_who_was_forgotten_before_upstream_told_the_name_is_not_collected_
     async for attempt in eventually():
         with attempt:
             assert not list((await here.user(f"user:{named}")).history)  # taken back when the name was heard
-            for username in ("shy", "shyer", f"user:{numbered}"):
-                assert not (await here.user(username)).events
+            for name in ("shy", "shyer", f"user:{numbered}"):
+                assert not (await here.user(name)).events
                 for table in ("interactions", "users", "collected_users"):
-                    query = f"SELECT count(*) FROM {table} WHERE username = $1"
-                    assert not await here.record.fetchval(query, username)
+                    assert not await here.record.fetchval(f"SELECT count(*) FROM {table} WHERE username = $1", name)

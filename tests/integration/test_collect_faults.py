@@ -11,27 +11,25 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from collecting import ALGORITHM, LIKES, RATINGS, TOKEN, VIEWS, collect, counted, serving
+from collecting import ALGORITHM, LIKES, RATINGS, VIEWS, collect, counted, secrets, serving, stand_in
 from live_system import System, eventually, running_system
 
 from collector.run import AlreadyRunning
 from collector.store import Store
 from reelstream.dev_upstream.server import Upstream
-from reelstream.dev_upstream.world import World
 
 
 @pytest.fixture(scope="module")
 def world_of_before() -> Upstream:
-    return Upstream(World(users=120, posts=80, interactions=1200), TOKEN, ALGORITHM)
+    return stand_in()
 
 
 @pytest.fixture(scope="module")
 def system(own_tansu: str, valkey: str, postgres: str, world_of_before: Upstream) -> Iterator[System]:
     """Where likes, ratings and views have been collected once."""
     with serving(world_of_before) as url:
-        secrets = {"API_BASE_URL": url, "FLIC_TOKEN": TOKEN, "RESONANCE_ALGORITHM": ALGORITHM}
-        embedded = {"KAFKA_IDEMPOTENCE": "false"}
-        with running_system(own_tansu, valkey, postgres, 16, roles=(), **secrets, **embedded) as system:
+        environment = {**secrets(url), "KAFKA_IDEMPOTENCE": "false"}
+        with running_system(own_tansu, valkey, postgres, 16, roles=(), **environment) as system:
             for name in ("liked-posts", "rated-posts", "viewed-posts"):
                 assert asyncio.run(collect(system, name)).state == "succeeded"
             yield system
