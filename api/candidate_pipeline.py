@@ -31,6 +31,7 @@ from .stages import (
     Selector,
     Slots,
     Source,
+    weighed,
 )  # fmt: skip
 
 HYDRATOR_DEADLINE = 0.25
@@ -109,7 +110,7 @@ class CandidatePipeline:
         with self._measured("scorers"):
             for scorer in self.scorers:
                 with self._skipping(f"{scorer.name} scorer", degraded):
-                    scores = scorer.score(query, candidates, scores)
+                    scores = weighed(query, scorer.name, scores, scorer.score(query, candidates, scores))
         with self._measured("selector"):
             if query.visit is None:
                 ranking = self._ranking(query, candidates, self.selector.order(query, candidates, scores), kept)

@@ -1,5 +1,6 @@
 """What a feed is made of, in order. A new part is one file and one line here."""
 
+from . import experiments
 from .candidate_pipeline import CandidatePipeline
 from .filters.author_muted import AuthorMuted
 from .filters.blocked import Blocked
@@ -18,6 +19,7 @@ from .rules import Rule, load_rules
 from .scorers.blend import Blend
 from .scorers.mood import Mood as MoodBonus
 from .scorers.rules import Rules
+from .scorers.source_weights import SourceWeights
 from .selector.exploration import Exploration
 from .selector.mmr import Mmr
 from .selector.top import Top
@@ -58,11 +60,13 @@ def reader_filters() -> list[Filter]:
 def feed_pipeline(serving: Serving) -> CandidatePipeline:
     """`GET /api/v1/feed`. `algorithm_used` names sources in the order they have here."""
     rules = load_rules(serving.settings.rules_path)
+    sources = feed_sources(rules)
+    experiments.check(serving.experiments, [source.name for source in sources], [Blend.name, MoodBonus.name])
     return CandidatePipeline(
         query_hydrators=[UserStateHydrator(serving.redis, serving.settings)],
-        sources=feed_sources(rules),
+        sources=sources,
         filters=[*reader_filters(), Seen(), Served(), Excluded(), OfMood()],
-        scorers=[Blend(serving.settings), MoodBonus(serving.settings), Rules(rules)],
+        scorers=[SourceWeights(), Blend(serving.settings), MoodBonus(serving.settings), Rules(rules)],
         selector=Exploration(Mmr(Top())),
         side_effects=[Impressions(serving.producer, serving.settings, serving.metrics)],
         metrics=serving.metrics,

@@ -19,7 +19,9 @@ from online_models.source_scores import PROFILE, logits, visit
 from schemas.user_state import UserState
 from schemas.visits import Cursor, Visit
 
+from . import changes
 from .catalogue import Catalogue
+from .changes import Changes
 from .learnt import Learnt
 from .matching import Match
 from .models import ItemVectors
@@ -42,6 +44,7 @@ class Query:
     asked: digest of what the list depends on (schemas.visits). visit, cursor: the list that this page is cut from and
     where, None for a new list, or a page by number. served (v,): slots that other lists of the session showed.
     muted, blocked (a,): authors, by code of Catalogue.author_codes. problems: what `degraded` has to name.
+    variant, changes: of the experiments that the reader is in (api.experiments.assign).
     rules: slot → names of the business rules that were applied, when they are to be explained.
     history (q,): slots of the user's last distinct posts, newest first. strengths (q,): the largest strength of the
     remembered interactions with each (schemas.events.strength). vectors: model name → the version in service when the
@@ -72,6 +75,8 @@ class Query:
     muted: list[int] = field(default_factory=list)
     blocked: list[int] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    variant: str = "default"
+    changes: Changes = changes.NONE
     rules: dict[int, list[str]] = field(default_factory=dict)
     state: UserState = field(default_factory=UserState)
     history: Slots = field(default_factory=lambda: np.empty(0, np.int64))
@@ -102,6 +107,14 @@ class Query:
         """Of the models that the request is answered with, by name."""
         versions = {name: vectors.version.version for name, vectors in self.vectors.items()}
         return versions | ({"online": str(self.learnt.version)} if self.learnt is not None else {})
+
+    def coldness(self, threshold: int) -> float:
+        """How much counts what does not know the user: 1 for one nobody has met, half after `threshold` events (or
+        those of a variant), less with each. With a threshold of 0 the first event ends it."""
+        if self.changes.cold_start_threshold is not None:
+            threshold = self.changes.cold_start_threshold
+        events = self.state.events
+        return 1.0 / (1.0 + events / threshold) if threshold else float(events == 0)
 
     @property
     def scale(self) -> float:
@@ -211,6 +224,12 @@ class Scorer(Protocol):
     name: str
 
     def score(self, query: Query, candidates: Candidates, scores: Scores) -> Scores: ...
+
+
+def weighed(query: Query, scorer: str, before: Scores, after: Scores) -> Scores:
+    """Scores (n,) after a scorer, of which a variant may make more or less."""
+    factor = query.changes.scorers.get(scorer, 1.0)
+    return after if factor == 1.0 else before + factor * (after - before)
 
 
 class Selector(Protocol):

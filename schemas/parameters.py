@@ -61,7 +61,12 @@ Ids = Annotated[
 ]
 Diversity = Annotated[
     float,
-    Meta(ge=0.0, le=1.0, description="0: by score alone. 1: as different from each other as can be.", examples=[0.3]),
+    Meta(
+        ge=0.0,
+        le=1.0,
+        description="0, as when absent: by score alone. 1: as different from each other as can be.",
+        examples=[0.3],
+    ),
 ]
 Seed = Annotated[int, Meta(ge=0, le=2**32 - 1, description="Makes what is random repeatable, for tests.", examples=[7])]
 FirstPage = Annotated[
@@ -84,7 +89,7 @@ class FeedParameters(msgspec.Struct, kw_only=True):
     project_code: ProjectCode | None = None
     mood: MoodName | None = None
     exclude: Ids | None = None
-    diversity: Diversity = 0.0
+    diversity: Diversity | None = None
     seed: Seed | None = None
     explain: Explain = False
 

@@ -47,6 +47,7 @@ class Settings(BaseSettings):
         None, description="origins whose pages may call the API, with commas between, or *; none when not set"
     )
     rules_path: Path | None = Field(None, description="business rules of feeds, a TOML file; none when not set")
+    experiments_path: Path | None = Field(None, description="experiments with feeds, a TOML file; none when not set")
     api_base_url: Annotated[str, Field(pattern=r"^https?://[^\s?#@]+$")] = Field(
         "https://api.socialverseapp.com", description="the external content API, http(s)://host[:port]"
     )

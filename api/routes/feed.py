@@ -13,7 +13,7 @@ from schemas.messages import Page
 from schemas.parameters import MOODS, MOST_EXCLUDED, CategoryFeedParameters, FeedParameters
 from schemas.visits import digest
 
-from .. import matching, requests
+from .. import experiments, matching, requests
 from ..candidate_pipeline import CandidatePipeline, Slate
 from ..items import item
 from ..responses import json_response
@@ -70,16 +70,18 @@ def _query(serving: Serving, given: FeedParameters) -> Query:
         raise ContractError(f"exclude has {len(excluded)} ids; allowed: up to {MOST_EXCLUDED}", "exclude")
     if given.cursor is not None and given.page != 1:
         raise ContractError("page and cursor both say where to begin; allowed: one of them", "cursor")
-    catalogue = serving.mirror.catalogue
+    catalogue, now = serving.mirror.catalogue, time.time()
+    reader = given.username or given.session_id or ""
+    variant, changes = experiments.assign(serving.experiments, reader, now)
     return Query(
         username=given.username or "",
-        now=time.time(),
+        now=now,
         catalogue=catalogue,
         category=matching.category(catalogue, given.category) if given.category else None,
         project=matching.project(catalogue, given.project_code) if given.project_code else None,
         mood=MOODS.index(given.mood) if given.mood else None,
         exclude=excluded,
-        diversity=given.diversity,
+        diversity=(changes.diversity or 0.0) if given.diversity is None else given.diversity,
         seed=given.seed,
         explain=given.explain,
         page=given.page,
@@ -88,6 +90,8 @@ def _query(serving: Serving, given: FeedParameters) -> Query:
         asked=digest(
             given.session_id, given.category, given.project_code, given.mood, excluded, given.diversity, given.seed
         ),
+        variant=variant,
+        changes=changes,
         vectors=serving.models.vectors,
         online=serving.factors.of(catalogue),
     )

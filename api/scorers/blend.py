@@ -42,9 +42,7 @@ class Blend:
 
     def weights(self, query: Query, candidates: Candidates) -> Scores:
         """Equal weights of the sources (S,) for this user."""
-        events = query.state.events
-        fade = 1.0 / (1.0 + events / self._threshold) if self._threshold else float(events == 0)
-        return START * np.where(candidates.personal, 1.0, fade)
+        return START * np.where(candidates.personal, 1.0, query.coldness(self._threshold))
 
 
 def features(query: Query, learnt: Learnt, candidates: Candidates) -> NDArray[np.float32]:
