@@ -2,6 +2,9 @@
 
 from . import experiments
 from .candidate_pipeline import CandidatePipeline
+from .explainers.contributions import Contributions
+from .explainers.history import History
+from .explainers.tastes import Tastes as TasteMatches
 from .filters.author_muted import AuthorMuted
 from .filters.blocked import Blocked
 from .filters.category import Category
@@ -60,16 +63,17 @@ def reader_filters() -> list[Filter]:
 def feed_pipeline(serving: Serving) -> CandidatePipeline:
     """`GET /api/v1/feed`. `algorithm_used` names sources in the order they have here."""
     rules = load_rules(serving.settings.rules_path)
-    sources = feed_sources(rules)
+    sources, blend = feed_sources(rules), Blend(serving.settings)
     experiments.check(serving.experiments, [source.name for source in sources], [Blend.name, MoodBonus.name])
     return CandidatePipeline(
         query_hydrators=[UserStateHydrator(serving.redis, serving.settings)],
         sources=sources,
         filters=[*reader_filters(), Seen(), Served(), Excluded(), OfMood()],
-        scorers=[SourceWeights(), Blend(serving.settings), MoodBonus(serving.settings), Rules(rules)],
+        scorers=[SourceWeights(), blend, MoodBonus(serving.settings), Rules(rules)],
         selector=Exploration(Mmr(Top())),
         side_effects=[Impressions(serving.producer, serving.settings, serving.metrics)],
         metrics=serving.metrics,
+        explainers=[History(), TasteMatches(), Contributions(blend)],
     )
 
 

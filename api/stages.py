@@ -5,7 +5,7 @@ the page is cut.
 """
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -205,7 +205,7 @@ class Candidates:
     the sources, in pipeline order. scores (n, S): as the sources gave them. taken (n, S): whether the candidate is
     among the best of the source. features (n, 2S): value and rank with each source (online_models.candidates).
     explored: places of those that a selector put where they stand to learn about them, and how likely it was that they
-    stand there.
+    stand there. parts: scorer → by how much it changed the scores (n,), when they are to be explained.
     """
 
     slots: Slots
@@ -216,6 +216,7 @@ class Candidates:
     taken: Mask
     features: NDArray[np.float32]
     explored: dict[int, float] = field(default_factory=dict)
+    parts: dict[str, Scores] = field(default_factory=dict)
 
 
 class Scorer(Protocol):
@@ -226,10 +227,13 @@ class Scorer(Protocol):
     def score(self, query: Query, candidates: Candidates, scores: Scores) -> Scores: ...
 
 
-def weighed(query: Query, scorer: str, before: Scores, after: Scores) -> Scores:
+def weighed(query: Query, candidates: Candidates, scorer: str, before: Scores, after: Scores) -> Scores:
     """Scores (n,) after a scorer, of which a variant may make more or less."""
-    factor = query.changes.scorers.get(scorer, 1.0)
-    return after if factor == 1.0 else before + factor * (after - before)
+    if (factor := query.changes.scorers.get(scorer, 1.0)) != 1.0:
+        after = before + factor * (after - before)
+    if query.explain:
+        candidates.parts[scorer] = after - before
+    return after
 
 
 class Selector(Protocol):
@@ -238,6 +242,15 @@ class Selector(Protocol):
     name: str
 
     def order(self, query: Query, candidates: Candidates, scores: Scores) -> Slots: ...
+
+
+class Explainer(Protocol):
+    """Says one thing of each post of the page, slots (k,): what JSON can hold, or None. Nobody waits for it but who
+    asks to have the feed explained."""
+
+    name: str
+
+    def explain(self, query: Query, candidates: Candidates, slots: Slots) -> list[Any]: ...
 
 
 def evidence(scores: Scores) -> Retrieved:

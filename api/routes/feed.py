@@ -53,7 +53,9 @@ async def _answer(request: Request, given: FeedParameters) -> Response:
         matched={name: match.by for name, match in query.matches.items()} or UNSET,
     )
     if given.explain:
-        page.explain = {"dropped": slate.dropped, "dropped_posts": slate.dropped_posts}
+        page.explain = {
+            "dropped": slate.dropped, "dropped_posts": slate.dropped_posts, "variant": query.variant,
+        }  # fmt: skip
     response = json_response(page)
     response.background = BackgroundTask(pipeline.after, query, slate)
     return response
@@ -99,14 +101,17 @@ def _query(serving: Serving, given: FeedParameters) -> Query:
 
 def _items(query: Query, slate: Slate) -> list[dict[str, Any]]:
     items, reactions = [], query.state.reactions
-    for slot, score, sources in zip(slate.slots.tolist(), slate.scores.tolist(), slate.sources, strict=True):
+    for place, slot in enumerate(slate.slots.tolist()):
         # The pipeline keeps servable posts only, and those have a row.
         if (post := query.catalogue.posts[slot]) is not None:
             shown = item(post, reactions)
             if query.explain:
                 shares = zip(MOODS, query.catalogue.moods[slot].tolist(), strict=True)
                 moods = {mood: round(share, 3) for mood, share in shares if share}
-                shown["explain"] = {"sources": sources, "score": score, "moods": moods}
+                shown["explain"] = {
+                    "sources": slate.sources[place], "score": float(slate.scores[place]), "moods": moods,
+                    **slate.explained[place],
+                }  # fmt: skip
                 if slot in query.rules:
                     shown["explain"]["rules"] = query.rules[slot]
             items.append(shown)

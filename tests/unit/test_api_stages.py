@@ -286,7 +286,9 @@ def test_top_breaks_ties_by_post_id_and_sinks_what_is_not_a_number() -> None:
     assert catalogue.ids[order].tolist() == [5, 20, 30, 10]
 
 
-@pytest.mark.parametrize("stage", ["sources", "filters", "scorers", "selector", "query_hydrators", "side_effects"])
+@pytest.mark.parametrize(
+    "stage", ["sources", "filters", "scorers", "selector", "query_hydrators", "side_effects", "explainers"]
+)
 def test_every_part_on_disk_is_listed_in_the_pipeline(stage: str) -> None:
     root = Path(__file__).parents[2] / "api"
     listed = (root / "pipelines.py").read_text()
