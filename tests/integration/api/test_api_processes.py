@@ -2,16 +2,23 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import httpx
 import psutil
 
 COMMAND = [sys.executable, "-m", "reelstream", "api", "--processes", "2", "--port"]
+
+
+def kept_in(folder: Path) -> list[Path]:
+    """The counts of processes."""
+    return list(folder.glob("histogram_*.db"))
 
 
 async def test_processes_share_a_port_one_that_dies_is_replaced_and_all_stop_together(
@@ -38,18 +45,36 @@ async def test_processes_share_a_port_one_that_dies_is_replaced_and_all_stop_tog
             )
         return len(served & {child.pid for child in parent.children()}) == 2
 
+    async def ask(path: str = "/health/live") -> str:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+            return (await client.get(path)).raise_for_status().text
+
+    async def counted() -> int:
+        """How often /health/live was answered, by any process, as both of them say."""
+        name = r'^reelstream_request_seconds_count{route="/health/live",status="200"} (\d+)'
+        said = {re.findall(name, await ask("/metrics"), re.MULTILINE)[0] for _ in range(8)}
+        assert len(said) == 1
+        return int(said.pop())
+
     try:
         await until(served_by_two, 60)
+        counts = Path(parent.children()[0].environ()["PROMETHEUS_MULTIPROC_DIR"])
+        answered = await counted()
+        await asyncio.gather(*(ask() for _ in range(20)))  # connections of their own: both processes get some
+        assert await counted() == answered + 20
+        assert len(kept_in(counts)) == 2
         before = parent.children()
         before[0].send_signal(signal.SIGKILL)
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
             for _ in range(5):
                 assert (await client.get("/health/live")).status_code == 200
+        assert await counted() >= answered + 25  # what the dead one counted is not lost
         await until(served_by_two, 60)
         children = parent.children()
         program.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(program.wait, 20) == 0
         assert not any(child.is_running() for child in children)
+        assert not kept_in(counts)
     finally:
         program.kill()
         program.wait()
