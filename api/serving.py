@@ -46,7 +46,7 @@ class Serving:
         self.collections = Collections(settings)
         self.visits = Visits(self.redis)
         self.experiments = load_experiments(settings.experiments_path)
-        self.trending_past = TrendingPast(self._follow_redis, self.mirror)
+        self.trending_past = TrendingPast(self._follow_redis, self.mirror, settings.max_post_age_days)
         self.trending_stream = TrendingStream(self.mirror, self.trending_past)
         self.postgres = PostgresPing(settings.database_url)
         settings.require("KAFKA_BOOTSTRAP_SERVERS")

@@ -40,11 +40,12 @@ class Query:
 
     username: empty for a guest, whom `session_id` stands for. now: seconds since 1970. category, project: what the
     request narrows the feed to, None for nothing. mood: its place in schemas.parameters.MOODS. exclude: post ids.
-    diversity: 0 to 1. seed: of what is random, None for a new one each time. page: from 1.
-    asked: digest of what the list depends on (schemas.visits). visit, cursor: the list that this page is cut from and
-    where, None for a new list, or a page by number. served (v,): slots that other lists of the session showed.
-    muted, blocked (a,): authors, by code of Catalogue.author_codes. problems: what `degraded` has to name.
-    variant, changes: of the experiments that the reader is in (api.experiments.assign).
+    max_age_days: of posts, None for any. diversity: 0 to 1. seed: of what is random, None for a new one each time.
+    page: from 1. asked: digest of what the list depends on (schemas.visits). visit, cursor: the list that this page
+    is cut from and where, None for a new list, or a page by number. served (v,): slots that other lists of the
+    session showed. profile: the user row as it was sent, None without one. muted, blocked (a,): authors, by code of
+    Catalogue.author_codes. problems: what `degraded` has to name. variant, changes: of the experiments that the
+    reader is in (api.experiments.assign).
     rules: slot → names of the business rules that were applied, when they are to be explained.
     history (q,): slots of the user's last distinct posts, newest first. strengths (q,): the largest strength of the
     remembered interactions with each (schemas.events.strength). vectors: model name → the version in service when the
@@ -62,6 +63,7 @@ class Query:
     project: Match | None = None
     mood: int | None = None
     exclude: list[int] = field(default_factory=list)
+    max_age_days: float | None = None
     diversity: float = 0.0
     seed: int | None = None
     explain: bool = False
@@ -72,6 +74,7 @@ class Query:
     visit: Visit | None = None
     cursor: Cursor | None = None
     served: Slots = field(default_factory=lambda: np.empty(0, np.int64))
+    profile: bytes | None = None
     muted: list[int] = field(default_factory=list)
     blocked: list[int] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)

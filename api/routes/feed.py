@@ -83,6 +83,7 @@ def _query(serving: Serving, given: FeedParameters) -> Query:
         project=matching.project(catalogue, given.project_code) if given.project_code else None,
         mood=MOODS.index(given.mood) if given.mood else None,
         exclude=excluded,
+        max_age_days=given.max_age_days,
         diversity=(changes.diversity or 0.0) if given.diversity is None else given.diversity,
         seed=given.seed,
         explain=given.explain,
@@ -90,7 +91,14 @@ def _query(serving: Serving, given: FeedParameters) -> Query:
         page_size=requests.page_size(given.page_size, serving.settings),
         session_id=given.session_id,
         asked=digest(
-            given.session_id, given.category, given.project_code, given.mood, excluded, given.diversity, given.seed
+            given.session_id,
+            given.category,
+            given.project_code,
+            given.mood,
+            excluded,
+            given.diversity,
+            given.seed,
+            given.max_age_days,
         ),
         variant=variant,
         changes=changes,
