@@ -90,3 +90,44 @@ async def test_a_port_in_use_is_a_sentence(redis_url: str, tansu: str) -> None:
     assert done.returncode != 0
     assert f"Port {port} of 127.0.0.1 can't be used" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+async def test_a_request_under_way_is_answered_when_the_process_is_told_to_stop(
+    redis_url: str, tansu: str, free_port: Callable[[], int], until: Callable[..., Awaitable[None]]
+) -> None:
+    port = free_port()
+    environment = {**os.environ, "REDIS_URL": redis_url, "KAFKA_BOOTSTRAP_SERVERS": tansu, "KAFKA_IDEMPOTENCE": "false"}
+    program = subprocess.Popen([sys.executable, "-m", "reelstream", "api", "--port", str(port)], env=environment)
+    body = b'{"username": "stayer", "post_id": 1, "interaction_type": "like"}'
+
+    async def up() -> bool:
+        try:
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+                return (await client.post("/api/v1/interaction", content=body)).status_code == 202
+        except httpx.TransportError:
+            return False
+
+    async def refused() -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            return True
+        writer.close()
+        return False
+
+    try:
+        await until(up, 60)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = f"POST /api/v1/interaction HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body[:10])
+        await writer.drain()
+        await up()  # a request later, so the first one has been begun
+        program.send_signal(signal.SIGTERM)
+        await until(refused, 20)
+        writer.write(body[10:])
+        assert (await reader.readline()).split()[1] == b"202"
+        writer.close()
+        assert await asyncio.to_thread(program.wait, 20) in (0, -signal.SIGTERM)
+    finally:
+        program.kill()
+        program.wait()
