@@ -3,6 +3,8 @@
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,6 +16,7 @@ from api.catalogue import Catalogue
 from api.changes import Changes
 from api.experiments import Experiment, Variant, assign, load_experiments
 from api.metrics import Metrics
+from api.routes import feed
 from api.rules import load_rules
 from api.scorers.blend import Blend
 from api.scorers.mood import Mood
@@ -21,11 +24,13 @@ from api.scorers.rules import Rules
 from api.scorers.source_weights import SourceWeights
 from api.selector.exploration import Exploration
 from api.selector.top import Top
+from api.side_effects.impressions import _impression
 from api.sources.fresh import Fresh
 from api.sources.popular import Popular
 from api.stages import EXPLORATION, Query
 from schemas.errors import SettingsError
 from schemas.item_state import ItemState
+from schemas.parameters import FeedParameters
 from schemas.posts import decode_post
 from schemas.settings import Settings
 from schemas.user_state import UserState
@@ -152,12 +157,12 @@ def catalogue() -> Catalogue:
 
 async def served(catalogue: Catalogue, changes: Changes, events: int = 0) -> tuple[list[int], Slate, Query]:
     settings = Settings(_env_file=None)  # type: ignore[call-arg]
-    feed = CandidatePipeline(
+    pipeline = CandidatePipeline(
         [], [Popular(), Fresh()], [], [SourceWeights(), Blend(settings), Mood(settings), Rules(())],
         Exploration(Top()), [], Metrics(),
     )  # fmt: skip
     query = Query("u", NOW, catalogue, changes=changes, seed=1, page_size=10, state=UserState(events=events))
-    slate = await feed.run(query)
+    slate = await pipeline.run(query)
     assert not slate.degraded
     return catalogue.ids[slate.slots].tolist(), slate, query
 
@@ -200,3 +205,19 @@ def test_what_does_not_know_the_user_fades_with_each_event_and_a_variant_says_ho
         1,
         0,
     ]
+
+
+def test_a_request_gets_the_changes_of_its_reader_and_what_it_names_itself_holds(catalogue: Catalogue) -> None:
+    everybody = experiment(variants=[Variant(name="a", diversity=0.3), Variant(name="b", diversity=0.3)])
+    serving: Any = SimpleNamespace(
+        mirror=SimpleNamespace(catalogue=catalogue), models=SimpleNamespace(vectors={}), experiments=(everybody,),
+        factors=SimpleNamespace(of=lambda _: None), settings=Settings(_env_file=None),  # type: ignore[call-arg]
+    )  # fmt: skip
+    asked = feed._query(serving, FeedParameters(username="ada"))
+    assert asked.variant == assign([everybody], "ada", NOW)[0]
+    assert asked.diversity == 0.3
+    assert feed._query(serving, FeedParameters(username="ada", diversity=0.0)).diversity == 0.0
+    guest = feed._query(serving, FeedParameters(session_id="a visit"))
+    assert guest.variant == assign([everybody], "a visit", NOW)[0]
+    shown = _impression(asked, Slate(np.empty(0, np.int64), np.empty(0), [], "", 0, {}, []))
+    assert shown.variant == asked.variant
