@@ -12,7 +12,7 @@ that one of them did is one observation, so V is that of a ratio of sums by clus
 """
 
 from dataclasses import dataclass
-from math import exp, inf, lgamma, log, sqrt
+from math import exp, lgamma, log, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -81,4 +81,4 @@ def sample_ratio_p(counts: ArrayLike, weights: ArrayLike) -> float:
     evidence = lgamma(CONCENTRATION) - lgamma(CONCENTRATION + float(found.sum()))
     for n, a, share in zip(found.tolist(), prior.tolist(), shares.tolist(), strict=True):
         evidence += lgamma(a + n) - lgamma(a) - n * log(share)
-    return exp(min(-evidence, 0.0)) if evidence > -inf else 1.0
+    return exp(min(-evidence, 0.0))
