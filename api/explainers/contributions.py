@@ -30,7 +30,9 @@ class Contributions:
         parts = self._parts(query, candidates, places) if len(candidates.slots) else {}
         return [
             {
-                "scorers": {name: round(float(said[place]), 4) for name, said in candidates.parts.items()},
+                "scorers": {
+                    name: round(float(said[place]), 4) for name, said in candidates.parts.items() if said[place]
+                },
                 "blend": {name: round(float(said[at]), 4) for name, said in parts.items() if said[at]},
             }
             if place >= 0

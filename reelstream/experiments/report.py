@@ -109,13 +109,18 @@ def _measured(mine: Estimate | None, other: Estimate | None, control: Estimate |
     if mine is None:
         return Measured(value=None, interval=None)
     scale = anytime.EFFECT * (mine if control is None else control).value
-    measured = Measured(value=mine.value, interval=anytime.interval(mine, scale, alpha))
+    measured = Measured(value=mine.value, interval=_not_negative(anytime.interval(mine, scale, alpha)))
     if other is not None:
         difference = mine.minus(other)
         measured.difference = difference.value
         measured.difference_interval = anytime.interval(difference, scale, alpha)
         measured.p = anytime.p_value(difference, scale)
     return measured
+
+
+def _not_negative(found: Interval) -> Interval:
+    """None of what is measured is below 0."""
+    return None if found is None else (max(found[0], 0.0), found[1])
 
 
 def _explored(recorded: Recorded, readers: NDArray[np.int64], mine: NDArray[np.bool_], alpha: float) -> Explored:
@@ -130,6 +135,6 @@ def _explored(recorded: Recorded, readers: NDArray[np.int64], mine: NDArray[np.b
         uniform=None if estimate is None else estimate.value,
         uniform_interval=None
         if estimate is None
-        else anytime.interval(estimate, anytime.EFFECT * estimate.value, alpha),
+        else _not_negative(anytime.interval(estimate, anytime.EFFECT * estimate.value, alpha)),
         effective_sample_size=other.effective,
     )
