@@ -49,11 +49,14 @@ class Segment:
         projects = _told(words, [catalogue.project_codes], len(catalogue.project_codes))
         tags = np.zeros(TAG_CODES, np.bool_)
         tags[[crc32(word.encode()) % TAG_CODES for word in words]] = True
+        tags &= catalogue.known_tags
         leaning = np.zeros(len(MOODS), np.float32)
         for word in words:
             mood = MOODS.index(word) if word in MOODS else catalogue.mood_map.words.get(word)
             if mood is not None:
                 leaning[mood] += 1.0
+        if not (categories.any() or projects.any() or tags.any() or leaning.any()):
+            return nothing()
         scores = np.empty(size)
         match(
             catalogue.category[:size], catalogue.project[:size], catalogue.tags[:size], catalogue.moods[:size],
