@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from online_models.positives import DEFAULT
 from online_models.shown_lists import SKEW, WINDOW
-from schemas.errors import ServiceUnavailable
+from schemas.errors import ReelstreamError, ServiceUnavailable
 
 _PAGES = """
 CREATE TEMPORARY TABLE pages ON COMMIT DROP AS
@@ -86,7 +86,7 @@ class Recorded:
 async def read(
     database_url: str, experiment: str, variants: list[str], since: datetime | None, until: datetime | None
 ) -> Recorded:
-    """Pages served from `since` on and before `until`. Raises ServiceUnavailable."""
+    """Pages served from `since` on and before `until`. Raises ServiceUnavailable, ReelstreamError."""
     try:
         connection = await asyncpg.connect(database_url, timeout=10)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -102,6 +102,8 @@ async def read(
             )
             users, explored = await connection.fetch(_USERS), await connection.fetch(_EXPLORED)
             guests = await connection.fetchval(_GUESTS)
+    except asyncpg.PostgresError as error:
+        raise ReelstreamError(f"The record can't be read: {error}. `reelstream migrate` makes its tables.") from error
     finally:
         await connection.close()
     return Recorded(
