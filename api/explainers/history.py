@@ -1,5 +1,6 @@
 """Which posts of the user's history speak for a post, in each source that counts them one by one."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from online_models.transitions import PAST
 from online_models.transitions import SHRINK as LEFT_SHRINK
 
 from ..sources.co_visitation import CoVisitation
+from ..sources.collaborative import Collaborative
+from ..sources.graph import RECENCY as GRAPH_RECENCY
+from ..sources.graph import Graph
 from ..sources.next import Next
 from ..sources.profile import Profile
 from ..sources.sequence import Sequence
@@ -69,13 +73,32 @@ class History:
                 past = query.past[: memory.length]
                 products = posts.inputs[model][past] @ posts.outputs[model][slots].T
                 said += [(name, past, memory.decay ** np.arange(len(past))[:, None] * products)]
-        if (svd := query.vectors.get("svd")) is not None and len(query.history):
-            rows_of = svd.rows(query.catalogue)
-            counted = SVD_RECENCY ** np.arange(len(query.history)) * np.maximum(query.strengths, 0.0)
-            counted[rows_of[query.history] < 0] = 0.0
-            products = svd.vectors[rows_of[query.history]] @ svd.vectors[rows_of[slots]].T
-            said += [(Svd.name, query.history, np.where(rows_of[slots] >= 0, counted[:, None] * products, 0.0))]
+        for name, served in query.vectors.items():
+            if name in _BATCH and len(query.history) and len(served.ids):
+                rows = served.rows(query.catalogue)
+                recency, of_history, of_posts = _BATCH[name](served.vectors)
+                liked = query.strengths if name == Svd.name else query.strengths > 0
+                counted = recency ** np.arange(len(query.history)) * np.maximum(liked, 0.0)
+                products = of_history[rows[query.history]] @ of_posts[rows[slots]].T
+                known = (rows[query.history] >= 0)[:, None] & (rows[slots] >= 0)
+                said += [(name, query.history, np.where(known, counted[:, None] * products, 0.0))]
         return said
+
+
+Vectors = NDArray[np.float32]
+
+
+def _collaborative(vectors: Vectors) -> tuple[float, Vectors, Vectors]:
+    rank = (vectors.shape[1] - 2) // 2
+    return float(vectors[0, -1]), vectors[:, rank + 1 : -1], vectors[:, :rank]
+
+
+_BATCH: dict[str, Callable[[Vectors], tuple[float, Vectors, Vectors]]] = {
+    Svd.name: lambda vectors: (SVD_RECENCY, vectors, vectors),
+    Graph.name: lambda vectors: (GRAPH_RECENCY, vectors[:, :-1], vectors[:, :-1]),
+    Collaborative.name: _collaborative,
+}
+"""Batch model → what a post counts against the one after it, vectors of history posts, and of posts that are scored."""
 
 
 def _weights(rows: Rows, slots: Slots, size: int) -> NDArray[np.float64]:

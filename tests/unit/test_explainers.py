@@ -18,7 +18,9 @@ from api.scorers.blend import Blend
 from api.scorers.mood import Mood
 from api.selector.top import Top
 from api.sources.co_visitation import CoVisitation
+from api.sources.collaborative import Collaborative
 from api.sources.fresh import Fresh
+from api.sources.graph import Graph
 from api.sources.next import Next
 from api.sources.popularity import Popularity
 from api.sources.profile import Profile
@@ -81,18 +83,30 @@ def query_on(catalogue: Catalogue, **fields: Any) -> Query:
         outer=random.normal(0, 0.3, HIDDEN).astype("f4"), tag_share=np.full(TAG_CODES, 1.0, np.float32), mean_value=0.5,
         spread=86_400.0,
     )  # fmt: skip
-    version = ModelVersion(model="svd", version="1", created_at=NOW, dim=2, items=POSTS, chunks=1, metrics={})
-    vectors = ItemVectors(version, np.arange(1, POSTS + 1), random.random((POSTS, 2)).astype(np.float32))
+    vectors = {}
+    for name, dim in (("svd", 2), ("graph", 3), ("collaborative", 6)):
+        version = ModelVersion(model=name, version="1", created_at=NOW, dim=dim, items=POSTS, chunks=1, metrics={})
+        vectors[name] = ItemVectors(version, np.arange(1, POSTS + 1), random.random((POSTS, dim)).astype(np.float32))
+    vectors["collaborative"].vectors[:, -1] = 0.9  # its recency
     slots = catalogue.known_slots(PAST)
     given: dict[str, Any] = {
         "explain": True, "page_size": POSTS, "past": slots.astype(np.int32), "glad": slots.astype(np.int32),
         "history": slots, "strengths": np.array([3.0, 1.0, 2.0]), "state": UserState(events=3), "last_at": NOW - 60,
-        "online": Learnt(4, posts, weights), "vectors": {"svd": vectors},
+        "online": Learnt(4, posts, weights), "vectors": vectors,
     }  # fmt: skip
     return Query("u", NOW, catalogue, **(given | fields))
 
 
-ADDITIVE: list[Source] = [CoVisitation(), Profile(), Next(), Sequence(), TasteFactors(), Svd()]
+ADDITIVE: list[Source] = [
+    CoVisitation(),
+    Profile(),
+    Next(),
+    Sequence(),
+    TasteFactors(),
+    Svd(),
+    Graph(),
+    Collaborative(),
+]
 
 
 async def explained(query: Query, sources: list[Source]) -> tuple[Slate, list[dict[str, Any]]]:
@@ -115,6 +129,8 @@ async def test_the_share_of_a_history_post_is_what_the_source_says_with_it_alone
     bias = np.zeros(catalogue.size)
     if source.name in ("sequence", "taste_factors"):
         bias = query.online.posts.bias[int(source.name != "sequence")][: catalogue.size]  # type: ignore[union-attr]
+    if source.name in ("graph", "collaborative"):
+        bias = query.vectors[source.name].vectors[:, -1 if source.name == "graph" else 2].astype(np.float64)
     named = [entry for row in found for entry in row.get("history", {}).get(source.name, ())]
     assert named
     for place, slot in enumerate(slate.slots.tolist()):
@@ -130,13 +146,14 @@ async def test_the_share_of_a_history_post_is_what_the_source_says_with_it_alone
             posts.follower_counts[others] = 0
             for inputs in posts.inputs:
                 inputs[others] = 0
-            mute.vectors["svd"].vectors[[other - 1 for other in PAST if other != post_id]] = 0
+            for name, part in (("svd", slice(0, 2)), ("graph", slice(0, 2)), ("collaborative", slice(3, 5))):
+                mute.vectors[name].vectors[others, part] = 0
             score = np.zeros(catalogue.size)
             got = await source.retrieve(mute)
             score[got.slots] = got.scores
             catalogue.neighbour_counts[:] = kept
             alone[post_id] = max(float((score - bias)[slot]), 0.0)
-        if slot in query.past and source.name == "svd":
+        if slot in query.past and source.name in ("svd", "graph"):
             continue  # silencing the vector of a post silences it as a candidate too
         total = sum(alone.values())
         expected = (
