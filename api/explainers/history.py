@@ -13,6 +13,8 @@ from online_models.source_scores import PROFILE, VISITED
 from online_models.transitions import PAST
 from online_models.transitions import SHRINK as LEFT_SHRINK
 
+from ..learnt import Learnt
+from ..models import ItemVectors
 from ..sources.co_visitation import CoVisitation
 from ..sources.collaborative import Collaborative
 from ..sources.graph import RECENCY as GRAPH_RECENCY
@@ -25,6 +27,8 @@ from ..sources.svd import Svd
 from ..sources.taste_factors import TasteFactors
 from ..stages import Candidates, Query, Slots
 
+Said = list[tuple[str, NDArray[np.integer], NDArray[np.float64]]]
+"""Source, slots (q,) of posts of the history, and what each of them says for each post of the page (q, n)."""
 MOST = 3
 """Posts named for each source, the ones that say most first."""
 
@@ -40,7 +44,7 @@ class History:
 
     def explain(self, query: Query, candidates: Candidates, slots: Slots) -> list[Any]:
         found: list[dict[str, list[dict[str, Any]]]] = [{} for _ in slots]
-        for name, past, said in self._said(query, slots):
+        for name, past, said in _said(query, slots):
             said = np.maximum(said, 0.0)
             total = said.sum(axis=0)
             for place in np.flatnonzero(total > 0).tolist():
@@ -52,37 +56,45 @@ class History:
                 ]
         return [each or None for each in found]
 
-    def _said(self, query: Query, slots: Slots) -> list[tuple[str, NDArray[np.integer], NDArray[np.float64]]]:
-        """Source, posts (q,) of the history, and what each says for each of the slots (q, n)."""
-        said: list[tuple[str, NDArray[np.integer], NDArray[np.float64]]] = []
-        if len(past := query.past[:PROFILE]):
-            weights = _weights(query.rows(past), slots, query.catalogue.size)
-            held = (query.catalogue.strength[past] * query.scale + SHRINK)[:, None]
-            near = np.zeros((len(past), 1))
-            near[:VISITED, 0] = RECENCY[: len(past[:VISITED])]
-            said += [(CoVisitation.name, past, near / np.sqrt(held) * weights)]
-            if query.learnt is not None:
-                said += [(Profile.name, past, weights / held)]
-        if (learnt := query.learnt) is not None:
-            posts, last = learnt.posts, query.past[:PAST]
-            posts.make_room()
-            rows = Rows(posts.followers, posts.follower_weights, posts.follower_counts, last)
-            steps = 1.0 / np.arange(1, len(last) + 1) / (posts.left[last] * query.scale + LEFT_SHRINK)
-            said += [(Next.name, last, steps[:, None] * _weights(rows, slots, query.catalogue.size))]
-            for model, name, memory in ((0, Sequence.name, SHORT), (1, TasteFactors.name, LONG)):
-                past = query.past[: memory.length]
-                products = posts.inputs[model][past] @ posts.outputs[model][slots].T
-                said += [(name, past, memory.decay ** np.arange(len(past))[:, None] * products)]
+
+def _said(query: Query, slots: Slots) -> Said:
+    said: Said = []
+    if len(past := query.past[:PROFILE]):
+        weights = _weights(query.rows(past), slots, query.catalogue.size)
+        held = (query.catalogue.strength[past] * query.scale + SHRINK)[:, None]
+        near = np.zeros((len(past), 1))
+        near[:VISITED, 0] = RECENCY[: len(past[:VISITED])]
+        said += [(CoVisitation.name, past, near / np.sqrt(held) * weights)]
+        if query.learnt is not None:
+            said += [(Profile.name, past, weights / held), *_of_learner(query, query.learnt, slots)]
+    if len(query.history):
         for name, served in query.vectors.items():
-            if name in _BATCH and len(query.history) and len(served.ids):
-                rows = served.rows(query.catalogue)
-                recency, of_history, of_posts = _BATCH[name](served.vectors)
-                liked = query.strengths if name == Svd.name else query.strengths > 0
-                counted = recency ** np.arange(len(query.history)) * np.maximum(liked, 0.0)
-                products = of_history[rows[query.history]] @ of_posts[rows[slots]].T
-                known = (rows[query.history] >= 0)[:, None] & (rows[slots] >= 0)
-                said += [(name, query.history, np.where(known, counted[:, None] * products, 0.0))]
-        return said
+            if name in _BATCH and len(served.ids):
+                said += [(name, query.history, _of_batch(query, name, served, slots))]
+    return said
+
+
+def _of_learner(query: Query, learnt: Learnt, slots: Slots) -> Said:
+    posts, last = learnt.posts, query.past[:PAST]
+    posts.make_room()
+    rows = Rows(posts.followers, posts.follower_weights, posts.follower_counts, last)
+    steps = 1.0 / np.arange(1, len(last) + 1) / (posts.left[last] * query.scale + LEFT_SHRINK)
+    said: Said = [(Next.name, last, steps[:, None] * _weights(rows, slots, query.catalogue.size))]
+    for model, name, memory in ((0, Sequence.name, SHORT), (1, TasteFactors.name, LONG)):
+        past = query.past[: memory.length]
+        products = posts.inputs[model][past] @ posts.outputs[model][slots].T
+        said += [(name, past, memory.decay ** np.arange(len(past))[:, None] * products)]
+    return said
+
+
+def _of_batch(query: Query, name: str, served: ItemVectors, slots: Slots) -> NDArray[np.float64]:
+    rows = served.rows(query.catalogue)
+    recency, of_history, of_posts = _BATCH[name](served.vectors)
+    liked = query.strengths if name == Svd.name else query.strengths > 0
+    counted = recency ** np.arange(len(query.history)) * np.maximum(liked, 0.0)
+    products = of_history[rows[query.history]] @ of_posts[rows[slots]].T
+    known = (rows[query.history] >= 0)[:, None] & (rows[slots] >= 0)
+    return np.where(known, counted[:, None] * products, 0.0)
 
 
 Vectors = NDArray[np.float32]
