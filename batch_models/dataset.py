@@ -15,6 +15,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from online_models.positives import Positives
+from schemas import guests
 from schemas.events import INTERACTION_TYPES, NEGATIVE_TYPES, TYPE_CODES, InteractionType, strength
 from schemas.user_state import HISTORY_LENGTH
 
@@ -155,16 +156,18 @@ class Columns:
 
 async def snapshot(connection: Any, most: int) -> Interactions:
     """The newest `most` interactions, and all of the moment of the oldest, as one consistent view of the database (an
-    asyncpg connection): 25 bytes each while they come, so memory does not grow with the record."""
+    asyncpg connection): 25 bytes each while they come, so memory does not grow with the record. What guests did is left
+    out: they don't come back, and would be most of the users."""
     columns = Columns()
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         servable = {row["id"]: row["servable"] for row in await connection.fetch("SELECT id, servable FROM posts")}
         cursor = await connection.cursor(
             "SELECT username, post_id, interaction_type, interaction_value, extract(epoch FROM occurred_at)::float8 "
-            "FROM interactions WHERE occurred_at >= coalesce("
+            "FROM interactions WHERE NOT starts_with(username, $2) AND occurred_at >= coalesce("
             "(SELECT occurred_at FROM interactions ORDER BY occurred_at DESC OFFSET $1 LIMIT 1), '-infinity') "
             "ORDER BY occurred_at, log_partition, log_offset, log_index",
             most - 1,
+            guests.PREFIX,
         )
         while rows := await cursor.fetch(ROWS_A_FETCH):
             columns.extend(Row(*row) for row in rows)

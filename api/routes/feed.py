@@ -16,6 +16,7 @@ from schemas.visits import digest
 from .. import experiments, matching, requests
 from ..candidate_pipeline import CandidatePipeline, Slate
 from ..items import item
+from ..ratings import predicted_ratings
 from ..responses import json_response
 from ..serving import Serving, serving_of
 from ..stages import Query
@@ -109,6 +110,7 @@ def _query(serving: Serving, given: FeedParameters) -> Query:
 
 def _items(query: Query, slate: Slate) -> list[dict[str, Any]]:
     items, reactions = [], query.state.reactions
+    ratings = predicted_ratings(query, slate.slots) if query.explain else {}
     for place, slot in enumerate(slate.slots.tolist()):
         # The pipeline keeps servable posts only, and those have a row.
         if (post := query.catalogue.posts[slot]) is not None:
@@ -120,6 +122,8 @@ def _items(query: Query, slate: Slate) -> list[dict[str, Any]]:
                     "sources": slate.sources[place], "score": float(slate.scores[place]), "moods": moods,
                     **slate.explained[place],
                 }  # fmt: skip
+                if slot in ratings:
+                    shown["explain"]["predicted_rating"] = ratings[slot]
                 if slot in query.rules:
                     shown["explain"]["rules"] = query.rules[slot]
             items.append(shown)

@@ -8,13 +8,13 @@ from zlib import crc32
 import numpy as np
 
 from online_models.compiled import compiled
+from online_models.moods import MOODS
 from online_models.post_table import TAG_CODES
 from schemas.users import User, decode_user
 
-from ..moods import MOODS
 from ..query_hydrators.user_state import AUTHOR_LISTS
+from ..segments import popularity
 from ..stages import Mask, Query, Retrieved, evidence, nothing
-from .popular import WINDOW
 
 MOST_WORDS = 200
 """Of a row, which is free in what it holds."""
@@ -25,9 +25,9 @@ MOST_EVENTS = 200
 class Segment:
     """Popularity within the segments that `bio` and `attributes` of the user row name, in any words:
 
-        score = match · (1 + ln(1 + popularity))
+        score = match · popularity of a week (api.segments)
         match = 1 for a category or a project, else the share of the post's tags; and, of the moods that the words speak
-                for (api/moods.toml, or a mood by its name), how much the post is of them
+                for (online_models/moods.toml, or a mood by its name), how much the post is of them
 
     It knows what users say of themselves and not what they do, so it counts as the sources do that don't know the user:
     less with each event.
@@ -57,12 +57,12 @@ class Segment:
                 leaning[mood] += 1.0
         if not (categories.any() or projects.any() or tags.any() or leaning.any()):
             return nothing()
-        scores = np.empty(size)
+        shares = np.empty(size)
         match(
             catalogue.category[:size], catalogue.project[:size], catalogue.tags[:size], catalogue.moods[:size],
-            query.decayed(WINDOW), categories, projects, tags, leaning / max(float(leaning.sum()), 1.0), scores,
+            categories, projects, tags, leaning / max(float(leaning.sum()), 1.0), shares,
         )  # fmt: skip
-        return evidence(scores)
+        return evidence(shares * popularity(query, window="7d"))
 
 
 def _told(words: dict[str, None], codes: list[dict[str, int]], count: int) -> Mask:
@@ -74,11 +74,11 @@ def _told(words: dict[str, None], codes: list[dict[str, int]], count: int) -> Ma
 
 @compiled
 def match(
-    category: Any, project: Any, tags: Any, moods: Any, popularity: Any, categories: Any, projects: Any, spoken: Any,
-    leaning: Any, scores: Any,
+    category: Any, project: Any, tags: Any, moods: Any, categories: Any, projects: Any, spoken: Any, leaning: Any,
+    shares: Any,
 ) -> None:  # fmt: skip
-    """Fills scores (N,): 60 µs for 10,000 posts, where arrays took 2 ms."""
-    for slot in range(len(scores)):
+    """Fills shares (N,): 60 µs for 10,000 posts, where arrays took 2 ms."""
+    for slot in range(len(shares)):
         found, count = 0, 0
         for tag in tags[slot]:
             if tag >= 0:
@@ -91,7 +91,7 @@ def match(
             share = 1.0
         for mood in range(len(leaning)):
             share += leaning[mood] * moods[slot, mood]
-        scores[slot] = share * (1.0 + np.log(1.0 + max(popularity[slot], 0.0))) if share > 0.0 else 0.0
+        shares[slot] = share
 
 
 def _texts(user: User) -> Iterator[str]:
