@@ -106,8 +106,6 @@ def _show(found: "Report") -> None:
     )
     if found.in_several:
         typer.echo(f"left out: {found.in_several:,} users with more than one variant")
-    if found.guest_pages:
-        typer.echo(f"left out: {found.guest_pages:,} pages of guests, whose interactions have no name")
 
 
 def _rows(each: "OfVariant") -> list[tuple[str, ...]]:

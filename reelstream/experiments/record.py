@@ -1,7 +1,7 @@
 """What PostgreSQL has of an experiment: of each user what was shown and what followed, as the learner tells it.
 
 An interaction belongs to the newest page that showed the post to the user within WINDOW before it
-(online_models.shown_lists). A guest has no name that interactions could carry: guests are counted, and no more.
+(online_models.shown_lists). A guest is the user that events of the session have (schemas.guests).
 """
 
 from dataclasses import dataclass
@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from online_models.positives import DEFAULT
 from online_models.shown_lists import SKEW, WINDOW
 from schemas.errors import ReelstreamError, ServiceUnavailable
+from schemas.guests import PREFIX
 
 _PAGES = """
 CREATE TEMPORARY TABLE pages ON COMMIT DROP AS
-SELECT recommendation_id, username, served_at, posts, propensities, sources,
+SELECT recommendation_id, coalesce(nullif(username, ''), $4 || session_id) AS username, served_at, posts,
+       propensities, sources,
        array_position($1::text[], label) - 1 AS variant
 FROM impressions CROSS JOIN LATERAL unnest(string_to_array(variant, ',')) AS label
 WHERE label = ANY($1) AND served_at >= coalesce($2, '-infinity'::timestamptz)
@@ -47,16 +49,15 @@ FROM pages p LEFT JOIN (
          count(watched) AS views, sum(watched) AS watched
   FROM outcomes GROUP BY recommendation_id
 ) o USING (recommendation_id)
-WHERE p.username <> '' GROUP BY p.variant, p.username
+GROUP BY p.variant, p.username
 """
 _EXPLORED = """
 SELECT p.variant, p.username, p.propensities[e.place] AS propensity, coalesce(o.clicked, false) AS clicked
 FROM pages p CROSS JOIN LATERAL jsonb_array_elements(p.sources) WITH ORDINALITY AS e(names, place)
 LEFT JOIN outcomes o ON o.recommendation_id = p.recommendation_id AND o.post_id = p.posts[e.place]
-WHERE p.username <> '' AND p.sources @> '[["exploration"]]' AND e.names ? 'exploration' AND p.propensities IS NOT NULL
+WHERE p.sources @> '[["exploration"]]' AND e.names ? 'exploration' AND p.propensities IS NOT NULL
 """
 _COUNTS = ("pages", "shown", "clicks", "likes", "views")
-_GUESTS = "SELECT count(*) FROM pages WHERE username = ''"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,6 @@ class Recorded:
 
     names (u,): of users; pages, shown, clicks, likes, views (u,): counts; watched (u,): sum of watched fractions.
     explorers (e,): names; propensities (e,): the chance of what was shown; taken (e,): whether it was clicked.
-    guest_pages: of those without a name.
     """
 
     variants: NDArray[np.int64]
@@ -80,7 +80,6 @@ class Recorded:
     explorers: list[str]
     propensities: NDArray[np.float64]
     taken: NDArray[np.bool_]
-    guest_pages: int
 
 
 async def read(
@@ -94,14 +93,14 @@ async def read(
     rules = [rule.partition(":") for rule in DEFAULT]
     try:
         async with connection.transaction():
-            await connection.execute(_PAGES, [f"{experiment}={name}" for name in variants], since, until)
+            labels = [f"{experiment}={name}" for name in variants]
+            await connection.execute(_PAGES, labels, since, until, PREFIX)
             await connection.execute("CREATE INDEX ON pages (username)")
             await connection.execute("ANALYZE pages")
             await connection.execute(
                 _OUTCOMES, [kind for kind, _, _ in rules], [float(least or 0.0) for _, _, least in rules], SKEW, WINDOW
             )
             users, explored = await connection.fetch(_USERS), await connection.fetch(_EXPLORED)
-            guests = await connection.fetchval(_GUESTS)
     except asyncpg.PostgresError as error:
         raise ReelstreamError(f"The record can't be read: {error}. `reelstream migrate` makes its tables.") from error
     finally:
@@ -115,5 +114,4 @@ async def read(
         explorers=[row["username"] for row in explored],
         propensities=np.array([row["propensity"] for row in explored], np.float64),
         taken=np.array([row["clicked"] for row in explored], np.bool_),
-        guest_pages=guests,
     )  # fmt: skip

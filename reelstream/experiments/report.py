@@ -53,7 +53,7 @@ class OfVariant(msgspec.Struct, kw_only=True):
 class Report(msgspec.Struct, kw_only=True):
     """sample_ratio_p: always-valid, of the users being dealt as planned. balanced: it is not below UNBALANCED.
     in_several: users that were shown more than one variant, as when weights were changed; they are left out.
-    guest_pages: served to readers without a name, left out as well."""
+    """
 
     experiment: str
     alpha: float
@@ -61,7 +61,6 @@ class Report(msgspec.Struct, kw_only=True):
     sample_ratio_p: float
     balanced: bool
     in_several: int
-    guest_pages: int
 
 
 def report(
@@ -101,7 +100,7 @@ def report(
     p = anytime.sample_ratio_p(counts, weights)
     return Report(
         experiment=experiment, alpha=alpha, variants=found, sample_ratio_p=p, balanced=p >= UNBALANCED,
-        in_several=len(several), guest_pages=recorded.guest_pages,
+        in_several=len(several),
     )  # fmt: skip
 
 

@@ -78,6 +78,7 @@ async def test_an_interaction_belongs_to_the_newest_page_that_showed_the_post_wi
     await served(connection, "c1", "cyd", "e=new", [5])
     await served(connection, "c2", "cyd", "e=old", [6])
     await served(connection, "g1", "", "e=new", [7])
+    await happened(connection, "guest:s", 7, "like", 2)  # of the guest whose session it is
     await served(connection, "n1", "not in it", "default", [1])
     await served(connection, "n2", "nor this", "ee=new", [1])
     await happened(connection, "ada", 1, "like", 12)  # of a2, once
@@ -94,18 +95,19 @@ async def test_an_interaction_belongs_to_the_newest_page_that_showed_the_post_wi
     recorded = await record.read(url, "e", ["old", "new"], None, None)
     found = dict(zip(zip(recorded.names, recorded.variants.tolist(), strict=True), range(9), strict=False))
     ada, ben = found["ada", 0], found["ben", 1]
-    assert {*found} == {("ada", 0), ("ben", 1), ("cyd", 0), ("cyd", 1)}
+    assert {*found} == {("ada", 0), ("ben", 1), ("cyd", 0), ("cyd", 1), ("guest:s", 1)}
     columns = (recorded.pages, recorded.shown, recorded.clicks, recorded.likes, recorded.views)
     assert [int(column[ada]) for column in columns] == [2, 5, 1, 1, 2]
     assert recorded.watched[ada] == pytest.approx(1.1)
     assert [int(column[ben]) for column in columns] == [1, 2, 1, 0, 0]
-    assert recorded.guest_pages == 1
+    guest = found["guest:s", 1]
+    assert [int(column[guest]) for column in columns] == [1, 1, 1, 1, 0]
     explored = sorted(zip(recorded.explorers, recorded.propensities.tolist(), recorded.taken.tolist(), strict=True))
     assert explored == [("ada", 0.25, False), ("ben", 0.5, True)]
 
     made = report("e", ["old", "new"], [1.0, 1.0], recorded)
-    assert (made.in_several, made.guest_pages, made.balanced) == (1, 1, True)
-    assert [(each.users, each.impressions) for each in made.variants] == [(1, 5), (1, 2)]  # without cyd
+    assert (made.in_several, made.balanced) == (1, True)
+    assert [(each.users, each.impressions) for each in made.variants] == [(1, 5), (2, 3)]  # without cyd
     assert made.variants[1].exploration.uniform is None  # of one user no ratio is known
     early = await record.read(url, "e", ["old", "new"], AT, AT + timedelta(minutes=5))
     assert dict(zip(early.names, early.shown.tolist(), strict=True))["ada"] == 3
