@@ -59,7 +59,11 @@ class Settings(BaseSettings):
     cors_origins: str | None = Field(
         None, description="origins whose pages may call the API, with commas between, or *; none when not set"
     )
+    max_post_age_days: Annotated[float, Field(gt=0, le=36_500)] | None = Field(
+        None, description="posts that are older are not shown anywhere; none are too old when not set"
+    )
     rules_path: Path | None = Field(None, description="business rules of feeds, a TOML file; none when not set")
+    experiments_path: Path | None = Field(None, description="experiments with feeds, a TOML file; none when not set")
     api_base_url: Annotated[str, Field(pattern=r"^https?://[^\s?#@]+$")] = Field(
         "https://api.socialverseapp.com", description="the external content API, http(s)://host[:port]"
     )
