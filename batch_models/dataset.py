@@ -21,6 +21,15 @@ from schemas.user_state import HISTORY_LENGTH
 
 from .post_facts import Fact, Facts, facts_of
 
+POSTS = """
+SELECT id, author, category, tags, coalesce(extract(epoch FROM created_at), 0)::float8, servable FROM posts
+"""
+EVENTS = """
+SELECT username, post_id, interaction_type, interaction_value, extract(epoch FROM occurred_at)::float8
+FROM interactions WHERE NOT starts_with(username, $2) AND occurred_at >= coalesce(
+  (SELECT occurred_at FROM interactions ORDER BY occurred_at DESC OFFSET $1 LIMIT 1), '-infinity')
+ORDER BY occurred_at, log_partition, log_offset, log_index
+"""
 ROWS_A_FETCH = 10_000
 RECENCY = 0.95
 """Weight of a post in a user's history against the one after it. The API folds users in with the same number."""
@@ -167,18 +176,8 @@ async def snapshot(connection: Any, most: int) -> Interactions:
     out: they don't come back, and would be most of the users."""
     columns = Columns()
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        posts = await connection.fetch(
-            "SELECT id, author, category, tags, coalesce(extract(epoch FROM created_at), 0)::float8, servable "
-            "FROM posts"
-        )
-        cursor = await connection.cursor(
-            "SELECT username, post_id, interaction_type, interaction_value, extract(epoch FROM occurred_at)::float8 "
-            "FROM interactions WHERE NOT starts_with(username, $2) AND occurred_at >= coalesce("
-            "(SELECT occurred_at FROM interactions ORDER BY occurred_at DESC OFFSET $1 LIMIT 1), '-infinity') "
-            "ORDER BY occurred_at, log_partition, log_offset, log_index",
-            most - 1,
-            guests.PREFIX,
-        )
+        posts = await connection.fetch(POSTS)
+        cursor = await connection.cursor(EVENTS, most - 1, guests.PREFIX)
         while rows := await cursor.fetch(ROWS_A_FETCH):
             columns.extend(Row(*row) for row in rows)
     return columns.interactions({row["id"]: row["servable"] for row in posts}, (Fact(*row[:5]) for row in posts))
