@@ -6,17 +6,25 @@ take-back of an earlier like, changes what is learnt before it.
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from online_models.content_tokens import PostTokens, Tokens, post_tokens, user_tokens
 from online_models.positives import Positives
+from schemas.errors import ContractError
 from schemas.events import INTERACTION_TYPES, NEGATIVE_TYPES, TYPE_CODES, InteractionType, strength
+from schemas.posts import Post, decode_post
 from schemas.user_state import HISTORY_LENGTH
+from schemas.users import User, decode_user
+
+R = TypeVar("R")
 
 ROWS_A_FETCH = 10_000
 RECENCY = 0.95
@@ -36,9 +44,16 @@ class Row(NamedTuple):
     at: float
 
 
+class Content(NamedTuple):
+    """What the rows of posts (p,) and of users (user_count, PROFILE) say, by position; zeros for those without."""
+
+    posts: PostTokens
+    users: Tokens
+
+
 @dataclass(frozen=True)
 class Interactions:
-    """Columns of n interactions in time order. Parts of a snapshot share `post_ids`, `servable` and `user_count`.
+    """Columns of n interactions in time order. Parts of a snapshot share `post_ids`, `servable`, `user_count`, `content`.
 
     users, posts (n,): positions. types (n,): schemas.events.TYPE_CODES. values (n,). at (n,): seconds since 1970.
     post_ids (p,): known posts and all posts with interactions, ascending. servable (p,): may be recommended.
@@ -52,6 +67,7 @@ class Interactions:
     post_ids: NDArray[np.int64]
     servable: NDArray[np.bool_]
     user_count: int
+    content: Content
 
     def __len__(self) -> int:
         return len(self.users)
@@ -59,7 +75,8 @@ class Interactions:
     def digest(self) -> str:
         """SHA-256 of all that can be learnt from: the same interactions in the same order have the same."""
         found = hashlib.sha256()
-        for column in (self.users, self.posts, self.types, self.values, self.at, self.post_ids, self.servable):
+        for column in (self.users, self.posts, self.types, self.values, self.at, self.post_ids, self.servable,
+                       *self.content.posts, self.content.users):
             found.update(np.ascontiguousarray(column).tobytes())
         return found.hexdigest()
 
@@ -79,7 +96,10 @@ class Interactions:
         place = np.full(self.user_count, -1, np.int32)
         place[users] = np.arange(len(users))
         found = self.where(place[self.users] >= 0)
-        return replace(found, users=place[found.users], user_count=len(users))
+        return replace(
+            found, users=place[found.users], user_count=len(users),
+            content=self.content._replace(users=self.content.users[users]),
+        )  # fmt: skip
 
     def split(self, share: float) -> tuple["Interactions", "Interactions"]:
         """Before and after the moment by which `share` of the interactions had happened; one moment is never cut."""
@@ -100,7 +120,10 @@ def pasts(part: Interactions, rows: NDArray[np.int64]) -> Interactions:
     lengths = place[rows] - first
     asked = np.repeat(np.arange(len(rows)), lengths)
     taken = by_user[np.arange(lengths.sum()) + np.repeat(first - (np.cumsum(lengths) - lengths), lengths)]
-    return replace(part.where(taken), users=asked.astype(np.int32), user_count=len(rows))
+    return replace(
+        part.where(taken), users=asked.astype(np.int32), user_count=len(rows),
+        content=part.content._replace(users=part.content.users[part.users[rows]]),
+    )  # fmt: skip
 
 
 class Pairs(NamedTuple):
@@ -131,17 +154,33 @@ class Columns:
             values.append(value)
             times.append(at)
 
-    def interactions(self, servable: Mapping[int, bool]) -> Interactions:
-        """`servable`: of each known post. When no post is known, every post that was met may be recommended."""
-        users, posts, types, values, times = self._columns
-        met = np.frombuffer(posts, np.int64) if posts else np.empty(0, np.int64)
+    def interactions(
+        self, servable: Mapping[int, bool], posts: Iterable[Post] = (), users: Iterable[User] = ()
+    ) -> Interactions:
+        """servable: of each known post. When no post is known, every post that was met may be recommended. posts, users:
+        rows of known posts and of anybody, as far as there are any."""
+        of_users, of_posts, types, values, times = self._columns
+        met = np.frombuffer(of_posts, np.int64) if of_posts else np.empty(0, np.int64)
         post_ids = np.union1d(met, np.fromiter(servable, np.int64, len(servable)))
         return Interactions(
-            users=np.array(users, np.int32), posts=np.searchsorted(post_ids, met).astype(np.int32),
+            users=np.array(of_users, np.int32), posts=np.searchsorted(post_ids, met).astype(np.int32),
             types=np.array(types, np.uint8), values=np.array(values, np.float32), at=np.array(times, np.float64),
             post_ids=post_ids, servable=np.array([servable.get(int(i), not servable) for i in post_ids], np.bool_),
-            user_count=len(self._users),
+            user_count=len(self._users), content=self._content(post_ids, posts, users),
         )  # fmt: skip
+
+    def _content(self, post_ids: NDArray[np.int64], posts: Iterable[Post], users: Iterable[User]) -> Content:
+        of_posts = post_tokens([None] * len(post_ids))
+        rows = iter(posts)
+        while some := [*islice(rows, ROWS_A_FETCH)]:
+            places = np.searchsorted(post_ids, [post.id for post in some])
+            for column, found in zip(of_posts, post_tokens(some), strict=True):
+                column[places] = found
+        of_users = user_tokens([None] * len(self._users))
+        for user in users:
+            if (place := self._users.get(user.username)) is not None:
+                of_users[place] = user_tokens([user])[0]
+        return Content(of_posts, of_users)
 
 
 async def snapshot(connection: Any) -> Interactions:
@@ -149,13 +188,22 @@ async def snapshot(connection: Any) -> Interactions:
     columns = Columns()
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         servable = {row["id"]: row["servable"] for row in await connection.fetch("SELECT id, servable FROM posts")}
+        posts = [row["row"] async for row in connection.cursor("SELECT row FROM posts")]
+        users = [row["row"] async for row in connection.cursor("SELECT row FROM users")]
         cursor = await connection.cursor(
             "SELECT username, post_id, interaction_type, interaction_value, extract(epoch FROM occurred_at)::float8 "
             "FROM interactions ORDER BY occurred_at, log_partition, log_offset, log_index"
         )
         while rows := await cursor.fetch(ROWS_A_FETCH):
             columns.extend(Row(*row) for row in rows)
-    return columns.interactions(servable)
+    return columns.interactions(servable, _sound(decode_post, posts), _sound(decode_user, users))
+
+
+def _sound(decode: Callable[[bytes], R], rows: Iterable[str]) -> Iterator[R]:
+    """Rows that the contract of today still takes; the record may hold older ones."""
+    for row in rows:
+        with suppress(ContractError):
+            yield decode(row.encode())
 
 
 def pairs(part: Interactions, weights: Mapping[InteractionType, float]) -> Pairs:
@@ -212,18 +260,18 @@ def cells(users: NDArray[np.int32], posts: NDArray[np.int32], shape: tuple[int, 
 
 
 def _pairs(part: Interactions, weights: Mapping[InteractionType, float], rows: NDArray[np.int64]) -> Pairs:
-    strengths = _strengths(part, weights)[rows]
+    of_rows = strengths(part, weights)[rows]
     keys, place = np.unique(part.users[rows] * np.int64(len(part.post_ids)) + part.posts[rows], return_inverse=True)
     largest, smallest = np.full(len(keys), -np.inf), np.full(len(keys), np.inf)
     last = np.zeros(len(keys), np.int64)
-    np.maximum.at(largest, place, strengths)
-    np.minimum.at(smallest, place, strengths)
+    np.maximum.at(largest, place, of_rows)
+    np.minimum.at(smallest, place, of_rows)
     np.maximum.at(last, place, rows)
     users, posts = np.divmod(keys, len(part.post_ids))
     return Pairs(users, posts, np.where(smallest < 0, smallest, largest), last)
 
 
-def _strengths(part: Interactions, weights: Mapping[InteractionType, float]) -> NDArray[np.float64]:
+def strengths(part: Interactions, weights: Mapping[InteractionType, float]) -> NDArray[np.float64]:
     """(n,) schemas.events.strength of each; it is linear in the value up to a cap of 1 for views."""
     unit = np.array([strength(name, 1.0, weights) for name in INTERACTION_TYPES])
     measured = np.where(part.types == TYPE_CODES["view"], np.minimum(part.values, 1.0), part.values)

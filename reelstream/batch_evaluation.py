@@ -3,9 +3,13 @@
 from collections.abc import Iterator
 from itertools import islice
 
+import msgspec
+
 from batch_models.dataset import Columns, Interactions, Row
 from schemas.errors import ReelstreamError
 from schemas.events import Interaction
+from schemas.posts import decode_post
+from schemas.users import User
 
 from .datasets.folder import Folder
 
@@ -17,8 +21,9 @@ def read(folder: Folder, limit: int | None) -> Interactions:
     """
     columns = Columns()
     columns.extend(_rows(folder, limit))
-    posts = {row.value["id"]: True for row in folder.posts() if isinstance(row.value, dict)}
-    found = columns.interactions(posts)
+    posts = [decode_post(msgspec.json.encode(row.value)) for row in folder.posts() if isinstance(row.value, dict)]
+    users = (row.value for row in folder.users() if isinstance(row.value, User))
+    found = columns.interactions({post.id: True for post in posts}, posts, users)
     if not len(found):
         raise ReelstreamError(f"{folder.path} has no interaction that could be learnt from.")
     return found
