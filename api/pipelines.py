@@ -24,6 +24,7 @@ from .selector.top import Top
 from .serving import Serving
 from .side_effects.impressions import Impressions
 from .sources.co_visitation import CoVisitation
+from .sources.content import Content
 from .sources.deep import Deep
 from .sources.factors import Factors
 from .sources.fresh import Fresh
@@ -46,7 +47,7 @@ def feed_sources(rules: tuple[Rule, ...] = ()) -> list[Source]:
     """Of a feed. Those that only the learner has offer something once it published, to users with a past."""
     return [
         CoVisitation(), Profile(), Next(), Sequence(), TasteFactors(), Factors(), Tastes(), Svd(), Deep(),
-        TrendingHour(), Trending(), Popular(), Popularity(), Fresh(), Mood(), RuleSource(rules),
+        Content(), TrendingHour(), Trending(), Popular(), Popularity(), Fresh(), Mood(), RuleSource(rules),
     ]  # fmt: skip
 
 

@@ -43,6 +43,7 @@ class Query:
     where, None for a new list, or a page by number. served (v,): slots that other lists of the session showed.
     muted, blocked (a,): authors, by code of Catalogue.author_codes. problems: what `degraded` has to name.
     rules: slot → names of the business rules that were applied, when they are to be explained.
+    profile: the user row as JSON, None without one.
     history (q,): slots of the user's last distinct posts, newest first. strengths (q,): the largest strength of the
     remembered interactions with each (schemas.events.strength). vectors: model name → the version in service when the
     request came, which stays that of the whole request. online: what the learner told until then, None before it told
@@ -74,6 +75,7 @@ class Query:
     problems: list[str] = field(default_factory=list)
     rules: dict[int, list[str]] = field(default_factory=dict)
     state: UserState = field(default_factory=UserState)
+    profile: bytes | None = None
     history: Slots = field(default_factory=lambda: np.empty(0, np.int64))
     strengths: Scores = field(default_factory=lambda: np.empty(0))
     vectors: dict[str, ItemVectors] = field(default_factory=dict)

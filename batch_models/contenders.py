@@ -69,7 +69,9 @@ def chosen(names: Iterable[str]) -> dict[str, Make]:
     return {name: every[name] for name in dict.fromkeys([*wanted, "popularity"])}
 
 
-def trial(model: Model, questions: Questions | NewPosts, weights: Mapping[Any, float], seed: int, show: Show) -> dict[str, Any]:
+def trial(
+    model: Model, questions: Questions | NewPosts, weights: Mapping[Any, float], seed: int, show: Show
+) -> dict[str, Any]:
     """Trains, asks, and reports: figures with intervals, seconds of training and of scoring, users that were asked."""
     began = time.perf_counter()
     fitted = model.fit(questions.train, weights, seed)

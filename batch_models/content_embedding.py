@@ -20,8 +20,6 @@ from .model import Published
 from .new_posts import NewPostTrial, new_posts
 
 SEED = 0
-THREADS = 1
-"""Of TensorFlow: feeds are served beside the training."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +68,7 @@ class FittedContent:
         """(posts, dim); rows of zeros for posts of which nothing is known."""
         if self._content is not part.content.posts:
             posts = part.content.posts
-            known = posts.text.any(axis=1) | posts.labels.any(axis=1) | posts.names.any(axis=1)
-            self._vectors = self._towers.posts(posts) * known[:, None].astype(np.float32)
+            self._vectors = self._towers.posts(posts) * posts.described[:, None].astype(np.float32)
             self._content = posts
         return self._vectors
 
@@ -101,22 +98,12 @@ class ContentEmbedding:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # it greets on the error stream
         # Five seconds and 400 MB, which only a training should take.
         import keras
-        import tensorflow as tf
 
         from . import content_export, content_network, content_training
 
-        _one_thread(tf)
         keras.utils.set_random_seed(seed)
         towers = content_network.Towers(self._dim)
         content_training.train(towers, part, weights, self._positives, seed)
         found = FittedContent(content_export.exported(towers), weights)
         found.vectors(part)
         return found
-
-
-def _one_thread(tf: object) -> None:
-    """TensorFlow takes this before its first operation only; a second training finds it done."""
-    threading = tf.config.threading  # type: ignore[attr-defined]
-    if threading.get_intra_op_parallelism_threads() != THREADS:
-        threading.set_intra_op_parallelism_threads(THREADS)
-        threading.set_inter_op_parallelism_threads(THREADS)

@@ -36,14 +36,12 @@ def exported(towers: Towers) -> bytes:
     known = graph.add("Concat", taste, graph.mean("profile"), axis=1)
     change = graph.dense(graph.add("Relu", graph.dense(known, towers.user_hidden)), towers.user_out)
     graph.add("Mul", graph.unit(graph.add("Add", taste, change)), "scale", output="users")
-    inputs = [
-        helper.make_tensor_value_info(name, kind, shape)
-        for name, kind, shape in (
-            ("text", TensorProto.INT32, ["n", "t"]), ("labels", TensorProto.INT32, ["n", "l"]),
-            ("names", TensorProto.INT32, ["n", NAMES]), ("taste", TensorProto.FLOAT, ["m", towers.dim]),
-            ("profile", TensorProto.INT32, ["m", "p"]),
-        )
+    shapes: list[tuple[str, int, list[str | int | None]]] = [
+        ("text", TensorProto.INT32, ["n", "t"]), ("labels", TensorProto.INT32, ["n", "l"]),
+        ("names", TensorProto.INT32, ["n", NAMES]), ("taste", TensorProto.FLOAT, ["m", towers.dim]),
+        ("profile", TensorProto.INT32, ["m", "p"]),
     ]  # fmt: skip
+    inputs = [helper.make_tensor_value_info(name, kind, shape) for name, kind, shape in shapes]
     outputs = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, [rows, towers.dim])
         for name, rows in (("posts", "n"), ("users", "m"))

@@ -4,9 +4,15 @@ import math
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import layers, ops
 
 from online_models.content_tokens import BUCKETS, NAMES
+
+THREADS = 1
+"""Of TensorFlow, which takes it before its first operation only: feeds are served beside the training."""
+tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+tf.config.threading.set_inter_op_parallelism_threads(THREADS)
 
 WIDTH = 32
 """Of a token's vector."""
@@ -19,7 +25,7 @@ TEMPERATURE = 0.1
 TINY = 1e-12
 
 
-class Towers(keras.Model):
+class Towers(keras.Model):  # type: ignore[misc]
     """dim: of the vectors of both."""
 
     def __init__(self, dim: int) -> None:

@@ -20,10 +20,12 @@ from online_models.positives import Positives
 from schemas.events import InteractionType
 
 from .content_network import Towers
-from .dataset import RECENCY, Interactions, positive, standing, strengths
+from .dataset import RECENCY, Interactions, event_strengths, positive, standing
 
 EPOCHS = 6
 BATCH = 512
+LEAST_STEPS = 16
+"""An epoch: of few examples a batch has fewer."""
 LEARNING_RATE = 0.002
 MOST_STEPS = 6_000
 """Of a training: three million examples. More events are sampled."""
@@ -50,7 +52,7 @@ class Examples:
         order = np.argsort(part.users, kind="stable")
         self.users, self.posts = part.users[order], part.posts[order]
         self.first = np.searchsorted(self.users, self.users)
-        self.strengths = np.maximum(strengths(part, weights)[order], 0.0).astype(np.float32)
+        self.strengths = np.maximum(event_strengths(part, weights)[order], 0.0).astype(np.float32)
         self.rows = np.flatnonzero((positive(part, positives) & standing(part))[order])
 
     def past(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
@@ -70,7 +72,7 @@ def train(
     count, posts = len(examples.rows), len(part.post_ids)
     if not count:
         return
-    batch = min(BATCH, count)
+    batch = max(min(BATCH, count // LEAST_STEPS), 1)
     steps = min(EPOCHS * count // batch, MOST_STEPS)
     share = np.bincount(examples.posts[examples.rows], minlength=posts) / count
     # How likely a post is in a batch at all: there it is one column, however often it is drawn.
@@ -80,23 +82,28 @@ def train(
     optimizer = keras.optimizers.Adam(rate)
     optimizer.build(towers.trainable_variables)
 
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator, unused-ignore]
+    whole, real = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, None), tf.float32)
+    content_of = (whole, whole, whole)
+    row, place = tf.TensorSpec((None,), tf.float32), tf.TensorSpec((None,), tf.int64)
+
+    # Signatures, so that each is traced once, however many tokens a batch has.
+    @tf.function(input_signature=(tf.TensorSpec((None, PAST, towers.dim)), real, whole, content_of, place, row))
     def step(past: Any, counts: Any, profile: Any, content: Any, targets: Any, correction: Any) -> Any:
         with tf.GradientTape() as tape:
             taste = tf.einsum("bh,bhd->bd", counts, past)
             users = towers.users(taste, profile, training=True)
-            logits = tf.matmul(users, towers.posts(*content, training=True), transpose_b=True) - correction
+            logits = tf.matmul(users, towers.posts(*content, True), transpose_b=True) - correction
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
             loss = tf.reduce_mean(losses)
         optimizer.apply(tape.gradient(loss, towers.trainable_variables), towers.trainable_variables)
         return loss
 
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator, unused-ignore]
-    def embed(*content: Any) -> Any:
-        return towers.posts(*content)
+    @tf.function(input_signature=content_of)
+    def embed(text: Any, labels: Any, names: Any) -> Any:
+        return towers.posts(text, labels, names)
 
-    a_round, losses, vectors = max(STEPS_A_ROUND, posts // POSTS_A_STEP), [], np.empty((0, 0), np.float32)
-    order = np.empty(0, np.int64)
+    a_round, losses = max(STEPS_A_ROUND, posts // POSTS_A_STEP), list[float]()
+    vectors, order = np.empty((0, 0), np.float32), np.empty(0, np.int64)
     for number in range(steps):
         if number % a_round == 0:
             chunks = [embed(*_inputs(tokens, slice(at, at + AT_ONCE))) for at in range(0, posts, AT_ONCE)]

@@ -53,7 +53,7 @@ class Content(NamedTuple):
 
 @dataclass(frozen=True)
 class Interactions:
-    """Columns of n interactions in time order. Parts of a snapshot share `post_ids`, `servable`, `user_count`, `content`.
+    """Columns of n interactions in time order. Parts of a snapshot share all that is told of posts and of users.
 
     users, posts (n,): positions. types (n,): schemas.events.TYPE_CODES. values (n,). at (n,): seconds since 1970.
     post_ids (p,): known posts and all posts with interactions, ascending. servable (p,): may be recommended.
@@ -75,8 +75,17 @@ class Interactions:
     def digest(self) -> str:
         """SHA-256 of all that can be learnt from: the same interactions in the same order have the same."""
         found = hashlib.sha256()
-        for column in (self.users, self.posts, self.types, self.values, self.at, self.post_ids, self.servable,
-                       *self.content.posts, self.content.users):
+        for column in (
+            self.users,
+            self.posts,
+            self.types,
+            self.values,
+            self.at,
+            self.post_ids,
+            self.servable,
+            *self.content.posts,
+            self.content.users,
+        ):
             found.update(np.ascontiguousarray(column).tobytes())
         return found.hexdigest()
 
@@ -157,8 +166,8 @@ class Columns:
     def interactions(
         self, servable: Mapping[int, bool], posts: Iterable[Post] = (), users: Iterable[User] = ()
     ) -> Interactions:
-        """servable: of each known post. When no post is known, every post that was met may be recommended. posts, users:
-        rows of known posts and of anybody, as far as there are any."""
+        """servable: of each known post. When no post is known, every post that was met may be recommended. posts,
+        users: rows of known posts and of anybody, as far as there are any."""
         of_users, of_posts, types, values, times = self._columns
         met = np.frombuffer(of_posts, np.int64) if of_posts else np.empty(0, np.int64)
         post_ids = np.union1d(met, np.fromiter(servable, np.int64, len(servable)))
@@ -260,7 +269,7 @@ def cells(users: NDArray[np.int32], posts: NDArray[np.int32], shape: tuple[int, 
 
 
 def _pairs(part: Interactions, weights: Mapping[InteractionType, float], rows: NDArray[np.int64]) -> Pairs:
-    of_rows = strengths(part, weights)[rows]
+    of_rows = event_strengths(part, weights)[rows]
     keys, place = np.unique(part.users[rows] * np.int64(len(part.post_ids)) + part.posts[rows], return_inverse=True)
     largest, smallest = np.full(len(keys), -np.inf), np.full(len(keys), np.inf)
     last = np.zeros(len(keys), np.int64)
@@ -271,7 +280,7 @@ def _pairs(part: Interactions, weights: Mapping[InteractionType, float], rows: N
     return Pairs(users, posts, np.where(smallest < 0, smallest, largest), last)
 
 
-def strengths(part: Interactions, weights: Mapping[InteractionType, float]) -> NDArray[np.float64]:
+def event_strengths(part: Interactions, weights: Mapping[InteractionType, float]) -> NDArray[np.float64]:
     """(n,) schemas.events.strength of each; it is linear in the value up to a cap of 1 for views."""
     unit = np.array([strength(name, 1.0, weights) for name in INTERACTION_TYPES])
     measured = np.where(part.types == TYPE_CODES["view"], np.minimum(part.values, 1.0), part.values)

@@ -98,9 +98,11 @@ def _first_viewers(whole: Interactions, rows: NDArray[np.int64]) -> NDArray[np.i
 
 
 class NewPostTrial:
-    """As evaluate.Trial, over the viewers of posts that were kept out: the figures of a viewer are the mean of theirs."""
+    """As evaluate.Trial, over the first viewers of posts that were kept out: each has the mean of what they found."""
 
     opponent = "the popularity of categories"
+    whom = "users with a past were first at posts that are kept out for a trial"
+    trained_on = "everything; the figures are of a model trained without a fifth of the posts, for their first viewers"
 
     def __init__(self, questions: NewPosts, weights: Mapping[InteractionType, float]) -> None:
         self.questions = questions
@@ -113,19 +115,26 @@ class NewPostTrial:
         return self.questions.train
 
     @property
+    def split_at(self) -> float:
+        """There is no such moment: the newest event."""
+        return float(self.before.at.max(initial=0.0))
+
+    @property
     def users(self) -> int:
         return len(self._viewers)
 
     def popularity(self) -> Figures:
         """Of categories, with everybody or with the user, whichever is better here."""
         models = CategoryPopularity(Positives()), UserCategories(Positives())
-        both = [self.figures_of(model.fit(self.before, self._weights, 0)) for model in models]
+        both = [self.figures_of(model.fit(self.before, self._weights, 0), self.before) for model in models]
         return max(both, key=lambda figures: figures.recall)
 
-    def figures_of(self, fitted: Fitted) -> Figures:
+    def figures_of(self, fitted: Fitted, before: Interactions) -> Figures:
+        """before: what was trained on. Who is asked, is asked by what they did until then."""
         answers = self.questions.ask(fitted, lambda done: None)
         recalls, ndcgs = (self._by_viewer(each) for each in (answers.recall, answers.ndcg))
-        return Figures(float(recalls.mean()) if self.users else 0.0, float(ndcgs.mean()) if self.users else 0.0, recalls)
+        recall, ndcg = (float(each.mean()) if self.users else 0.0 for each in (recalls, ndcgs))
+        return Figures(recall, ndcg, recalls)
 
     def _by_viewer(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         counts = np.bincount(self._of_question, minlength=self.users)

@@ -6,6 +6,7 @@ hashing trick needs no vocabulary (Weinberger et al., ICML 2009): a word that ca
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -40,6 +41,11 @@ class PostTokens(NamedTuple):
     text: Tokens
     labels: Tokens
     names: Tokens
+
+    @property
+    def described(self) -> NDArray[np.bool_]:
+        """(n,): of which posts anything is known."""
+        return np.asarray(self.text.any(axis=1) | self.labels.any(axis=1) | self.names.any(axis=1), np.bool_)
 
     def rows(self, rows: Any) -> "PostTokens":
         """Those of the posts named, by a slice, a mask or positions."""
@@ -77,7 +83,7 @@ def _text(title: str) -> list[int]:
     if not plain:
         return []
     words = plain.split()[:_WORDS]
-    whole = [*words, *(f"{word} {after}" for word, after in zip(words, words[1:], strict=False))]
+    whole = [*words, *(f"{word} {after}" for word, after in pairwise(words))]
     padded = f" {plain} "
     grams = [padded[at : at + length] for length in _GRAMS for at in range(len(padded) - length + 1)]
     return [_token(text, salt) for text in [*(f"<{each}>" for each in whole), *grams][:TEXT]]

@@ -20,8 +20,8 @@ from ..stages import Query
 
 
 class UserStateHydrator:
-    """Sets `state`, `history`, `strengths`, `past`, `glad`, `disliked`, `own`, `last_at`, `muted` and `blocked`. A user
-    nobody has met has an empty state, and so has a guest."""
+    """Sets `state`, `profile`, `history`, `strengths`, `past`, `glad`, `disliked`, `own`, `last_at`, `muted` and
+    `blocked`. A user nobody has met has an empty state, and so has a guest."""
 
     name = "user_state"
 
@@ -38,6 +38,7 @@ class UserStateHydrator:
         pipeline.get(keys.user_state(partition, query.username)).get(keys.learnt_user(user_hash(query.username)))
         pipeline.get(keys.user_profile(partition, query.username))
         payload, own, profile = await pipeline.execute()
+        query.profile = profile
         set_authors(query, profile)
         state = query.state = UserState.decode(payload)
         strengths = {kind: strength_of(kind, self._weights) for kind in set(state.history.kinds)}

@@ -74,15 +74,17 @@ def batch(
     name_or_dir: Annotated[str, typer.Argument(metavar="NAME_OR_DIR", help="a known data set, or a folder")],
     protocol: Annotated[
         Protocol,
-        typer.Option(help="time: the newest tenth, all posts ranked; ncf: each user's last post among 99 others; new: the first "
-                     "viewers of posts that were kept out of the training"),
+        typer.Option(
+            help="time: the newest tenth, all posts ranked; ncf: each user's last post among 99 others; new: posts "
+            "that were kept out of the training, for their first viewers"
+        ),
     ] = Protocol.time,
     model: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="a model or a yardstick; all unless told")
     ] = None,
     positive: Annotated[
         list[str] | None,
-        typer.Option(metavar="TYPE[:MIN]", help="a hit under `time` and `new`, as in `evaluate online`; under `ncf` every event"),
+        typer.Option(metavar="TYPE[:MIN]", help="a hit, as in `evaluate online`; under `ncf` every event"),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="only the first N events")] = None,
     seed: Annotated[int, typer.Option(help="of all random draws")] = 1,

@@ -1,0 +1,35 @@
+"""Candidates by what their rows say, of the batch model `content`: a post that nobody has met yet has a vector too."""
+
+import numpy as np
+
+from online_models.content_tokens import user_tokens
+from schemas.users import decode_user
+
+from ..content_vectors import ContentVectors
+from ..stages import Query, Retrieved, nothing
+
+RECENCY = 0.95
+"""Weight of a post falls by this with each newer one, as in training."""
+
+
+class Content:
+    """score = V · u, a logit. u is made at the moment of the request, of the sum of the vectors of the user's posts,
+    w_q = .95^q · max(strength, 0), and of the profile; without both there is nothing to say."""
+
+    name = "content"
+    personal = True
+
+    async def retrieve(self, query: Query) -> Retrieved:
+        model = query.vectors.get("content")
+        if not isinstance(model, ContentVectors):
+            return nothing()
+        rows = model.rows(query.catalogue)
+        weights = RECENCY ** np.arange(len(query.history)) * np.maximum(query.strengths, 0.0)
+        met = rows[query.history]
+        profile = user_tokens([decode_user(query.profile) if query.profile else None])
+        if not (weights[met >= 0].any() or profile.any()):
+            return nothing()
+        taste = weights[met >= 0].astype(np.float32) @ model.vectors[met[met >= 0]]
+        of_rows = model.vectors @ model.towers.users(taste[None], profile)[0]
+        slots = np.flatnonzero(rows >= 0)
+        return Retrieved(slots, of_rows[rows[slots]].astype(np.float64), logits=True)
