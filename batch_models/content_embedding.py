@@ -95,7 +95,7 @@ class ContentEmbedding:
         self._dim, self._positives = dim, positives
 
     def fit(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> FittedContent:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # it greets on the error stream
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what matters is raised; the rest are greetings
         # Five seconds and 400 MB, which only a training should take.
         import keras
 
@@ -104,6 +104,6 @@ class ContentEmbedding:
         keras.utils.set_random_seed(seed)
         towers = content_network.Towers(self._dim)
         content_training.train(towers, part, weights, self._positives, seed)
-        found = FittedContent(content_export.exported(towers), weights)
+        found = FittedContent(content_export.exported(towers.learnt()), weights)
         found.vectors(part)
         return found

@@ -1,6 +1,6 @@
-"""The towers as ONNX, built node by node: Keras' own export needs tf2onnx and what that needs."""
+"""The towers as ONNX, built node by node from their weights: Keras' own export needs tf2onnx and what that needs."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,18 +8,39 @@ from onnx import TensorProto, checker, helper, numpy_helper
 
 from online_models.content_tokens import NAMES
 
-from .content_network import TINY, WIDTH, Towers
-
+WIDTH = 32
+"""Of a token's vector."""
+TINY = 1e-12
+"""Least squared length that a vector is divided by."""
 OPSET = 17
 _IR = 8
 """The first with this opset."""
 
 
-def exported(towers: Towers) -> bytes:
+Dense = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Kernel (in, out) and bias (out,)."""
+
+
+class TowerWeights(NamedTuple):
+    """What content_network.Towers learnt. tokens (BUCKETS, WIDTH). sharpness: logarithm of the scale of logits."""
+
+    tokens: NDArray[np.float32]
+    post_hidden: Dense
+    post_out: Dense
+    user_hidden: Dense
+    user_out: Dense
+    sharpness: float
+
+    @property
+    def dim(self) -> int:
+        return len(self.post_out[1])
+
+
+def exported(towers: TowerWeights) -> bytes:
     """The graph. Inputs: text (n, any), labels (n, any), names (n, NAMES), taste (m, dim), profile (m, any). Outputs:
     posts (n, dim) and users (m, dim). See content_network.Towers."""
     graph = _Graph()
-    table = towers.tokens.get_weights()[0].copy()
+    table = towers.tokens.copy()
     table[0] = 0.0  # filling adds nothing
     graph.constant("table", table)
     graph.constant("zero", np.zeros(1, np.int32))
@@ -27,7 +48,7 @@ def exported(towers: Towers) -> bytes:
     graph.constant("tiny", np.full(1, TINY, np.float32))
     graph.constant("second", np.array([1], np.int64))
     graph.constant("flat", np.array([-1, NAMES * WIDTH], np.int64))
-    graph.constant("scale", np.exp(np.asarray(towers.sharpness.numpy(), np.float32)).reshape(1))
+    graph.constant("scale", np.full(1, np.exp(towers.sharpness), np.float32))
     of_names = graph.add("Reshape", graph.add("Gather", "table", "names", axis=0), "flat")
     post = graph.add("Concat", graph.mean("text"), graph.mean("labels"), of_names, axis=1)
     post = graph.dense(graph.add("Relu", graph.dense(post, towers.post_hidden)), towers.post_out)
@@ -67,8 +88,8 @@ class _Graph:
         self.nodes.append(helper.make_node(kind, [*inputs], [output], **attributes))
         return output
 
-    def dense(self, rows: str, layer: Any) -> str:
-        kernel, bias = layer.get_weights()
+    def dense(self, rows: str, layer: Dense) -> str:
+        kernel, bias = layer
         name = f"dense_{len(self.nodes)}"
         weights = self.constant(f"{name}_kernel", kernel), self.constant(f"{name}_bias", bias)
         return self.add("Gemm", rows, *weights)

@@ -9,20 +9,19 @@ from keras import layers, ops
 
 from online_models.content_tokens import BUCKETS, NAMES
 
+from .content_export import TINY, WIDTH, TowerWeights
+
 THREADS = 1
 """Of TensorFlow, which takes it before its first operation only: feeds are served beside the training."""
 tf.config.threading.set_intra_op_parallelism_threads(THREADS)
 tf.config.threading.set_inter_op_parallelism_threads(THREADS)
 
-WIDTH = 32
-"""Of a token's vector."""
 HIDDEN = 128
 DROPOUT = 0.2
 TOKENS_DROPPED = 0.1
 """Share of tokens that are left out in training, so that a post is known by more than one of them."""
 TEMPERATURE = 0.1
 """Where it begins; it is learnt."""
-TINY = 1e-12
 
 
 class Towers(keras.Model):  # type: ignore[misc]
@@ -48,6 +47,12 @@ class Towers(keras.Model):  # type: ignore[misc]
         self.user_hidden.build((None, dim + WIDTH))
         self.user_out.build((None, HIDDEN))
         self.built = True
+
+    def learnt(self) -> TowerWeights:
+        layers_of = (self.post_hidden, self.post_out, self.user_hidden, self.user_out)
+        hidden, out, user_hidden, user_out = (tuple(layer.get_weights()) for layer in layers_of)
+        table, sharpness = self.tokens.get_weights()[0], float(self.sharpness.numpy())
+        return TowerWeights(table, hidden, out, user_hidden, user_out, sharpness)
 
     def posts(self, text: Any, labels: Any, names: Any, training: bool = False) -> Any:
         """(n, dim), of length 1. Tokens as in online_models.content_tokens, filled with 0."""
