@@ -1,4 +1,4 @@
-"""Candidates by what their rows say, of the batch model `content`: a post that nobody has met yet has a vector too."""
+"""Candidates by what their rows say, of the batch model `content`: posts that nobody had met when others were trained."""
 
 import numpy as np
 
@@ -14,7 +14,11 @@ RECENCY = 0.95
 
 class Content:
     """score = V · u, a logit. u is made at the moment of the request, of the sum of the vectors of the user's posts,
-    w_q = .95^q · max(strength, 0), and of the profile; without both there is nothing to say."""
+    w_q = .95^q · max(strength, 0), and of the profile; without both there is nothing to say.
+
+    Of posts that another batch model knows it says nothing: there it is no better than popularity (NDCG@10 on ML-100K,
+    `time`: .141, svd .254, popularity .133), and a source counts as much as any other until the blend has learnt it.
+    """
 
     name = "content"
     personal = True
@@ -30,6 +34,10 @@ class Content:
         if not (weights[met >= 0].any() or profile.any()):
             return nothing()
         taste = weights[met >= 0].astype(np.float32) @ model.vectors[met[met >= 0]]
-        of_rows = model.vectors @ model.towers.users(taste[None], profile)[0]
-        slots = np.flatnonzero(rows >= 0)
-        return Retrieved(slots, of_rows[rows[slots]].astype(np.float64), logits=True)
+        new = rows >= 0
+        for name, other in query.vectors.items():
+            if name != "content":
+                new &= other.rows(query.catalogue) < 0
+        slots = np.flatnonzero(new)
+        scores = model.vectors[rows[slots]] @ model.towers.users(taste[None], profile)[0]
+        return Retrieved(slots, scores.astype(np.float64), logits=True)

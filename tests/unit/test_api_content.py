@@ -10,7 +10,7 @@ from api.content_follower import ContentFollower
 from api.content_vectors import ContentVectors
 from api.metrics import Metrics
 from api.mirror import Mirror
-from api.models import Models
+from api.models import ItemVectors, Models
 from api.redis import connection
 from api.sources.content import Content
 from api.stages import Query
@@ -145,6 +145,10 @@ async def test_the_source_asks_the_newest_and_best_liked_posts_first_and_a_stran
     scores = np.e * expected("one", "two", "three") @ (taste / np.linalg.norm(taste))
     by_post = dict(zip(catalogue.ids[found.slots].tolist(), found.scores.tolist(), strict=True))
     assert [by_post[post_id] for post_id in (1, 2, 3)] == pytest.approx(scores.tolist(), abs=1e-4)
+
+    version = ModelVersion(model="svd", version="v", created_at=0.0, dim=1, items=2, chunks=1, metrics={})
+    query.vectors["svd"] = ItemVectors(version, np.array([1, 2]), np.ones((2, 1), np.float32))
+    assert catalogue.ids[(await Content().retrieve(query)).slots].tolist() == [3]
 
     stranger = Query("u", 1e9, catalogue, vectors={"content": published})
     assert not len((await Content().retrieve(stranger)).slots)

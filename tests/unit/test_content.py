@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -12,6 +13,7 @@ from batch_models.content_embedding import ContentEmbedding, FittedContent
 from batch_models.content_export import exported
 from batch_models.content_network import Towers
 from batch_models.dataset import Columns, Interactions, Row
+from batch_models.protocols import by_time
 from online_models.content_tokens import (
     LABELS,
     PROFILE,
@@ -168,6 +170,17 @@ def test_what_is_kept_out_is_never_trained_on_and_viewers_are_asked_before_they_
 def test_the_same_seed_gives_the_same_model(trial: new_posts.NewPostTrial, fitted: FittedContent) -> None:
     again = ContentEmbedding(16, Positives()).fit(trial.before, DEFAULT_WEIGHTS, 3)
     assert np.array_equal(fitted.item_vectors, again.item_vectors)
+
+
+def test_whatever_happens_after_the_quantile_no_score_changes(whole: Interactions, fitted: FittedContent) -> None:
+    late = np.arange(len(whole)) >= 1100
+    other = replace(
+        whole, posts=np.where(late, 14, whole.posts).astype(np.int32), values=np.where(late, 0, whole.values)
+    )
+    before = [by_time(each, Positives()).train for each in (whole, other)]
+    assert before[0].digest() == before[1].digest()
+    users = np.arange(USERS)
+    np.testing.assert_array_equal(*(fitted.scores(train, users) for train in before))
 
 
 def test_neither_api_nor_streams_nor_the_command_loads_tensorflow() -> None:
