@@ -87,18 +87,19 @@ def train(
     row, place = tf.TensorSpec((None,), tf.float32), tf.TensorSpec((None,), tf.int64)
 
     # Signatures, so that each is traced once, however many tokens a batch has.
-    @tf.function(input_signature=(tf.TensorSpec((None, PAST, towers.dim)), real, whole, content_of, place, row))
+    @tf.function(input_signature=(tf.TensorSpec((None, PAST, towers.dim)), real, whole, content_of, place, row))  # type: ignore[untyped-decorator]
     def step(past: Any, counts: Any, profile: Any, content: Any, targets: Any, correction: Any) -> Any:
         with tf.GradientTape() as tape:
             taste = tf.einsum("bh,bhd->bd", counts, past)
             users = towers.users(taste, profile, training=True)
-            logits = tf.matmul(users, towers.posts(*content, True), transpose_b=True) - correction
+            text, labels, names = content
+            logits = tf.matmul(users, towers.posts(text, labels, names, True), transpose_b=True) - correction
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
             loss = tf.reduce_mean(losses)
         optimizer.apply(tape.gradient(loss, towers.trainable_variables), towers.trainable_variables)
         return loss
 
-    @tf.function(input_signature=content_of)
+    @tf.function(input_signature=content_of)  # type: ignore[untyped-decorator]
     def embed(text: Any, labels: Any, names: Any) -> Any:
         return towers.posts(text, labels, names)
 

@@ -6,12 +6,13 @@ take-back of an earlier like, changes what is learnt before it.
 
 import hashlib
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
@@ -23,8 +24,6 @@ from schemas.events import INTERACTION_TYPES, NEGATIVE_TYPES, TYPE_CODES, Intera
 from schemas.posts import Post, decode_post
 from schemas.user_state import HISTORY_LENGTH
 from schemas.users import User, decode_user
-
-R = TypeVar("R")
 
 ROWS_A_FETCH = 10_000
 RECENCY = 0.95
@@ -110,6 +109,15 @@ class Interactions:
             content=self.content._replace(users=self.content.users[users]),
         )  # fmt: skip
 
+    def of_posts(self, posts: NDArray[np.int64]) -> "Interactions":
+        """Those on `posts` (k,), ascending, who become the posts 0 to k − 1."""
+        place = np.full(len(self.post_ids), -1, np.int32)
+        place[posts] = np.arange(len(posts))
+        found = self.where(place[self.posts] >= 0)
+        return replace(
+            found, posts=place[found.posts], post_ids=self.post_ids[posts], servable=self.servable[posts]
+        )  # fmt: skip
+
     def split(self, share: float) -> tuple["Interactions", "Interactions"]:
         """Before and after the moment by which `share` of the interactions had happened; one moment is never cut."""
         place = min(int(len(self) * share), len(self) - 1)
@@ -178,6 +186,10 @@ class Columns:
             user_count=len(self._users), content=self._content(post_ids, posts, users),
         )  # fmt: skip
 
+    def know(self, username: str) -> bool:
+        """Whether there is an interaction of that user."""
+        return username in self._users
+
     def _content(self, post_ids: NDArray[np.int64], posts: Iterable[Post], users: Iterable[User]) -> Content:
         of_posts = post_tokens([None] * len(post_ids))
         rows = iter(posts)
@@ -192,27 +204,30 @@ class Columns:
         return Content(of_posts, of_users)
 
 
-async def snapshot(connection: Any) -> Interactions:
-    """Everything recorded up to now, as one consistent view of the database (an asyncpg connection)."""
+async def snapshot(connection: Any, most: int) -> Interactions:
+    """The newest `most` interactions, and all of the moment of the oldest, as one consistent view of the database (an
+    asyncpg connection): 25 bytes each while they come, so memory does not grow with the record."""
     columns = Columns()
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         servable = {row["id"]: row["servable"] for row in await connection.fetch("SELECT id, servable FROM posts")}
-        posts = [row["row"] async for row in connection.cursor("SELECT row FROM posts")]
-        users = [row["row"] async for row in connection.cursor("SELECT row FROM users")]
         cursor = await connection.cursor(
             "SELECT username, post_id, interaction_type, interaction_value, extract(epoch FROM occurred_at)::float8 "
-            "FROM interactions ORDER BY occurred_at, log_partition, log_offset, log_index"
+            "FROM interactions WHERE occurred_at >= coalesce("
+            "(SELECT occurred_at FROM interactions ORDER BY occurred_at DESC OFFSET $1 LIMIT 1), '-infinity') "
+            "ORDER BY occurred_at, log_partition, log_offset, log_index",
+            most - 1,
         )
         while rows := await cursor.fetch(ROWS_A_FETCH):
             columns.extend(Row(*row) for row in rows)
-    return columns.interactions(servable, _sound(decode_post, posts), _sound(decode_user, users))
-
-
-def _sound(decode: Callable[[bytes], R], rows: Iterable[str]) -> Iterator[R]:
-    """Rows that the contract of today still takes; the record may hold older ones."""
-    for row in rows:
-        with suppress(ContractError):
-            yield decode(row.encode())
+        posts, users = [], []
+        async for row in connection.cursor("SELECT row FROM posts"):
+            with suppress(ContractError):  # the record may hold a row that the contract of today does not take
+                posts.append(msgspec.structs.replace(decode_post(row["row"].encode()), item=b""))
+        async for row in connection.cursor("SELECT username, row FROM users"):
+            with suppress(ContractError):
+                if columns.know(row["username"]):
+                    users.append(decode_user(row["row"].encode()))
+    return columns.interactions(servable, posts, users)
 
 
 def pairs(part: Interactions, weights: Mapping[InteractionType, float]) -> Pairs:

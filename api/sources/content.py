@@ -1,4 +1,4 @@
-"""Candidates by what their rows say, of the batch model `content`: posts that nobody had met when others were trained."""
+"""Candidates by what their rows say, of the batch model `content`: posts that no other batch model has met."""
 
 import numpy as np
 
