@@ -32,7 +32,7 @@ class ContentVectors(ItemVectors):
         return np.flatnonzero(catalogue.revisions[: len(done)] != done)[:AT_ONCE]
 
     def embed(self, posts: Sequence[Post | None]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-        """Of which of the posts anything is known (n,), and the vectors of those. For a thread: 40 µs a post."""
+        """Of which of the posts anything is known (n,), and the vectors of those. For a thread: 71 µs a post."""
         tokens = post_tokens(posts)
         known = tokens.described
         return known, self.towers.posts(tokens.rows(known))

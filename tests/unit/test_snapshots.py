@@ -61,7 +61,7 @@ def test_the_newest_are_kept_and_what_is_there_is_not_written_twice(tmp_path: Pa
     assert registry.models(tmp_path) == []
 
 
-@pytest.mark.parametrize("file", ["events-00000.parquet", "posts.parquet", "users.parquet", "snapshot.json"])
+@pytest.mark.parametrize("file", ["events-00000.parquet", "posts.parquet", "snapshot.json"])
 def test_damage_is_refused(tmp_path: Path, file: str) -> None:
     path = snapshots.save(tmp_path, interactions())
     content = bytearray((path / file).read_bytes())
