@@ -162,8 +162,10 @@ async def test_a_snapshot_holds_what_rows_say_and_does_without_those_that_say_no
     connection = await asyncpg.connect(database)
     try:
         await connection.execute("""UPDATE posts SET row = '{"id": 3, "title": "Tea"}' WHERE id = 3""")
-        user = """INSERT INTO users (username, row) SELECT username, jsonb_build_object('username', username, 'role', 'A')
-            FROM interactions LIMIT 1"""
+        user = """
+            INSERT INTO users (username, row)
+            SELECT username, jsonb_build_object('username', username, 'role', 'A') FROM interactions LIMIT 1
+        """
         await connection.execute(user)
         found = await dataset.snapshot(connection, 100)
     finally:

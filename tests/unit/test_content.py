@@ -147,7 +147,7 @@ def test_a_profile_alone_says_something(fitted: FittedContent, whole: Interactio
 
 
 def test_what_was_learnt_of_labels_dealt_out_anew_is_refused() -> None:
-    with pytest.raises(refresh.Refused, match="of the popularity of categories, .* no more than chance"):
+    with pytest.raises(refresh.Refused, match=r"of the popularity of categories, .* no more than chance"):
         refresh.train(content_embedding, "content", planted(shuffled=True), Settings(_env_file=None, embedding_dim=8))
 
 
