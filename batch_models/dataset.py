@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from online_models.content_tokens import PostTokens, Tokens, post_tokens, user_tokens
 from online_models.positives import Positives
+from schemas import guests
 from schemas.errors import ContractError
 from schemas.events import INTERACTION_TYPES, NEGATIVE_TYPES, TYPE_CODES, InteractionType, strength
 from schemas.posts import Post, decode_post
@@ -206,24 +207,26 @@ class Columns:
 
 async def snapshot(connection: Any, most: int) -> Interactions:
     """The newest `most` interactions, and all of the moment of the oldest, as one consistent view of the database (an
-    asyncpg connection): 25 bytes each while they come, so memory does not grow with the record."""
+    asyncpg connection): 25 bytes each while they come, so memory does not grow with the record. What guests did is left
+    out: they don't come back, and would be most of the users."""
     columns = Columns()
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         servable = {row["id"]: row["servable"] for row in await connection.fetch("SELECT id, servable FROM posts")}
         cursor = await connection.cursor(
             "SELECT username, post_id, interaction_type, interaction_value, extract(epoch FROM occurred_at)::float8 "
-            "FROM interactions WHERE occurred_at >= coalesce("
+            "FROM interactions WHERE NOT starts_with(username, $2) AND occurred_at >= coalesce("
             "(SELECT occurred_at FROM interactions ORDER BY occurred_at DESC OFFSET $1 LIMIT 1), '-infinity') "
             "ORDER BY occurred_at, log_partition, log_offset, log_index",
             most - 1,
+            guests.PREFIX,
         )
         while rows := await cursor.fetch(ROWS_A_FETCH):
             columns.extend(Row(*row) for row in rows)
         posts, users = [], []
-        async for row in connection.cursor("SELECT row FROM posts"):
+        async for row in connection.cursor("SELECT row FROM posts", prefetch=ROWS_A_FETCH):
             with suppress(ContractError):  # the record may hold a row that the contract of today does not take
                 posts.append(msgspec.structs.replace(decode_post(row["row"].encode()), item=b""))
-        async for row in connection.cursor("SELECT username, row FROM users"):
+        async for row in connection.cursor("SELECT username, row FROM users", prefetch=ROWS_A_FETCH):
             with suppress(ContractError):
                 if columns.know(row["username"]):
                     users.append(decode_user(row["row"].encode()))

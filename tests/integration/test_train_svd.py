@@ -207,6 +207,21 @@ async def test_a_training_is_repeated_from_its_snapshot_and_learns_from_the_newe
     assert registry.card(settings.model_path, "svd", again.version).data_digest == card.data_digest
 
 
+async def test_what_guests_did_is_not_trained_on(settings: Settings) -> None:
+    await record(settings.require("DATABASE_URL"), tastes=True)
+    connection = await asyncpg.connect(settings.require("DATABASE_URL"))
+    try:
+        before = await dataset.snapshot(connection, 10**6)
+        guest = "UPDATE interactions SET username = 'guest:' || username WHERE username = $1"
+        name = await connection.fetchval("SELECT min(username) FROM interactions")
+        changed = int((await connection.execute(guest, name)).split()[1])
+        after = await dataset.snapshot(connection, 10**6)
+    finally:
+        await connection.close()
+    assert changed > 0
+    assert (len(after), after.user_count) == (len(before) - changed, before.user_count - 1)
+
+
 async def test_two_trainings_never_run_at_once(settings: Settings) -> None:
     await record(settings.require("DATABASE_URL"), tastes=True)
     other = await asyncpg.connect(settings.require("DATABASE_URL"))
