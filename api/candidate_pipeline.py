@@ -21,6 +21,7 @@ from .sources import popular
 from .stages import (
     EXPLORATION,
     Candidates,
+    Explainer,
     Filter,
     Mask,
     Query,
@@ -31,6 +32,7 @@ from .stages import (
     Selector,
     Slots,
     Source,
+    weighed,
 )  # fmt: skip
 
 HYDRATOR_DEADLINE = 0.25
@@ -49,6 +51,7 @@ _log = structlog.get_logger()
 class Slate:
     """The page as it is shown: slots and scores (n,), and of each post the sources that had it, with their scores.
 
+    explained: of each post, explainer → what it says; empty unless asked for.
     dropped: filter → posts it held back; dropped_posts: ids of the first MOST_NAMED, when they are to be explained.
     degraded: parts that were skipped, and why. ranking (r,): the list that the page is cut from, −1 for posts that are
     not here. next_place, next_below, end: where the next page begins (api.paging.Cut).
@@ -65,6 +68,7 @@ class Slate:
     recommendation_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     dropped_posts: dict[str, list[int]] = field(default_factory=dict)
     ranking: Slots = field(default_factory=lambda: np.empty(0, np.int64))
+    explained: list[dict[str, Any]] = field(default_factory=list)
     next_place: int = 0
     next_below: int = 0
     end: bool = True
@@ -89,6 +93,7 @@ class CandidatePipeline:
     selector: Selector
     side_effects: list[SideEffect]
     metrics: Metrics
+    explainers: list[Explainer] = field(default_factory=list)
     _popular: tuple[Catalogue | None, float, Slots] = field(default=(None, 0.0, _NO_SLOTS), init=False)
 
     async def run(self, query: Query) -> Slate:
@@ -109,14 +114,23 @@ class CandidatePipeline:
         with self._measured("scorers"):
             for scorer in self.scorers:
                 with self._skipping(f"{scorer.name} scorer", degraded):
-                    scores = scorer.score(query, candidates, scores)
+                    scores = weighed(query, candidates, scorer.name, scores, scorer.score(query, candidates, scores))
         with self._measured("selector"):
             if query.visit is None:
                 ranking = self._ranking(query, candidates, self.selector.order(query, candidates, scores), kept)
             else:
                 slots = query.catalogue.slots
                 ranking = np.array([slots.get(post_id, -1) for post_id in query.visit.posts], np.int64)
-        return self._slate(query, candidates, scores, ranking, kept, held_back, degraded)
+        slate = self._slate(query, candidates, scores, ranking, kept, held_back, degraded)
+        if query.explain:
+            for explainer in self.explainers:
+                with self._skipping(f"{explainer.name} explainer", degraded):
+                    for row, said in zip(
+                        slate.explained, explainer.explain(query, candidates, slate.slots), strict=True
+                    ):
+                        if said is not None:
+                            row[explainer.name] = said
+        return slate
 
     async def allowed(self, query: Query) -> tuple[Mask, list[str]]:
         """What may be shown to the reader (N,), for lists that rank by themselves, and what was skipped."""
@@ -248,6 +262,7 @@ class CandidatePipeline:
             sources=rows,
             algorithm_used=used if query.state.events else f"cold_start:{used}",
             total_count=int(np.count_nonzero(kept)),
+            explained=[{} for _ in rows] if query.explain else [],
             dropped={name: len(slots) for name, slots in held_back.items()},
             dropped_posts=_named(query, held_back) if query.explain else {},
             degraded=degraded,

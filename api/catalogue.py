@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from online_models.moods import MOODS, MoodMap
-from online_models.post_table import INTERESTS, TAGS, codes_of, interests_of
+from online_models.post_table import INTERESTS, TAG_CODES, TAGS, codes_of, interests_of
 from schemas.item_state import ItemState
 from schemas.posts import Post
 
@@ -29,6 +29,7 @@ class Catalogue:
     category_codes: small letters → code; category_slugs and category_ids: → code as well. moods (N, 5): how
     much it is of each mood, up to 1; all 0 when nothing tells. written_by (N,): of author_codes, −1 for nobody.
     author (N,), tags (N, TAGS), interests (N, INTERESTS): codes, as in online_models.post_table.
+    known_tags (TAG_CODES,): tags that a post has.
     decayed (N, 3) as of `at` (N,), strength (N,): as in schemas.item_state.
     neighbour_slots (N, NEIGHBOURS): padded with -1; neighbour_weights beside it, strongest first; of both, the first
     neighbour_counts (N,) mean something. revisions (N,): how often a row of the post came.
@@ -44,6 +45,7 @@ class Catalogue:
         self.category_ids: dict[int, int] = {}
         self.project_codes: dict[str, int] = {}
         self.author_codes: dict[str, int] = {}
+        self.known_tags = np.zeros(TAG_CODES, np.bool_)
         self.ids = np.zeros(capacity, np.int64)
         self.servable = np.zeros(capacity, np.bool_)
         self.availability = np.full(capacity, UNKNOWN, np.int8)
@@ -92,6 +94,7 @@ class Catalogue:
         self.availability[slot] = SERVABLE if post.servable else LOCKED if post.locked else NOT_PUBLIC
         self.created_at[slot] = post.created_at
         self.author[slot], self.tags[slot] = codes_of(post)
+        self.known_tags[self.tags[slot][self.tags[slot] >= 0]] = True
         self.interests[slot] = interests_of(post, self.mood_map)
         code = self.category_codes.setdefault(post.category.casefold(), len(self.category_codes))
         self.category[slot] = code

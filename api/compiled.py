@@ -44,7 +44,7 @@ def compile_all(settings: Settings) -> list[str]:
     query = Query(
         "", 1e9, catalogue, history=np.zeros(1, np.int64), strengths=np.ones(1), past=np.zeros(1, np.int32),
         glad=np.zeros(1, np.int32), online=Learnt(0, posts, weights), own=np.ones(posts.dim, np.float32),
-        diversity=0.5,
+        diversity=0.5, profile=b'{"username":"a","bio":"a"}',
     )  # fmt: skip
     feed = CandidatePipeline([], feed_sources(), [], [Blend(settings)], Mmr(Top()), [], Metrics())
     return asyncio.run(feed.run(query)).degraded

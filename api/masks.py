@@ -23,6 +23,12 @@ def by_none_of(query: Query, authors: Sequence[int], slots: Slots) -> Mask:
     return np.isin(query.catalogue.written_by[slots], authors, invert=True)
 
 
+def younger_than(query: Query, days: float, slots: Slots) -> Mask:
+    """Those that were made within the last `days`; not those without a date."""
+    created = query.catalogue.created_at[slots]
+    return np.asarray((created > 0) & (query.now - created <= days * 86_400.0))
+
+
 def meant_by(query: Query, match: Match | None, slots: Slots) -> Mask:
     """Those that the request narrows the feed to; all when it does not."""
     if match is None:

@@ -1,6 +1,13 @@
 """What a feed is made of, in order. A new part is one file and one line here."""
 
+from schemas.settings import Settings
+
+from . import experiments
 from .candidate_pipeline import CandidatePipeline
+from .explainers.contributions import Contributions
+from .explainers.history import History
+from .explainers.tastes import Tastes as TasteMatches
+from .filters.age import Age
 from .filters.author_muted import AuthorMuted
 from .filters.blocked import Blocked
 from .filters.category import Category
@@ -18,6 +25,7 @@ from .rules import Rule, load_rules
 from .scorers.blend import Blend
 from .scorers.mood import Mood as MoodBonus
 from .scorers.rules import Rules
+from .scorers.source_weights import SourceWeights
 from .selector.exploration import Exploration
 from .selector.mmr import Mmr
 from .selector.top import Top
@@ -36,6 +44,7 @@ from .sources.popular import Popular
 from .sources.popularity import Popularity
 from .sources.profile import Profile
 from .sources.rules import RuleSource
+from .sources.segment import Segment
 from .sources.sequence import Sequence
 from .sources.svd import Svd
 from .sources.taste_factors import TasteFactors
@@ -49,27 +58,33 @@ def feed_sources(rules: tuple[Rule, ...] = ()) -> list[Source]:
     """Of a feed. Those that only the learner has offer something once it published, to users with a past."""
     return [
         CoVisitation(), Profile(), Next(), Sequence(), TasteFactors(), Factors(), Tastes(), Svd(), Collaborative(),
-        Graph(), Deep(), Content(), TrendingHour(), Trending(), Popular(), Popularity(), Fresh(), Mood(),
+        Graph(), Deep(), Content(), TrendingHour(), Trending(), Popular(), Popularity(), Fresh(), Segment(), Mood(),
         RuleSource(rules),
     ]  # fmt: skip
 
 
-def reader_filters() -> list[Filter]:
+def reader_filters(settings: Settings) -> list[Filter]:
     """Wherever posts are shown: what is not there for anybody, and what is not for this reader."""
-    return [Deleted(), Locked(), NotPublic(), NotInterested(), AuthorMuted(), Blocked(), Category(), Project()]
+    return [
+        Deleted(), Locked(), NotPublic(), Age(settings), NotInterested(), AuthorMuted(), Blocked(), Category(),
+        Project(),
+    ]  # fmt: skip
 
 
 def feed_pipeline(serving: Serving) -> CandidatePipeline:
     """`GET /api/v1/feed`. `algorithm_used` names sources in the order they have here."""
     rules = load_rules(serving.settings.rules_path)
+    sources, blend = feed_sources(rules), Blend(serving.settings)
+    experiments.check(serving.experiments, [source.name for source in sources], [Blend.name, MoodBonus.name])
     return CandidatePipeline(
         query_hydrators=[UserStateHydrator(serving.redis, serving.settings)],
-        sources=feed_sources(rules),
-        filters=[*reader_filters(), Seen(), Served(), Excluded(), OfMood()],
-        scorers=[Blend(serving.settings), MoodBonus(serving.settings), Rules(rules)],
+        sources=sources,
+        filters=[*reader_filters(serving.settings), Seen(), Served(), Excluded(), OfMood()],
+        scorers=[SourceWeights(), blend, MoodBonus(serving.settings), Rules(rules)],
         selector=Exploration(Mmr(Top())),
         side_effects=[Impressions(serving.producer, serving.settings, serving.metrics)],
         metrics=serving.metrics,
+        explainers=[History(), TasteMatches(), Contributions(blend)],
     )
 
 
@@ -78,7 +93,7 @@ def list_pipeline(serving: Serving) -> CandidatePipeline:
     return CandidatePipeline(
         query_hydrators=[UserStateHydrator(serving.redis, serving.settings)],
         sources=[],
-        filters=reader_filters(),
+        filters=reader_filters(serving.settings),
         scorers=[],
         selector=Top(),
         side_effects=[],

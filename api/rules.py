@@ -15,7 +15,7 @@ from schemas.errors import SettingsError
 
 from . import matching
 from .catalogue import Catalogue
-from .stages import Mask, Slots
+from .stages import Mask, Query, Slots
 
 MOST_FACTOR = 1000.0
 DAY = 86_400.0
@@ -79,6 +79,13 @@ class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         return mask
 
 
+def rules_of(query: Query, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    """Those that hold now: of the variant that the reader is in, where it has a file of its own."""
+    if query.changes.rules is not None:
+        rules = load_rules(Path(query.changes.rules))
+    return tuple(rule for rule in rules if rule.holds(query.now))
+
+
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     rules: list[Rule]
 
@@ -91,6 +98,10 @@ def load_rules(path: Path | None) -> tuple[Rule, ...]:
     try:
         return tuple(msgspec.convert(tomllib.loads(path.read_text()), _File).rules)
     except OSError as error:
-        raise SettingsError(f"RULES_PATH={str(path)!r} can't be read: {error.strerror}") from None
+        raise SettingsError(
+            f"{str(path)!r} (RULES_PATH, or rules of an experiment) can't be read: {error.strerror}"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise SettingsError(f"RULES_PATH={str(path)!r} has no [[rules]] that can be used: {error}") from None
+        raise SettingsError(
+            f"{str(path)!r} (RULES_PATH, or rules of an experiment) has no [[rules]] that can be used: {error}"
+        ) from None

@@ -11,6 +11,7 @@ from schemas.settings import Settings
 
 from .collections import Collections
 from .content_follower import ContentFollower
+from .experiments import load_experiments
 from .factors import Factors
 from .metrics import Metrics
 from .mirror import Mirror
@@ -46,7 +47,8 @@ class Serving:
         self.producer = Producer(settings)
         self.collections = Collections(settings)
         self.visits = Visits(self.redis)
-        self.trending_past = TrendingPast(self._follow_redis, self.mirror)
+        self.experiments = load_experiments(settings.experiments_path)
+        self.trending_past = TrendingPast(self._follow_redis, self.mirror, settings.max_post_age_days)
         self.trending_stream = TrendingStream(self.mirror, self.trending_past)
         self.postgres = PostgresPing(settings.database_url)
         settings.require("KAFKA_BOOTSTRAP_SERVERS")

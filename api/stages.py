@@ -5,7 +5,7 @@ the page is cut.
 """
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,9 @@ from schemas.guests import guest_name
 from schemas.user_state import UserState
 from schemas.visits import Cursor, Visit
 
+from . import changes
 from .catalogue import Catalogue
+from .changes import Changes
 from .learnt import Learnt
 from .matching import Match
 from .models import ItemVectors
@@ -39,12 +41,13 @@ class Query:
 
     username: empty for a guest, whom `session_id` stands for. now: seconds since 1970. category, project: what the
     request narrows the feed to, None for nothing. mood: its place in schemas.parameters.MOODS. exclude: post ids.
-    diversity: 0 to 1. seed: of what is random, None for a new one each time. page: from 1.
-    asked: digest of what the list depends on (schemas.visits). visit, cursor: the list that this page is cut from and
-    where, None for a new list, or a page by number. served (v,): slots that other lists of the session showed.
-    muted, blocked (a,): authors, by code of Catalogue.author_codes. problems: what `degraded` has to name.
+    max_age_days: of posts, None for any. diversity: 0 to 1. seed: of what is random, None for a new one each time.
+    page: from 1. asked: digest of what the list depends on (schemas.visits). visit, cursor: the list that this page
+    is cut from and where, None for a new list, or a page by number. served (v,): slots that other lists of the
+    session showed. profile: the user row as it was sent, None without one. muted, blocked (a,): authors, by code of
+    Catalogue.author_codes. problems: what `degraded` has to name. variant, changes: of the experiments that the
+    reader is in (api.experiments.assign).
     rules: slot → names of the business rules that were applied, when they are to be explained.
-    profile: the user row as JSON, None without one.
     history (q,): slots of the user's last distinct posts, newest first. strengths (q,): the largest strength of the
     remembered interactions with each (schemas.events.strength). vectors: model name → the version in service when the
     request came, which stays that of the whole request. online: what the learner told until then, None before it told
@@ -62,6 +65,7 @@ class Query:
     project: Match | None = None
     mood: int | None = None
     exclude: list[int] = field(default_factory=list)
+    max_age_days: float | None = None
     diversity: float = 0.0
     seed: int | None = None
     explain: bool = False
@@ -72,12 +76,14 @@ class Query:
     visit: Visit | None = None
     cursor: Cursor | None = None
     served: Slots = field(default_factory=lambda: np.empty(0, np.int64))
+    profile: bytes | None = None
     muted: list[int] = field(default_factory=list)
     blocked: list[int] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    variant: str = "default"
+    changes: Changes = changes.NONE
     rules: dict[int, list[str]] = field(default_factory=dict)
     state: UserState = field(default_factory=UserState)
-    profile: bytes | None = None
     history: Slots = field(default_factory=lambda: np.empty(0, np.int64))
     strengths: Scores = field(default_factory=lambda: np.empty(0))
     vectors: dict[str, ItemVectors] = field(default_factory=dict)
@@ -113,6 +119,14 @@ class Query:
         """Of the models that the request is answered with, by name."""
         versions = {name: vectors.version.version for name, vectors in self.vectors.items()}
         return versions | ({"online": str(self.learnt.version)} if self.learnt is not None else {})
+
+    def coldness(self, threshold: int) -> float:
+        """How much counts what does not know the user: 1 for one nobody has met, half after `threshold` events (or
+        those of a variant), less with each. With a threshold of 0 the first event ends it."""
+        if self.changes.cold_start_threshold is not None:
+            threshold = self.changes.cold_start_threshold
+        events = self.state.events
+        return 1.0 / (1.0 + events / threshold) if threshold else float(events == 0)
 
     @property
     def scale(self) -> float:
@@ -203,7 +217,7 @@ class Candidates:
     the sources, in pipeline order. scores (n, S): as the sources gave them. taken (n, S): whether the candidate is
     among the best of the source. features (n, 2S): value and rank with each source (online_models.candidates).
     explored: places of those that a selector put where they stand to learn about them, and how likely it was that they
-    stand there.
+    stand there. parts: scorer → by how much it changed the scores (n,), when they are to be explained.
     """
 
     slots: Slots
@@ -214,6 +228,7 @@ class Candidates:
     taken: Mask
     features: NDArray[np.float32]
     explored: dict[int, float] = field(default_factory=dict)
+    parts: dict[str, Scores] = field(default_factory=dict)
 
 
 class Scorer(Protocol):
@@ -224,12 +239,30 @@ class Scorer(Protocol):
     def score(self, query: Query, candidates: Candidates, scores: Scores) -> Scores: ...
 
 
+def weighed(query: Query, candidates: Candidates, scorer: str, before: Scores, after: Scores) -> Scores:
+    """Scores (n,) after a scorer, of which a variant may make more or less."""
+    if (factor := query.changes.scorers.get(scorer, 1.0)) != 1.0:
+        after = before + factor * (after - before)
+    if query.explain:
+        candidates.parts[scorer] = after - before
+    return after
+
+
 class Selector(Protocol):
     """Order in which to show: places (n,) in the candidates, best first."""
 
     name: str
 
     def order(self, query: Query, candidates: Candidates, scores: Scores) -> Slots: ...
+
+
+class Explainer(Protocol):
+    """Says one thing of each post of the page, slots (k,): what JSON can hold, or None. Nobody waits for it but who
+    asks to have the feed explained."""
+
+    name: str
+
+    def explain(self, query: Query, candidates: Candidates, slots: Slots) -> list[Any]: ...
 
 
 def evidence(scores: Scores) -> Retrieved:

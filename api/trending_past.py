@@ -13,9 +13,10 @@ from schemas import keys
 from schemas.columns import pack, unpack
 
 from .catalogue import Catalogue
+from .masks import younger_than
 from .mirror import Mirror
 from .redis import RedisBytes
-from .stages import Query, Slots
+from .stages import Mask, Query, Slots
 from .trending import NAMES, ranked
 
 MINUTE = 60.0
@@ -31,8 +32,9 @@ _log = structlog.get_logger()
 class TrendingPast:
     """The first process that finds the newest list a minute old adds the next one; all read what is there."""
 
-    def __init__(self, redis: RedisBytes, mirror: Mirror) -> None:
+    def __init__(self, redis: RedisBytes, mirror: Mirror, max_age_days: float | None = None) -> None:
         self._redis = redis
+        self._max_age_days = max_age_days
         self._mirror = mirror
         self._samples: list[tuple[float, bytes]] = []
         self._read: tuple[float, list[array[int]]] = (0.0, [])
@@ -61,10 +63,18 @@ class TrendingPast:
 
     def _sample(self, now: float) -> bytes:
         catalogue = self._mirror.catalogue
-        query, servable = Query("", now, catalogue), catalogue.servable[: catalogue.size]
-        tops = [catalogue.ids[ranked(query, servable, window, DEPTH)[0]].tolist() for window in NAMES]
+        query = Query("", now, catalogue)
+        kept = self.shown_to_all(query)
+        tops = [catalogue.ids[ranked(query, kept, window, DEPTH)[0]].tolist() for window in NAMES]
         columns = [part for top in tops for part in pack(array("Q", top))]
         return b"".join([_HEADER.pack(now, *map(len, tops)), *columns])
+
+    def shown_to_all(self, query: Query) -> Mask:
+        """(N,): what may be listed, whoever reads."""
+        kept = query.catalogue.servable[: query.catalogue.size].copy()
+        if self._max_age_days is not None:
+            kept &= younger_than(query, self._max_age_days, np.arange(len(kept)))
+        return kept
 
     def of(self, catalogue: Catalogue, window: str, now: float) -> tuple[float | None, Slots]:
         """When, and which slots in their order: an hour ago, or as long ago as is known; None and nothing before."""

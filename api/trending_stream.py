@@ -184,7 +184,7 @@ class TrendingStream:
     def _now(self, query: Query, channel: Channel) -> dict[int, dict[str, Any]]:
         catalogue: Catalogue = query.catalogue
         matches = [category(catalogue, channel.category)] if channel.category is not None else []
-        kept = catalogue.servable[: catalogue.size].copy()
+        kept = self._past.shown_to_all(query)
         for match in matches:
             kept &= match.of(catalogue, np.arange(catalogue.size))
         slots = ranked(query, kept, channel.window, channel.size)[0].tolist()

@@ -26,6 +26,13 @@ from schemas.posts import Post, decode_post
 from schemas.user_state import HISTORY_LENGTH
 from schemas.users import User, decode_user
 
+POSTS = "SELECT id, servable FROM posts"
+EVENTS = """
+SELECT username, post_id, interaction_type, interaction_value, extract(epoch FROM occurred_at)::float8
+FROM interactions WHERE NOT starts_with(username, $2) AND occurred_at >= coalesce(
+  (SELECT occurred_at FROM interactions ORDER BY occurred_at DESC OFFSET $1 LIMIT 1), '-infinity')
+ORDER BY occurred_at, log_partition, log_offset, log_index
+"""
 ROWS_A_FETCH = 10_000
 RECENCY = 0.95
 """Weight of a post in a user's history against the one after it. The API folds users in with the same number."""
@@ -211,15 +218,8 @@ async def snapshot(connection: Any, most: int) -> Interactions:
     out: they don't come back, and would be most of the users."""
     columns = Columns()
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        servable = {row["id"]: row["servable"] for row in await connection.fetch("SELECT id, servable FROM posts")}
-        cursor = await connection.cursor(
-            "SELECT username, post_id, interaction_type, interaction_value, extract(epoch FROM occurred_at)::float8 "
-            "FROM interactions WHERE NOT starts_with(username, $2) AND occurred_at >= coalesce("
-            "(SELECT occurred_at FROM interactions ORDER BY occurred_at DESC OFFSET $1 LIMIT 1), '-infinity') "
-            "ORDER BY occurred_at, log_partition, log_offset, log_index",
-            most - 1,
-            guests.PREFIX,
-        )
+        servable = {row["id"]: row["servable"] for row in await connection.fetch(POSTS)}
+        cursor = await connection.cursor(EVENTS, most - 1, guests.PREFIX)
         while rows := await cursor.fetch(ROWS_A_FETCH):
             columns.extend(Row(*row) for row in rows)
         posts, users = [], []

@@ -1,6 +1,7 @@
 """`reelstream api --processes N`: several API processes behind one port, looked after."""
 
 import socket
+import tempfile
 from collections.abc import Callable
 
 from schemas.errors import ReelstreamError
@@ -12,10 +13,14 @@ from .together import run_together
 
 async def run_processes(host: str, port: int, count: int, say: Callable[[str], None]) -> None:
     """Runs until SIGINT or SIGTERM. Raises ReelstreamError when the port can't be used or a process keeps dying."""
-    with listening(host, port) as listener:
+    # In the folder each keeps its counts, and whichever is asked for /metrics adds them up (api.metrics).
+    with listening(host, port) as listener, tempfile.TemporaryDirectory(prefix="reelstream-metrics-") as counts:
         fd = listener.fileno()
         command = [*parts.COMMAND, "api", "--host", host, "--port", str(port), "--fd", str(fd)]
-        await run_together([Child(name=f"api-{slot}", command=command, fds=(fd,)) for slot in range(count)], say)
+        env = {"PROMETHEUS_MULTIPROC_DIR": counts}
+        await run_together(
+            [Child(name=f"api-{slot}", command=command, fds=(fd,), env=env) for slot in range(count)], say
+        )
 
 
 def listening(host: str, port: int) -> socket.socket:

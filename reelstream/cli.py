@@ -13,6 +13,7 @@ from .commands import (
     dead_letters,
     dev_upstream,
     evaluate,
+    experiments,
     export,
     forget,
     import_,
@@ -55,6 +56,7 @@ app.command()(rebuild.rebuild)
 app.command()(train.train)
 app.add_typer(models.app, name="models")
 app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(experiments.app, name="experiments")
 app.command()(api.api)
 app.command()(worker.worker)
 app.command()(migrate.migrate)

@@ -66,7 +66,8 @@ class Page(msgspec.Struct, kw_only=True):
     next_cursor: of the page behind this one. end: there is none.
     moved_since: of trending: seconds since 1970, the time that `moved` of each post compares with; None: not known yet.
     matched: by what `category` and `project_code` were found: name, slug, id, topic; None when no post has it.
-    explain: only when asked for: `{"dropped": {filter: posts it held back}, "dropped_posts": {filter: the first ids}}`.
+    explain: only when asked for: `{"dropped": {filter: posts it held back}, "dropped_posts": {filter: the first ids},
+    "variant": that of each experiment}`.
     """
 
     status: str = "success"

@@ -61,9 +61,18 @@ Ids = Annotated[
 ]
 Diversity = Annotated[
     float,
-    Meta(ge=0.0, le=1.0, description="0: by score alone. 1: as different from each other as can be.", examples=[0.3]),
+    Meta(
+        ge=0.0,
+        le=1.0,
+        description="0, as when absent: by score alone. 1: as different from each other as can be.",
+        examples=[0.3],
+    ),
 ]
 Seed = Annotated[int, Meta(ge=0, le=2**32 - 1, description="Makes what is random repeatable, for tests.", examples=[7])]
+MaxAgeDays = Annotated[
+    float,
+    Meta(gt=0, le=36_500, description="Leave out what is older, in days, and what has no date.", examples=[30]),
+]
 FirstPage = Annotated[
     int,
     Meta(ge=1, le=1_000_000, description="Where to begin; when absent, where the last run ended early.", examples=[1]),
@@ -84,7 +93,8 @@ class FeedParameters(msgspec.Struct, kw_only=True):
     project_code: ProjectCode | None = None
     mood: MoodName | None = None
     exclude: Ids | None = None
-    diversity: Diversity = 0.0
+    max_age_days: MaxAgeDays | None = None
+    diversity: Diversity | None = None
     seed: Seed | None = None
     explain: Explain = False
 
@@ -160,6 +170,8 @@ def _words(kind: object) -> str:
             return ", ".join(str(value) for value in values)
         case IntType(ge=low, le=high):
             return f"a whole number from {low} to {high}"
+        case FloatType(gt=low, le=high) if low is not None:
+            return f"a number above {low:g}, up to {high:g}"
         case FloatType(ge=low, le=high):
             return f"a number from {low:g} to {high:g}"
         case StrType(pattern=str(pattern)) if "," in pattern:

@@ -23,6 +23,18 @@ class Settings(BaseSettings):
     kafka_bootstrap_servers: str | None = Field(None, description="Kafka brokers, host:port[,host:port]")
     redis_url: str | None = Field(None, description="Redis or Valkey, redis://host:port/0")
     database_url: str | None = Field(None, description="PostgreSQL, postgresql://user@host:port/name")
+    database_pool_size: Annotated[int, Field(ge=1, le=100)] = Field(
+        4, description="connections to PostgreSQL that a worker opens at most"
+    )
+    database_timeout_seconds: Annotated[float, Field(ge=1, le=3600)] = Field(
+        30.0, description="the longest statement of a worker; a rebuild's may take 10 minutes"
+    )
+    interaction_months: Count | None = Field(
+        None, description="months before this one of which PostgreSQL keeps interactions; for ever when not set"
+    )
+    impression_months: Count = Field(1, description="the same of impressions")
+    trending_months: Count = Field(12, description="the same of the history of trending")
+    audit_months: Count = Field(24, description="the same of the audit log")
     kafka_partitions: Annotated[int, Field(ge=1, le=512)] = Field(4, description="partitions of each keyed topic")
     kafka_replication: Count = Field(1, description="replicas of each topic; 3 on a real cluster")
     kafka_fetch_max_wait_ms: Annotated[int, Field(ge=1, le=30_000)] = Field(
@@ -47,7 +59,11 @@ class Settings(BaseSettings):
     cors_origins: str | None = Field(
         None, description="origins whose pages may call the API, with commas between, or *; none when not set"
     )
+    max_post_age_days: Annotated[float, Field(gt=0, le=36_500)] | None = Field(
+        None, description="posts that are older are not shown anywhere; none are too old when not set"
+    )
     rules_path: Path | None = Field(None, description="business rules of feeds, a TOML file; none when not set")
+    experiments_path: Path | None = Field(None, description="experiments with feeds, a TOML file; none when not set")
     api_base_url: Annotated[str, Field(pattern=r"^https?://[^\s?#@]+$")] = Field(
         "https://api.socialverseapp.com", description="the external content API, http(s)://host[:port]"
     )

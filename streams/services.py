@@ -5,6 +5,7 @@ from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
 
 from schemas import topics
+from schemas.database import create_pool
 from schemas.settings import Settings
 
 from .commit import Committer
@@ -15,6 +16,10 @@ from .producing import create_producer
 from .progress import Progress
 from .redis import connect
 from .user_record import UserRecord
+
+RECORD_PLANNER = {"enable_seqscan": "off"}
+"""What the record's writers ask for has a key. A plan made while a month is empty reads it as a whole, and is kept
+until PostgreSQL next counts its rows: a minute later there may be a million."""
 
 
 class Services:
@@ -39,7 +44,9 @@ class Services:
 
     async def read_log_ids(self) -> None:
         """Reads which logs these are: at start and after every rebalance, as a topic may have been made anew."""
-        wanted = (topics.INTERACTIONS, topics.POSTS, topics.USERS, topics.ITEM_SIGNALS, topics.IMPRESSIONS)
+        wanted = (
+            topics.INTERACTIONS, topics.POSTS, topics.USERS, topics.ITEM_SIGNALS, topics.IMPRESSIONS, topics.TRENDING,
+        )  # fmt: skip
         partitions = {**dict.fromkeys(wanted, self.partitions), topics.LEARNING: 1}
         self.log_ids = await fetch_log_ids(self.settings, partitions)
 
@@ -58,7 +65,7 @@ class ModelsServices(Services):
         self.producer = create_producer(self.settings)
         await self.producer.start()
         if self.settings.database_url is not None:
-            self.pool = await create_pool(self.settings.database_url)
+            self.pool = await create_pool(self.settings)
 
     async def stop(self) -> None:
         if self.pool is not None:
@@ -91,13 +98,8 @@ class RecordServices(Services):
 
     async def start(self) -> None:
         await super().start()
-        self.pool = await create_pool(self.settings.require("DATABASE_URL"))
+        self.pool = await create_pool(self.settings, **RECORD_PLANNER)
 
     async def stop(self) -> None:
         self.pool.terminate()
         await super().stop()
-
-
-async def create_pool(url: str) -> asyncpg.Pool:
-    """min_size=0: connects when first used, so that a PostgreSQL that is down is waited for like any other."""
-    return await asyncpg.create_pool(url, min_size=0, max_size=4, command_timeout=30, timeout=10)

@@ -20,9 +20,8 @@ from ..stages import Query
 
 
 class UserStateHydrator:
-    """Sets `state`, `profile`, `history`, `strengths`, `past`, `hours`, `glad`, `disliked`, `own`, `rating`, `last_at`,
-    `muted` and `blocked`. A user nobody has met has an empty state; a guest has that of the session (schemas.guests).
-    """
+    """Sets `state`, `history`, `strengths`, `past`, `hours`, `glad`, `disliked`, `own`, `rating`, `last_at`, `profile`,
+    `muted` and `blocked`. A user nobody has met has an empty state; a guest that of the session (schemas.guests)."""
 
     name = "user_state"
 
@@ -39,7 +38,6 @@ class UserStateHydrator:
         pipeline.get(keys.user_state(partition, reader)).get(keys.learnt_user(user_hash(reader)))
         pipeline.get(keys.user_profile(partition, reader))
         payload, own, profile = await pipeline.execute()
-        query.profile = profile
         set_authors(query, profile)
         state = query.state = UserState.decode(payload)
         strengths = {kind: strength_of(kind, self._weights) for kind in set(state.history.kinds)}
@@ -73,12 +71,16 @@ class UserStateHydrator:
         query.disliked = _disliked(query)
 
 
+AUTHOR_LISTS = ("muted_authors", "blocked_authors")
+
+
 def set_authors(query: Query, profile: bytes | None) -> None:
     """From `attributes` of the user row, which is free: what is no list of names says nothing."""
+    query.profile = profile
     if profile is None:
         return
     codes, attributes = query.catalogue.author_codes, decode_user(profile).attributes
-    for name, found in (("muted_authors", query.muted), ("blocked_authors", query.blocked)):
+    for name, found in zip(AUTHOR_LISTS, (query.muted, query.blocked), strict=True):
         authors = attributes.get(name)
         for author in authors if isinstance(authors, list) else []:
             if isinstance(author, str) and (code := codes.get(author.casefold())) is not None:

@@ -13,7 +13,7 @@ from schemas.messages import Page
 from schemas.parameters import MOODS, MOST_EXCLUDED, CategoryFeedParameters, FeedParameters
 from schemas.visits import digest
 
-from .. import matching, requests
+from .. import experiments, matching, requests
 from ..candidate_pipeline import CandidatePipeline, Slate
 from ..items import item
 from ..ratings import predicted_ratings
@@ -54,7 +54,9 @@ async def _answer(request: Request, given: FeedParameters) -> Response:
         matched={name: match.by for name, match in query.matches.items()} or UNSET,
     )
     if given.explain:
-        page.explain = {"dropped": slate.dropped, "dropped_posts": slate.dropped_posts}
+        page.explain = {
+            "dropped": slate.dropped, "dropped_posts": slate.dropped_posts, "variant": query.variant,
+        }  # fmt: skip
     response = json_response(page)
     response.background = BackgroundTask(pipeline.after, query, slate)
     return response
@@ -71,24 +73,36 @@ def _query(serving: Serving, given: FeedParameters) -> Query:
         raise ContractError(f"exclude has {len(excluded)} ids; allowed: up to {MOST_EXCLUDED}", "exclude")
     if given.cursor is not None and given.page != 1:
         raise ContractError("page and cursor both say where to begin; allowed: one of them", "cursor")
-    catalogue = serving.mirror.catalogue
+    catalogue, now = serving.mirror.catalogue, time.time()
+    reader = given.username or given.session_id or ""
+    variant, changes = experiments.assign(serving.experiments, reader, now)
     return Query(
         username=given.username or "",
-        now=time.time(),
+        now=now,
         catalogue=catalogue,
         category=matching.category(catalogue, given.category) if given.category else None,
         project=matching.project(catalogue, given.project_code) if given.project_code else None,
         mood=MOODS.index(given.mood) if given.mood else None,
         exclude=excluded,
-        diversity=given.diversity,
+        max_age_days=given.max_age_days,
+        diversity=(changes.diversity or 0.0) if given.diversity is None else given.diversity,
         seed=given.seed,
         explain=given.explain,
         page=given.page,
         page_size=requests.page_size(given.page_size, serving.settings),
         session_id=given.session_id,
         asked=digest(
-            given.session_id, given.category, given.project_code, given.mood, excluded, given.diversity, given.seed
+            given.session_id,
+            given.category,
+            given.project_code,
+            given.mood,
+            excluded,
+            given.diversity,
+            given.seed,
+            given.max_age_days,
         ),
+        variant=variant,
+        changes=changes,
         vectors=serving.models.vectors,
         online=serving.factors.of(catalogue),
     )
@@ -97,14 +111,17 @@ def _query(serving: Serving, given: FeedParameters) -> Query:
 def _items(query: Query, slate: Slate) -> list[dict[str, Any]]:
     items, reactions = [], query.state.reactions
     ratings = predicted_ratings(query, slate.slots) if query.explain else {}
-    for slot, score, sources in zip(slate.slots.tolist(), slate.scores.tolist(), slate.sources, strict=True):
+    for place, slot in enumerate(slate.slots.tolist()):
         # The pipeline keeps servable posts only, and those have a row.
         if (post := query.catalogue.posts[slot]) is not None:
             shown = item(post, reactions)
             if query.explain:
                 shares = zip(MOODS, query.catalogue.moods[slot].tolist(), strict=True)
                 moods = {mood: round(share, 3) for mood, share in shares if share}
-                shown["explain"] = {"sources": sources, "score": score, "moods": moods}
+                shown["explain"] = {
+                    "sources": slate.sources[place], "score": float(slate.scores[place]), "moods": moods,
+                    **slate.explained[place],
+                }  # fmt: skip
                 if slot in ratings:
                     shown["explain"]["predicted_rating"] = ratings[slot]
                 if slot in query.rules:

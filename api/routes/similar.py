@@ -22,6 +22,8 @@ from ..stages import Mask, Query
 
 Similar = list[tuple[int, float, str]]
 """Slot, score, source; best first."""
+PERSONAL = 1.0
+"""A post that is as near as can be to what the user met last counts as if it were twice as similar."""
 
 
 async def similar(request: Request) -> Response:
@@ -30,7 +32,7 @@ async def similar(request: Request) -> Response:
 
     SIMILARITY_THRESHOLD is relative: a post must be that share as similar as the best one of its source, because the
     absolute level of both similarities depends on how much was learnt. With `username`, what that user turned down is
-    left out, and what they have seen comes last.
+    left out, what goes with their last posts as well moves up, and what they have seen comes last.
     """
     serving = serving_of(request)
     pipeline: CandidatePipeline = request.app.state.list_pipeline
@@ -50,8 +52,7 @@ async def similar(request: Request) -> Response:
             met = {slot for slot, _, _ in found}
             others = _in_vectors(serving.models, model, query, slot, kept, threshold)
             found += [entry for entry in others if entry[0] not in met]
-    seen = {*catalogue.known_slots(query.state.seen).tolist()}
-    found.sort(key=lambda entry: entry[0] in seen)
+    found = _for_reader(query, found)
     posts = []
     for near, score, source in found[:page_size]:
         if (post := catalogue.posts[near]) is not None:
@@ -66,6 +67,21 @@ async def similar(request: Request) -> Response:
             model_versions=serving.models.versions,
             degraded=degraded + serving.mirror.degraded,
         )
+    )
+
+
+def _for_reader(query: Query, found: Similar) -> Similar:
+    """By score · (1 + PERSONAL · how near the post is to the last posts of the user by co-visitation, 1 for the
+    nearest), within each source; what they have seen last."""
+    near = {slot: 0.0 for slot, _, _ in found}
+    if len(query.past) and found:
+        visited = query.visited()[0][[*near]]
+        near = dict(zip(near, (visited / max(visited.max(), 1e-12)).tolist(), strict=True))
+    seen = {*query.catalogue.known_slots(query.state.seen).tolist()}
+    order = list(dict.fromkeys(source for _, _, source in found))
+    return sorted(
+        found,
+        key=lambda each: (each[0] in seen, order.index(each[2]), -each[1] * (1.0 + PERSONAL * near[each[0]])),
     )
 
 

@@ -17,12 +17,12 @@ LEARNT_NAMES = {"trending": "trending_24h", "popular": "trending_7d"}
 
 
 class Blend:
-    """z of the learnt blend (online_models.blend) over the very features that it was learnt from, plus START · (v + r)
+    """z of the learnt blend (online_models.blend) over the very features that it was learnt from, plus weight · (v + r)
     of each source that the learner does not have, v and r as in online_models.candidates.
 
-    Without it (no learner yet, one of another version, a user without a past): Σ over sources of weight · (v + r), less
-    what a candidate has in common with what the user turned against. All weights are equal, but those of sources that
-    don't know the user fade as 1 / (1 + events / COLD_START_THRESHOLD): smoothly, without a switch.
+    Without it (no learner yet, one of another version, a user without a past): Σ over all sources of weight · (v + r),
+    less what a candidate has in common with what the user turned against. All weights are START, but those of sources
+    that don't know the user fade as 1 / (1 + events / COLD_START_THRESHOLD): smoothly, without a switch.
     """
 
     name = "blend"
@@ -32,19 +32,24 @@ class Blend:
 
     def score(self, query: Query, candidates: Candidates, scores: Scores) -> Scores:
         if (learnt := query.learnt) is None or not len(candidates.slots):
-            scores = scores + aversion.START * averse(query, candidates).sum(axis=1)
-            weights = self.weights(query, candidates)
+            scores = scores + self.aversion(query, candidates)
         else:
             scores = scores + learnt.blend.predict_many(features(query, learnt, candidates))
-            weights = START * np.array([name not in _learnt(candidates) for name in candidates.names])
         both = candidates.features[:, ::2] + candidates.features[:, 1::2]
-        return np.asarray(scores + both @ weights, np.float64)
+        return np.asarray(scores + both @ self.weights(query, candidates), np.float64)
 
     def weights(self, query: Query, candidates: Candidates) -> Scores:
-        """Equal weights of the sources (S,) for this user."""
-        events = query.state.events
-        fade = 1.0 / (1.0 + events / self._threshold) if self._threshold else float(events == 0)
-        return START * np.where(candidates.personal, 1.0, fade)
+        """Equal weights of the sources (S,) for this user; 0 for those that the learnt blend weighs."""
+        weights = START * np.where(candidates.personal, 1.0, query.coldness(self._threshold))
+        if query.learnt is not None:
+            names = learnt_names(candidates)
+            weights[[name in names for name in candidates.names]] = 0.0
+        return weights
+
+    @staticmethod
+    def aversion(query: Query, candidates: Candidates) -> Scores:
+        """(n,), 0 or less: what is taken off before anything is learnt."""
+        return np.asarray(aversion.START * averse(query, candidates).sum(axis=1), np.float64)
 
 
 def features(query: Query, learnt: Learnt, candidates: Candidates) -> NDArray[np.float32]:
@@ -72,5 +77,6 @@ def averse(query: Query, candidates: Candidates) -> NDArray[np.float32]:
     )  # fmt: skip
 
 
-def _learnt(candidates: Candidates) -> set[str]:
+def learnt_names(candidates: Candidates) -> set[str]:
+    """Of the sources that the learner has."""
     return {name for name in candidates.names if LEARNT_NAMES.get(name, name) in NAMES}

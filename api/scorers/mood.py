@@ -26,7 +26,6 @@ class Mood:
     def score(self, query: Query, candidates: Candidates, scores: Scores) -> Scores:
         mood, weight = query.mood, ASKED
         if mood is None:
-            events = query.state.events
             mood = query.catalogue.mood_map.hours[time.gmtime(query.now).tm_hour]
-            weight = LEANING / (1.0 + events / self._threshold) if self._threshold else LEANING * (events == 0)
+            weight = LEANING * query.coldness(self._threshold)
         return np.asarray(scores + weight * query.catalogue.moods[candidates.slots, mood], np.float64)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..rules import Rule
+from ..rules import Rule, rules_of
 from ..stages import Candidates, Query, Scores
 
 PINNED = 1e6
@@ -18,9 +18,7 @@ class Rules:
         self._rules = rules
 
     def score(self, query: Query, candidates: Candidates, scores: Scores) -> Scores:
-        for rule in self._rules:
-            if not rule.holds(query.now):
-                continue
+        for rule in rules_of(query, self._rules):
             fits = rule.fits(query.catalogue, candidates.slots, query.now)
             scores = scores + np.where(fits, PINNED if rule.pin else rule.logit, 0.0)
             if query.explain:

@@ -36,7 +36,7 @@ class Exploration:
 
     def order(self, query: Query, candidates: Candidates, scores: Scores) -> Slots:
         order, size = self._inner.order(query, candidates, scores), query.page_size
-        if size < LEAST_PAGE or len(order) <= size:
+        if size < LEAST_PAGE or len(order) <= size or query.changes.exploration is False:
             return order
         shown, taken, met = _counts(query, candidates.slots)
         clicks, others = beta(shown, taken, query.catalogue.category[candidates.slots])

@@ -67,4 +67,5 @@ def _impression(query: Query, slate: Slate) -> Impression:
         sources=[list(sources) for sources in slate.sources],
         propensities=[sources.get(EXPLORATION, 1.0) for sources in slate.sources],
         features=slate.sources if random.random() < SAMPLE else None,
+        variant=query.variant,
     )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..rules import Rule
+from ..rules import Rule, rules_of
 from ..stages import Query, Retrieved, nothing
 from .popular import WINDOW
 
@@ -17,7 +17,7 @@ class RuleSource:
         self._rules = rules
 
     async def retrieve(self, query: Query) -> Retrieved:
-        rules = [rule for rule in self._rules if (rule.pin or rule.factor > 1) and rule.holds(query.now)]
+        rules = [rule for rule in rules_of(query, self._rules) if rule.pin or rule.factor > 1]
         if not rules:
             return nothing()
         slots = np.arange(query.catalogue.size)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import asyncpg
@@ -24,6 +24,7 @@ from playwright.async_api import async_playwright, expect
 
 from reelstream.addresses import load_settings
 from schemas import impressions, topics
+from schemas.parameters import MOODS
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
@@ -83,6 +84,15 @@ async def test_the_whole_data_set_is_behind_the_first_feeds(demo: Demo):
     folder = demo.data / "datasets" / "ml-100k"
     assert demo.printed.count("GroupLens") + (demo.data / "logs" / "replay.log").read_text().count("GroupLens") > 0
     assert folder.is_dir()
+
+
+async def test_each_mood_has_a_top_ten_of_its_own(demo: Demo):
+    tops = {"": {*await demo.ids("moody")}}
+    for mood in MOODS:
+        tops[mood] = {item["id"] for item in (await demo.feed("moody", mood=mood))["post"]}
+    assert all(len(top) == 10 for top in tops.values())
+    for one, other in combinations(tops, 2):
+        assert len(tops[one] & tops[other]) <= 5, (one, other)
 
 
 async def test_five_likes_change_a_strangers_feed(demo: Demo):

@@ -1,15 +1,19 @@
 """What surrounds answers: tags, compression, other origins."""
 
+import gzip
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from api.app import create_app
+from api.compression import Compression
 from api.responses import tagged_response
 from schemas.errors import SettingsError
 from schemas.settings import Settings
@@ -37,15 +41,65 @@ async def test_who_has_what_a_tag_stands_for_gets_nothing_and_nothing_is_made() 
     assert made == [1, 1]
 
 
-async def test_large_answers_are_compressed_and_small_ones_are_not() -> None:
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [
+        ("gzip, deflate, br, zstd", "br"),
+        ("gzip", "gzip"),
+        ("br;q=0.1, gzip;q=0.9", "gzip"),
+        ("BR ; Q=0.8, gzip;q=0.8", "br"),
+        ("br;q=0, gzip;q=0.5", "gzip"),
+        ("*", "br"),
+        ("br;q=0, *;q=0.1", "gzip"),
+        ("identity, gzip;q=0.5", None),
+        ("identity;q=0.2, gzip;q=0.5", "gzip"),
+        ("br;q=0, gzip;q=0, *", None),
+        ("gzip;q=none", None),
+        ("deflate", None),
+        ("", None),
+    ],
+)
+async def test_large_answers_are_compressed_as_the_client_likes_it_best(accepted: str, encoding: str | None) -> None:
     app = create_app(Settings(_env_file=None, **ADDRESSES))
     async with client_of(app) as client:
-        large, small = await client.get("/openapi.json"), await client.get("/health/live")
+        large = await client.get("/openapi.json", headers={"Accept-Encoding": accepted})
         plain = await client.get("/openapi.json", headers={"Accept-Encoding": "identity"})
-    assert large.headers["Content-Encoding"] == "gzip"
+        small = await client.get("/health/live", headers={"Accept-Encoding": accepted})
+    assert large.headers.get("Content-Encoding") == encoding
     assert large.content == plain.content
-    assert int(large.headers["Content-Length"]) < len(plain.content) / 3
+    assert {answer.headers["Vary"] for answer in (large, plain)} == {"Accept-Encoding"}
+    assert "Content-Encoding" not in plain.headers
     assert "Content-Encoding" not in small.headers
+    if encoding is not None:
+        assert int(large.headers["Content-Length"]) < len(plain.content) / 3
+
+
+async def test_streams_pictures_and_what_is_compressed_already_go_as_they_are() -> None:
+    async def many(request: Request) -> Response:
+        async def parts() -> AsyncIterator[bytes]:
+            yield b"event " * 5_000
+            yield b"event " * 5_000
+
+        return StreamingResponse(parts(), media_type="text/event-stream")
+
+    async def picture(request: Request) -> Response:
+        return Response(b"a" * 20_000, media_type="image/png")
+
+    async def compressed(request: Request) -> Response:
+        return Response(gzip.compress(b"b" * 9_000_000), headers={"Content-Encoding": "gzip"}, media_type="text/plain")
+
+    async def huge(request: Request) -> Response:
+        return Response(b"c" * 300_000, media_type="text/plain")
+
+    routes = [Route("/many", many), Route("/picture", picture), Route("/compressed", compressed), Route("/huge", huge)]
+    async with client_of(Starlette(routes=routes, middleware=[Middleware(Compression)])) as client:
+        answers = {route.path: await client.get(route.path, headers={"Accept-Encoding": "br"}) for route in routes}
+    assert {path: answer.headers.get("Content-Encoding") for path, answer in answers.items()} == {
+        "/many": None, "/picture": None, "/compressed": "gzip", "/huge": "br",
+    }  # fmt: skip
+    assert answers["/compressed"].content == b"b" * 9_000_000
+    assert answers["/many"].content == b"event " * 10_000
+    assert answers["/huge"].content == b"c" * 300_000
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from api import matching
 from api.catalogue import NEIGHBOURS, Catalogue
+from api.filters.age import Age
 from api.filters.author_muted import AuthorMuted
 from api.filters.blocked import Blocked
 from api.filters.category import Category
@@ -22,6 +23,7 @@ from api.filters.not_public import NotPublic
 from api.filters.project import Project
 from api.filters.seen import Seen
 from api.filters.served import Served
+from api.learnt import Learnt
 from api.models import ItemVectors
 from api.query_hydrators.user_state import set_authors
 from api.scorers.blend import Blend
@@ -30,6 +32,7 @@ from api.selector.top import Top
 from api.sources.co_visitation import CoVisitation
 from api.sources.fresh import Fresh
 from api.sources.popular import Popular
+from api.sources.segment import Segment
 from api.sources.svd import Svd
 from api.sources.trending import Trending
 from api.stages import Candidates, Query, Retrieved
@@ -286,7 +289,9 @@ def test_top_breaks_ties_by_post_id_and_sinks_what_is_not_a_number() -> None:
     assert catalogue.ids[order].tolist() == [5, 20, 30, 10]
 
 
-@pytest.mark.parametrize("stage", ["sources", "filters", "scorers", "selector", "query_hydrators", "side_effects"])
+@pytest.mark.parametrize(
+    "stage", ["sources", "filters", "scorers", "selector", "query_hydrators", "side_effects", "explainers"]
+)
 def test_every_part_on_disk_is_listed_in_the_pipeline(stage: str) -> None:
     root = Path(__file__).parents[2] / "api"
     listed = (root / "pipelines.py").read_text()
@@ -299,3 +304,74 @@ def test_every_route_on_disk_is_listed_in_the_app() -> None:
     listed = (root / "app.py").read_text()
     for file in (root / "routes").glob("[!_]*.py"):
         assert f"from .routes.{file.stem} import" in listed, f"list the routes of {file.name} in api/app.py, ROUTES"
+
+
+def test_what_is_older_than_the_setting_or_the_request_allows_is_held_back_and_so_is_what_has_no_date() -> None:
+    catalogue = catalogue_of(1)
+    for post_id, days in ((2, 1.0), (3, 10.0), (4, 100.0), (5, -1.0)):
+        row = {"id": post_id, "created_at": (NOW - days * 86_400) * 1000}
+        catalogue.set_row(post_id, decode_post(msgspec.json.encode(row)))
+
+    def kept(setting: float | None, asked: float | None) -> list[int]:
+        age = Age(Settings(_env_file=None, max_post_age_days=setting))  # type: ignore[call-arg]
+        query = query_on(catalogue, max_age_days=asked)
+        return catalogue.ids[np.arange(5)[age.keep(query, np.arange(5))]].tolist()
+
+    assert kept(None, None) == [1, 2, 3, 4, 5]
+    assert kept(30.0, None) == kept(None, 30.0) == kept(30.0, 300.0) == [2, 3, 5]
+    assert kept(30.0, 5.0) == [2, 5]
+
+
+async def profiled(catalogue: Catalogue, events: int = 0, **row: object) -> tuple[Query, dict[int, float]]:
+    query = query_on(catalogue, state=UserState(events=events))
+    set_authors(query, msgspec.json.encode({"username": "u", **row}))
+    return query, ids_and_scores(query, await Segment().retrieve(query))
+
+
+async def test_what_a_user_row_speaks_of_is_found_by_popularity() -> None:
+    catalogue = Catalogue()
+    for post_id, fields in enumerate((
+        {"category": "Chess"}, {"category": "Chess"}, {"category": {"id": 2, "name": "Tea Room"}},
+        {"topic": {"name": "t", "project_code": "walk"}}, {"tags": ["knitting", "night"]}, {"tags": ["zen"]}, {},
+    ), start=1):  # fmt: skip
+        catalogue.set_row(post_id, decode_post(msgspec.json.encode({"id": post_id, **fields})))
+        catalogue.set_state(post_id, ItemState(decayed=[0.0, 0.0, float(post_id)], at=NOW))
+    popular = {post_id: 1 + post_id for post_id in range(1, 8)}
+
+    async def of(**row: object) -> dict[int, float]:
+        return (await profiled(catalogue, **row))[1]
+
+    assert await of(attributes={"interests": ["CHESS"]}) == pytest.approx({1: popular[1], 2: popular[2]})
+    assert await of(attributes={"about": {"likes": "tea-room"}}) == pytest.approx({3: popular[3]})
+    assert await of(bio="I walk.") == pytest.approx({4: popular[4]})
+    assert await of(bio="knitting, mostly") == pytest.approx({5: popular[5] / 2})
+    assert await of(attributes={"mood": "calm"}) == pytest.approx({6: popular[6]})
+    for silent in ({"attributes": {"muted_authors": ["Chess"], "n": 7, "none": None}}, {"bio": ""}, {"bio": "Hello"}):
+        assert await of(**silent) == {}
+    assert not len((await Segment().retrieve(query_on(catalogue))).slots)
+
+
+@pytest.mark.parametrize("learns", [False, True], ids=["before a learner", "with a learner"])
+async def test_sources_that_know_nothing_of_what_a_user_did_lose_weight_with_each_event(learns: bool) -> None:
+    catalogue = catalogue_of(1, 2)
+    sources = [CoVisitation(), Popular(), Fresh(), Segment(), Svd()]
+    candidates = candidates_of([[1.0] * 5] * 2, [source.personal for source in sources])
+    candidates.names = [source.name for source in sources]
+    online = Learnt(1, None, None) if learns else None  # type: ignore[arg-type]
+    blend = Blend(Settings(_env_file=None))  # type: ignore[call-arg]
+    by_events = np.array([
+        blend.weights(
+            query_on(catalogue, online=online, past=np.array([0], np.int32), state=UserState(events=events)), candidates
+        )
+        for events in range(30)
+    ])  # fmt: skip
+    of = dict(zip(candidates.names, by_events.T, strict=True))
+    for name in ("fresh", "segment") if learns else ("popular", "fresh", "segment"):
+        steps = -np.diff(of[name])
+        assert of[name][5] == of[name][0] / 2
+        assert (steps > 0).all()
+        assert (np.diff(steps) < 0).all(), "no switch: each event takes less than the one before"
+    assert len({*of["svd"].tolist()}) == 1
+    if learns:
+        assert not of["co_visitation"].any(), "what the learnt blend weighs counts there alone"
+        assert not of["popular"].any()

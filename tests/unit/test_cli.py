@@ -16,7 +16,7 @@ from reelstream.state import Running, locked, read_running, write_running
 from schemas.errors import ReelstreamError
 
 COMMANDS = ["up", "status", "replay", "trending", "dead-letters", "train", "api", "worker", "migrate", "topics"]
-OTHERS = ["collect", "dev-upstream", "import", "export", "forget"]
+OTHERS = ["collect", "dev-upstream", "import", "export", "forget", "experiments"]
 VARIABLES = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "DATABASE_URL", "KAFKA_PARTITIONS")
 
 

@@ -1,6 +1,7 @@
 """The trending stream and what moved: snapshots, changes, coming back, and a listener that is too slow."""
 
 import asyncio
+import time
 from array import array
 from typing import Any
 
@@ -100,6 +101,15 @@ def test_a_listener_gets_the_list_and_then_what_changes(mirror: Mirror, stream: 
     [(_, _, data)] = told(listener)
     assert data["left"] == [5]
     assert [(post["id"], post["trending"]["rank"]) for post in data["entered"]] == [(3, 3)]
+
+
+def test_posts_older_than_the_setting_allows_are_not_listed(mirror: Mirror) -> None:
+    for post_id, days in ((5, 10.0), (4, 1.0)):
+        row = {"id": post_id, "created_at": (time.time() - days * 86_400) * 1000}
+        mirror.catalogue.set_row(post_id, decode_post(msgspec.json.encode(row)))
+    young = TrendingStream(mirror, TrendingPast(Lists(), mirror, max_age_days=7.0))  # type: ignore[arg-type]
+    [(_, _, data)] = told(young.listen(ALL, None))
+    assert [post["id"] for post in data["post"]] == [4]  # the others have no date
 
 
 def test_a_category_and_a_window_are_lists_of_their_own(mirror: Mirror, stream: TrendingStream) -> None:

@@ -1,0 +1,1 @@
+"""What an experiment shows: reports over what was served and what followed."""
