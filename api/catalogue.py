@@ -32,7 +32,7 @@ class Catalogue:
     known_tags (TAG_CODES,): tags that a post has.
     decayed (N, 3) as of `at` (N,), strength (N,): as in schemas.item_state.
     neighbour_slots (N, NEIGHBOURS): padded with -1; neighbour_weights beside it, strongest first; of both, the first
-    neighbour_counts (N,) mean something.
+    neighbour_counts (N,) mean something. revisions (N,): how often a row of the post came.
     """
 
     def __init__(self, capacity: int = 1024, mood_map: MoodMap | None = None) -> None:
@@ -53,6 +53,7 @@ class Catalogue:
         self.written_by = np.full(capacity, -1, np.int32)
         self.moods = np.zeros((capacity, len(MOODS)), np.float32)
         self.created_at = np.zeros(capacity)
+        self.revisions = np.zeros(capacity, np.int32)
         self.category = np.full(capacity, -1, np.int32)
         self.author = np.full(capacity, -1, np.int32)
         self.tags = np.full((capacity, TAGS), -1, np.int16)
@@ -85,6 +86,7 @@ class Catalogue:
         """A new row of a post; None when it was deleted."""
         slot = self.slot(post_id)
         self.posts[slot] = post
+        self.revisions[slot] += 1
         self.servable[slot] = post is not None and post.servable
         if post is None:
             self.availability[slot] = DELETED
@@ -134,7 +136,7 @@ class Catalogue:
         """Doubles every array, so that adding N posts copies each a constant number of times."""
         for name in (
             "ids", "servable", "availability", "project", "written_by", "moods", "created_at", "category",
-            "author", "tags", "interests", "decayed", "at", "strength",
+            "author", "tags", "interests", "decayed", "at", "strength", "revisions",
             "neighbour_slots", "neighbour_weights", "neighbour_counts",
         ):  # fmt: skip
             old = getattr(self, name)

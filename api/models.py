@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer
 from numpy.typing import NDArray
 from tenacity import AsyncRetrying, wait_exponential_jitter
 
+from online_models.content_towers import ContentTowers
 from schemas import keys, topics
 from schemas.errors import ServiceUnavailable
 from schemas.models import ModelVersion, chunks_digest, decode_version, unpack_vectors
@@ -17,7 +18,7 @@ from .catalogue import Catalogue
 from .graph import Graph
 from .redis import RedisBytes
 
-MODELS = ("svd", "collaborative", "graph", "deep", "ranker")
+MODELS = ("svd", "collaborative", "graph", "deep", "ranker", "content")
 POLL_SECONDS = 5.0
 """The announcement is the fast way; this is for the one that was missed."""
 
@@ -138,4 +139,8 @@ def _unpack(version: ModelVersion, chunks: list[bytes]) -> ItemVectors:
         raise ServiceUnavailable(f"{version.model} {version.version} is damaged in Redis: its digest is another one")
     graph = b"".join(chunks[version.chunks :])
     vectors = unpack_vectors(chunks[: version.chunks], version.dim)
+    if version.model == "content":
+        from .content_vectors import ContentVectors  # which are ItemVectors
+
+        return ContentVectors(version, *vectors, ContentTowers(graph))
     return ItemVectors(version, *vectors, Graph(graph) if graph else None)

@@ -34,6 +34,7 @@ from .serving import Serving
 from .side_effects.impressions import Impressions
 from .sources.co_visitation import CoVisitation
 from .sources.collaborative import Collaborative
+from .sources.content import Content
 from .sources.deep import Deep
 from .sources.factors import Factors
 from .sources.fresh import Fresh
@@ -58,7 +59,7 @@ def feed_sources(rules: tuple[Rule, ...] = ()) -> list[Source]:
     """Of a feed. Those that only the learner has offer something once it published, to users with a past."""
     return [
         CoVisitation(), Profile(), Next(), Sequence(), TasteFactors(), Factors(), Tastes(), Svd(), Collaborative(),
-        Graph(), Deep(), TrendingHour(), Trending(), Popular(), Popularity(), Fresh(), Segment(), Mood(),
+        Graph(), Deep(), Content(), TrendingHour(), Trending(), Popular(), Popularity(), Fresh(), Segment(), Mood(),
         RuleSource(rules),
     ]  # fmt: skip
 

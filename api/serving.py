@@ -10,6 +10,7 @@ from starlette.requests import Request
 from schemas.settings import Settings
 
 from .collections import Collections
+from .content_follower import ContentFollower
 from .experiments import load_experiments
 from .factors import Factors
 from .metrics import Metrics
@@ -42,6 +43,7 @@ class Serving:
         self.mirror = Mirror(self._follow_redis, settings.kafka_partitions, metrics)
         self.factors = Factors(self._follow_redis, self.mirror)
         self.models = Models(settings, self._follow_redis)
+        self.content = ContentFollower(self.mirror, self.models)
         self.producer = Producer(settings)
         self.collections = Collections(settings)
         self.visits = Visits(self.redis)
@@ -61,6 +63,7 @@ class Serving:
                 ("factors", self.factors.run()),
                 ("models", self.models.run()),
                 ("announcements", self.models.listen()),
+                ("content", self.content.run()),
                 ("trending past", self.trending_past.run()),
                 ("trending stream", self.trending_stream.run()),
                 ("producer", self.producer.connect()),

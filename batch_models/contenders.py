@@ -10,10 +10,13 @@ from schemas.settings import Settings
 
 from .als import Als
 from .als import NotInstalled as NotInstalled
+from .category_popularity import CategoryPopularity, UserCategories
 from .collaborative import Collaborative
+from .content_embedding import ContentEmbedding
 from .ease import Ease
 from .item_based import ItemBased
 from .model import Model
+from .new_posts import NewPosts
 from .popularity import Popularity
 from .protocols import Questions, Show
 from .recent_popularity import RecentPopularity
@@ -48,6 +51,7 @@ MODELS: dict[str, Make] = {
     "deep": _deep,
     "ranker": _ranker,
     "graph": _graph,
+    "content": lambda settings, aim: ContentEmbedding(settings.embedding_dim, aim),
     "collaborative": lambda settings, aim: Collaborative(settings.embedding_dim, aim),
     "succession": lambda settings, aim: Succession(aim),
     "item-based": lambda settings, _: ItemBased("item-based", 0.8),
@@ -64,17 +68,25 @@ YARDSTICKS: dict[str, Make] = {
     "als-128": lambda settings, _: Als(128, 60.0),
 }
 
+OF_NEW_POSTS: dict[str, Make] = {
+    "category-popularity": lambda _, aim: CategoryPopularity(aim),
+    "user-categories": lambda _, aim: UserCategories(aim),
+}
+"""Yardsticks for posts that nobody has met: of those above only `content` can tell them apart."""
+
 
 def chosen(names: Iterable[str]) -> dict[str, Make]:
     """Those named, all when none is; popularity always. Raises ReelstreamError for a name that is none."""
-    every = {**MODELS, **YARDSTICKS}
-    wanted = list(names) or list(every)
+    every = {**MODELS, **YARDSTICKS, **OF_NEW_POSTS}
+    wanted = list(names) or [*MODELS, *YARDSTICKS]
     if unknown := [name for name in wanted if name not in every]:
         raise ReelstreamError(f"{', '.join(unknown)}: no such model. There is: {', '.join(every)}.")
     return {name: every[name] for name in dict.fromkeys([*wanted, "popularity"])}
 
 
-def trial(model: Model, questions: Questions, weights: Mapping[Any, float], seed: int, show: Show) -> dict[str, Any]:
+def trial(
+    model: Model, questions: Questions | NewPosts, weights: Mapping[Any, float], seed: int, show: Show
+) -> dict[str, Any]:
     """Trains, asks, and reports: figures with intervals, seconds of training and of scoring, users that were asked."""
     began = time.perf_counter()
     fitted = model.fit(questions.train, weights, seed)

@@ -7,23 +7,28 @@ take-back of an earlier like, changes what is learnt before it.
 import hashlib
 from array import array
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from online_models.content_tokens import PostTokens, Tokens, post_tokens, user_tokens
 from online_models.positives import Positives
 from schemas import guests
+from schemas.errors import ContractError
 from schemas.events import INTERACTION_TYPES, NEGATIVE_TYPES, TYPE_CODES, InteractionType, strength
+from schemas.posts import Post, decode_post
 from schemas.user_state import HISTORY_LENGTH
+from schemas.users import User, decode_user
 
-from .post_facts import Fact, Facts, facts_of
+from .post_facts import Facts, facts_of
 
-POSTS = """
-SELECT id, author, category, tags, coalesce(extract(epoch FROM created_at), 0)::float8, servable FROM posts
-"""
+POSTS = "SELECT id, servable FROM posts"
 EVENTS = """
 SELECT username, post_id, interaction_type, interaction_value, extract(epoch FROM occurred_at)::float8
 FROM interactions WHERE NOT starts_with(username, $2) AND occurred_at >= coalesce(
@@ -48,6 +53,13 @@ class Row(NamedTuple):
     at: float
 
 
+class Content(NamedTuple):
+    """What the rows of posts (p,) and of users (user_count, PROFILE) say, by position; zeros for those without."""
+
+    posts: PostTokens
+    users: Tokens
+
+
 @dataclass(frozen=True)
 class Interactions:
     """Columns of n interactions in time order. Parts of a snapshot share all that is told of posts and `user_count`.
@@ -66,6 +78,7 @@ class Interactions:
     servable: NDArray[np.bool_]
     facts: Facts
     user_count: int
+    content: Content
 
     def __len__(self) -> int:
         return len(self.users)
@@ -73,7 +86,10 @@ class Interactions:
     def digest(self) -> str:
         """SHA-256 of all that can be learnt from: the same interactions in the same order have the same."""
         found = hashlib.sha256()
-        columns = self.users, self.posts, self.types, self.values, self.at, self.post_ids, self.servable, *self.facts
+        columns = (
+            self.users, self.posts, self.types, self.values, self.at, self.post_ids, self.servable, *self.facts,
+            *self.content.posts, self.content.users,
+        )  # fmt: skip
         for column in columns:
             found.update(np.ascontiguousarray(column).tobytes())
         return found.hexdigest()
@@ -94,7 +110,10 @@ class Interactions:
         place = np.full(self.user_count, -1, np.int32)
         place[users] = np.arange(len(users))
         found = self.where(place[self.users] >= 0)
-        return replace(found, users=place[found.users], user_count=len(users))
+        return replace(
+            found, users=place[found.users], user_count=len(users),
+            content=self.content._replace(users=self.content.users[users]),
+        )  # fmt: skip
 
     def of_posts(self, posts: NDArray[np.int64]) -> "Interactions":
         """Those on `posts` (k,), ascending, who become the posts 0 to k − 1."""
@@ -103,7 +122,7 @@ class Interactions:
         found = self.where(place[self.posts] >= 0)
         return replace(
             found, posts=place[found.posts], post_ids=self.post_ids[posts], servable=self.servable[posts],
-            facts=self.facts.of(posts),
+            facts=self.facts.of(posts), content=self.content._replace(posts=self.content.posts.of(posts)),
         )  # fmt: skip
 
     def split(self, share: float) -> tuple["Interactions", "Interactions"]:
@@ -125,7 +144,10 @@ def pasts(part: Interactions, rows: NDArray[np.int64]) -> Interactions:
     lengths = place[rows] - first
     asked = np.repeat(np.arange(len(rows)), lengths)
     taken = by_user[np.arange(lengths.sum()) + np.repeat(first - (np.cumsum(lengths) - lengths), lengths)]
-    return replace(part.where(taken), users=asked.astype(np.int32), user_count=len(rows))
+    return replace(
+        part.where(taken), users=asked.astype(np.int32), user_count=len(rows),
+        content=part.content._replace(users=part.content.users[part.users[rows]]),
+    )  # fmt: skip
 
 
 class Pairs(NamedTuple):
@@ -156,18 +178,39 @@ class Columns:
             values.append(value)
             times.append(at)
 
-    def interactions(self, servable: Mapping[int, bool], facts: Iterable[Fact] = ()) -> Interactions:
-        """`servable`: of each known post. When no post is known, every post that was met may be recommended. facts: of
-        known posts."""
-        users, posts, types, values, times = self._columns
-        met = np.frombuffer(posts, np.int64) if posts else np.empty(0, np.int64)
+    def interactions(
+        self, servable: Mapping[int, bool], posts: Iterable[Post] = (), users: Iterable[User] = ()
+    ) -> Interactions:
+        """servable: of each known post. When no post is known, every post that was met may be recommended. posts,
+        users: rows of known posts and of anybody, as far as there are any."""
+        rows = [*posts]
+        of_users, of_posts, types, values, times = self._columns
+        met = np.frombuffer(of_posts, np.int64) if of_posts else np.empty(0, np.int64)
         post_ids = np.union1d(met, np.fromiter(servable, np.int64, len(servable)))
         return Interactions(
-            users=np.array(users, np.int32), posts=np.searchsorted(post_ids, met).astype(np.int32),
+            users=np.array(of_users, np.int32), posts=np.searchsorted(post_ids, met).astype(np.int32),
             types=np.array(types, np.uint8), values=np.array(values, np.float32), at=np.array(times, np.float64),
             post_ids=post_ids, servable=np.array([servable.get(int(i), not servable) for i in post_ids], np.bool_),
-            facts=facts_of(facts, post_ids), user_count=len(self._users),
+            facts=facts_of(rows, post_ids), user_count=len(self._users),
+            content=self._content(post_ids, rows, users),
         )  # fmt: skip
+
+    def know(self, username: str) -> bool:
+        """Whether there is an interaction of that user."""
+        return username in self._users
+
+    def _content(self, post_ids: NDArray[np.int64], posts: Iterable[Post], users: Iterable[User]) -> Content:
+        of_posts = post_tokens([None] * len(post_ids))
+        rows = iter(posts)
+        while some := [*islice(rows, ROWS_A_FETCH)]:
+            places = np.searchsorted(post_ids, [post.id for post in some])
+            for column, found in zip(of_posts, post_tokens(some), strict=True):
+                column[places] = found
+        of_users = user_tokens([None] * len(self._users))
+        for user in users:
+            if (place := self._users.get(user.username)) is not None:
+                of_users[place] = user_tokens([user])[0]
+        return Content(of_posts, of_users)
 
 
 async def snapshot(connection: Any, most: int) -> Interactions:
@@ -176,11 +219,19 @@ async def snapshot(connection: Any, most: int) -> Interactions:
     out: they don't come back, and would be most of the users."""
     columns = Columns()
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        posts = await connection.fetch(POSTS)
+        servable = {row["id"]: row["servable"] for row in await connection.fetch(POSTS)}
         cursor = await connection.cursor(EVENTS, most - 1, guests.PREFIX)
         while rows := await cursor.fetch(ROWS_A_FETCH):
             columns.extend(Row(*row) for row in rows)
-    return columns.interactions({row["id"]: row["servable"] for row in posts}, (Fact(*row[:5]) for row in posts))
+        posts, users = [], []
+        async for row in connection.cursor("SELECT row FROM posts", prefetch=ROWS_A_FETCH):
+            with suppress(ContractError):  # the record may hold a row that the contract of today does not take
+                posts.append(msgspec.structs.replace(decode_post(row["row"].encode()), item=b""))
+        async for row in connection.cursor("SELECT username, row FROM users", prefetch=ROWS_A_FETCH):
+            with suppress(ContractError):
+                if columns.know(row["username"]):
+                    users.append(decode_user(row["row"].encode()))
+    return columns.interactions(servable, posts, users)
 
 
 def pairs(part: Interactions, weights: Mapping[InteractionType, float]) -> Pairs:
@@ -237,12 +288,12 @@ def cells(users: NDArray[np.int32], posts: NDArray[np.int32], shape: tuple[int, 
 
 
 def _pairs(part: Interactions, weights: Mapping[InteractionType, float], rows: NDArray[np.int64]) -> Pairs:
-    strengths = event_strengths(part, weights)[rows]
+    of_rows = event_strengths(part, weights)[rows]
     keys, place = np.unique(part.users[rows] * np.int64(len(part.post_ids)) + part.posts[rows], return_inverse=True)
     largest, smallest = np.full(len(keys), -np.inf), np.full(len(keys), np.inf)
     last = np.zeros(len(keys), np.int64)
-    np.maximum.at(largest, place, strengths)
-    np.minimum.at(smallest, place, strengths)
+    np.maximum.at(largest, place, of_rows)
+    np.minimum.at(smallest, place, of_rows)
     np.maximum.at(last, place, rows)
     users, posts = np.divmod(keys, len(part.post_ids))
     return Pairs(users, posts, np.where(smallest < 0, smallest, largest), last)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +43,7 @@ AT_ONCE = 256
 class Job:
     """What settings say of a training. folder: where it keeps its states, None for nowhere."""
 
-    plan: Plan = Plan()
+    plan: Plan = field(default_factory=Plan)
     folder: Path | None = None
 
 

@@ -110,6 +110,21 @@ class Trial:
         return Figures(float(recall.mean()) if self.users else 0.0, float(ndcg.mean()) if self.users else 0.0, recall)
 
 
+class LaterSlice(Trial):
+    """The trial of a model by what came after `share` of the interactions, in service all of them."""
+
+    opponent = "popularity"
+    whom = "users have a history and came back in the newest tenth of the interactions"
+    trained_on = "everything; the figures are of a model trained before split_at"
+
+    def __init__(
+        self, whole: Interactions, share: float, weights: Mapping[InteractionType, float]
+    ) -> None:  # fmt: skip
+        self.before, after = whole.split(share)
+        self.split_at = float(after.at[0])
+        super().__init__(self.before, after, weights)
+
+
 def fold_in(vectors: NDArray[np.float32]) -> Score:
     """Scores from item vectors (posts, dim): a user is the weighted sum of the vectors of the history, u = Σ w_i V_i,
     and a post scores V·u. A row of zeros is a post the model does not know."""

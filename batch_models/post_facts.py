@@ -10,16 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from online_models.post_table import TAGS, codes
-
-
-class Fact(NamedTuple):
-    """One row. created_at: seconds since 1970, 0 unknown."""
-
-    post_id: int
-    author: str
-    category: str
-    tags: list[str]
-    created_at: float
+from schemas.posts import Post
 
 
 class Facts(NamedTuple):
@@ -35,13 +26,13 @@ class Facts(NamedTuple):
         return Facts(self.authors[posts], self.tags[posts], self.created_at[posts])
 
 
-def facts_of(rows: Iterable[Fact], post_ids: NDArray[np.int64]) -> Facts:
+def facts_of(rows: Iterable[Post], post_ids: NDArray[np.int64]) -> Facts:
     """Of the posts `post_ids` (p,), ascending; nothing is known of those without a row."""
     count = len(post_ids)
     found = Facts(np.full(count, -1, np.int32), np.full((count, TAGS), -1, np.int16), np.zeros(count))
     place = {post_id: number for number, post_id in enumerate(post_ids.tolist())}
     for row in rows:
-        number = place[row.post_id]
+        number = place[row.id]
         found.authors[number], found.tags[number] = codes(row.author, row.category, row.tags)
         found.created_at[number] = row.created_at
     return found

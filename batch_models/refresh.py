@@ -27,16 +27,18 @@ from schemas.settings import Settings
 
 from . import dataset, publish, registry, snapshots, training_requests
 from .dataset import Interactions
-from .evaluate import Figures, Trial
+from .evaluate import Figures, LaterSlice, Trial
 from .model import Published, Servable
 
 log = structlog.get_logger()
 
 MODELS = {
     "svd": "svd", "collaborative": "collaborative", "graph": "graph", "deep": "deep_ranker", "ranker": "ranker",
+    "content": "content_embedding",
 }  # fmt: skip
 """Every batch model and its module here, which is imported when it is trained. It has `choose`, `fitted` and `serves`,
-as in svd.py, and may have `job`, what settings say of its training, which `fitted` gets then."""
+as in svd.py, and may have `job`, what settings say of its training, which `fitted` gets then, and a `trial` of its own,
+as in content_embedding.py."""
 
 LOOK_SECONDS = 10.0
 """In the pause between two trainings: whether Redis still has what was published."""
@@ -67,6 +69,8 @@ class Trained:
     model: Figures
     popularity: Figures
     split_at: float
+    comparison: str
+    trained_on: str
 
     def metrics(self) -> dict[str, float]:
         return {
@@ -161,7 +165,7 @@ async def refresh(settings: Settings, name: str, snapshot: Path | None = None) -
         folder = registry.save(settings.model_path, card, content, graph)
         await publish.publish(settings, version, chunks)
     log.info(
-        f"{name} is published: {_comparison(trained.model, trained.popularity)}", model=name, version=version.version,
+        f"{name} is published: {trained.comparison}", model=name, version=version.version,
         items=version.items, dim=version.dim, folder=str(folder), seconds=_since(began),
     )  # fmt: skip
     return version
@@ -200,29 +204,27 @@ def train(
     weights = settings.interaction_weights
     if len(interactions) < ENOUGH_EVENTS:
         raise NotNow(f"{name} is not trained yet: {len(interactions)} interactions, {ENOUGH_EVENTS} are needed.")
-    before, after = interactions.split(BEFORE)
-    trial = Trial(before, after, weights)
+    trial = model.trial(interactions, weights) if hasattr(model, "trial") else LaterSlice(interactions, BEFORE, weights)
+    before = trial.before
     if trial.users < ENOUGH_USERS:
-        raise NotNow(
-            f"{name} is not trained yet: {trial.users} users have a history and came back in the newest tenth of the "
-            f"interactions, {ENOUGH_USERS} are needed."
-        )
+        raise NotNow(f"{name} is not trained yet: {trial.users} {trial.whom}, {ENOUGH_USERS} are needed.")
     began = time.monotonic()
     choice = model.choose(before, weights, settings.embedding_dim)
     log.info("settings chosen on a slice before the evaluation", model=name, **asdict(choice), seconds=_since(began))
 
     began, fitted = time.monotonic(), _fitted(model, settings)
     figures, popularity = trial.figures_of(fitted(before, weights, choice), before), trial.popularity()
+    comparison = _comparison(figures, popularity, trial.opponent)
     log.info("evaluated", model=name, users=figures.users, **_rounded(figures, popularity), seconds=_since(began))
     if not figures.beats(popularity):
-        raise Refused(f"{name} is refused: {_comparison(figures, popularity)}, no more than chance. What serves stays.")
+        raise Refused(f"{name} is refused: {comparison}, no more than chance. What serves stays.")
     if serving is not None:
         _compare(model, name, interactions, settings, choice, serving)
 
     began = time.monotonic()
     served = fitted(interactions, weights, choice)
     log.info("trained on everything", model=name, seconds=_since(began))
-    return Trained(served, asdict(choice), figures, popularity, float(after.at[0]))
+    return Trained(served, asdict(choice), figures, popularity, trial.split_at, comparison, trial.trained_on)
 
 
 def _fitted(model: ModuleType, settings: Settings) -> Callable[..., Servable]:
@@ -275,7 +277,7 @@ def _package(
         datetime.fromtimestamp(float(at), UTC) for at in (interactions.at[0], interactions.at[-1], trained.split_at)
     )
     card = registry.Card(
-        version=version, digest=digest, trained_on="everything; the figures are of a model trained before split_at",
+        version=version, digest=digest, trained_on=trained.trained_on,
         first_event_at=first, last_event_at=last, split_at=split, events=len(interactions),
         users=interactions.user_count, choice=trained.choice, evaluated_users=trained.model.users,
         settings=settings.model_dump(include=LEARNT_BY),
@@ -309,9 +311,9 @@ async def _alone(settings: Settings) -> AsyncIterator[Any]:
         await connection.close()
 
 
-def _comparison(model: Figures, popularity: Figures) -> str:
+def _comparison(model: Figures, popularity: Figures, opponent: str) -> str:
     return (
-        f"recall@10 {model.recall:.3f} against {popularity.recall:.3f} of popularity, "
+        f"recall@10 {model.recall:.3f} against {popularity.recall:.3f} of {opponent}, "
         f"NDCG@10 {model.ndcg:.3f} against {popularity.ndcg:.3f}, {model.users} users"
     )
 

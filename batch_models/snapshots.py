@@ -1,7 +1,8 @@
 """Snapshots on disk: what a training learnt from, so that it can be repeated.
 
 MODEL_PATH/snapshots/<time>-<digest>/ with `events-00000.parquet` and so on, SHARD_ROWS interactions each in time order,
-`posts.parquet`, and `snapshot.json`, which is written last. Users are numbers: no name is kept that would have to go.
+`posts.parquet` and `users.parquet` with the tokens of their rows, and `snapshot.json`, which is written last. Users are
+numbers: no name is kept that would have to go.
 """
 
 import os
@@ -14,10 +15,11 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
+from online_models.content_tokens import LABELS, NAMES, PROFILE, TEXT, PostTokens, Tokens
 from online_models.post_table import TAGS
 from schemas.errors import ReelstreamError
 
-from .dataset import Interactions
+from .dataset import Content, Interactions
 from .post_facts import Facts
 
 FOLDER = "snapshots"
@@ -26,6 +28,7 @@ SHARD_ROWS = 1_000_000
 KEEP = 2
 """The newest ones: 10 bytes an interaction each."""
 _UNFINISHED = ".unfinished-"
+_WIDTHS = {"text": TEXT, "labels": LABELS, "names": NAMES}
 _EVENTS = ("users", "posts", "types", "values", "at")
 
 
@@ -56,8 +59,10 @@ def save(model_path: Path, found: Interactions) -> Path:
         pq.write_table(pa.table(columns), unfinished / f"events-{number:05}.parquet", compression="zstd")
     tags = pa.FixedSizeListArray.from_arrays(pa.array(found.facts.tags.ravel()), TAGS)
     facts = {"authors": found.facts.authors, "tags": tags, "created_at": found.facts.created_at}
-    posts = {"post_ids": found.post_ids, "servable": found.servable, **facts}
+    tokens = {f"token_{name}": _rows(column) for name, column in found.content.posts._asdict().items()}
+    posts = {"post_ids": found.post_ids, "servable": found.servable, **facts, **tokens}
     pq.write_table(pa.table(posts), unfinished / "posts.parquet", compression="zstd")
+    pq.write_table(pa.table({"profile": _rows(found.content.users)}), unfinished / "users.parquet", compression="zstd")
     manifest = Manifest(digest=digest, events=len(found), users=found.user_count, shards=len(starts))
     (unfinished / "snapshot.json").write_bytes(msgspec.json.encode(manifest))
     os.replace(unfinished, path)
@@ -77,13 +82,16 @@ def load(path: Path) -> Interactions:
         manifest = msgspec.json.decode((path / "snapshot.json").read_bytes(), type=Manifest)
         shards = [pq.read_table(path / f"events-{number:05}.parquet") for number in range(manifest.shards)]
         posts = pq.read_table(path / "posts.parquet")
+        users = pq.read_table(path / "users.parquet")
         columns = {name: _column(shards, name) for name in _EVENTS}
         tags = np.asarray(posts["tags"].combine_chunks().flatten()).reshape(-1, TAGS)
+        tokens = PostTokens(*(_matrix(posts[f"token_{name}"], width) for name, width in _WIDTHS.items()))
         found = Interactions(
             **columns, post_ids=_column([posts], "post_ids"), servable=_column([posts], "servable"),
             facts=Facts(_column([posts], "authors"), tags, _column([posts], "created_at")), user_count=manifest.users,
+            content=Content(tokens, _matrix(users["profile"], PROFILE)),
         )  # fmt: skip
-    except (OSError, msgspec.MsgspecError, pa.ArrowException, KeyError) as error:
+    except (OSError, msgspec.MsgspecError, pa.ArrowException, AttributeError, KeyError, ValueError) as error:
         there = ", ".join(each.name for each in saved(path.parent.parent)) or "none"
         raise ReelstreamError(f"{path} is no snapshot: {error}. There is, beside it: {there}.") from None
     if found.digest() != manifest.digest:
@@ -93,3 +101,13 @@ def load(path: Path) -> Interactions:
 
 def _column(tables: list[pa.Table], name: str) -> np.ndarray:
     return np.concatenate([np.asarray(table[name]) for table in tables]) if tables else np.empty(0)
+
+
+def _rows(matrix: Tokens) -> pa.FixedSizeListArray:
+    return pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), matrix.shape[1])
+
+
+def _matrix(column: pa.ChunkedArray, width: int) -> Tokens:
+    """Raises ValueError for another width."""
+    flat = [np.asarray(chunk.flatten(), np.uint16) for chunk in column.chunks]
+    return np.concatenate([np.empty(0, np.uint16), *flat]).reshape(-1, width)

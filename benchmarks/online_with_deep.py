@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from batch_models.dataset import Columns, Row
 from batch_models.deep_ranker import Deep, FittedDeep, Job
 from batch_models.deep_training import Plan
-from batch_models.post_facts import Fact
 from online_models import aversion, side_features, sources
 from online_models.blend import START, Blend
 from online_models.candidates import NO_SLOTS, Candidates
@@ -35,7 +34,7 @@ from reelstream.datasets.folder import Folder
 from reelstream.evaluation import Evaluation
 from schemas.events import DEFAULT_WEIGHTS, Interaction
 from schemas.learning import LearningBatch
-from schemas.posts import decode_post
+from schemas.posts import Post, decode_post
 from schemas.user_state import UserState
 
 DAY = 86_400.0
@@ -105,7 +104,7 @@ class Streamed(Evaluation):
     def __init__(self, positives: Positives, score_from: float, seed: int, every: float | None, folder: Path) -> None:
         super().__init__(positives, score_from, seed)
         self._every, self._folder_of_states, self._positives = every, folder, positives
-        self._columns, self._facts, self._seen = Columns(), list[Fact](), 0
+        self._columns, self._posts, self._seen = Columns(), list[Post](), 0
         self._due, self.trainings, self.seconds = 0.0, 0, 0.0
         self._asked: list[EventSequence] = []
         if every is not None:
@@ -114,8 +113,8 @@ class Streamed(Evaluation):
             self.prequential = self._recommender.prequential
 
     def run(self, folder: Folder, limit: int | None, show: Any) -> dict[str, Any]:
-        posts = [decode_post(msgspec.json.encode(row.value)) for row in folder.posts() if isinstance(row.value, dict)]
-        self._facts = [Fact(post.id, post.author, post.category, post.tags, post.created_at) for post in posts]
+        rows = (row.value for row in folder.posts() if isinstance(row.value, dict))
+        self._posts = [decode_post(msgspec.json.encode(row)) for row in rows]
         return super().run(folder, limit, show)
 
     def _add(self, event: Interaction) -> None:
@@ -158,8 +157,8 @@ class Streamed(Evaluation):
     def _train(self, now: float) -> None:
         """On all events so far: those before `now`."""
         began = time.process_time()
-        known = dict.fromkeys((fact.post_id for fact in self._facts), True)
-        part = self._columns.interactions(known, self._facts)
+        known = dict.fromkeys((post.id for post in self._posts), True)
+        part = self._columns.interactions(known, self._posts)
         part = part.where(np.argsort(part.at, kind="stable"))
         model = Deep(DIM, self._positives, Job(Plan(), self._folder_of_states))
         assert isinstance(self._recommender, Blended)

@@ -6,10 +6,10 @@ from itertools import islice
 import msgspec
 
 from batch_models.dataset import Columns, Interactions, Row
-from batch_models.post_facts import Fact
 from schemas.errors import ReelstreamError
 from schemas.events import Interaction
 from schemas.posts import decode_post
+from schemas.users import User
 
 from .datasets.folder import Folder
 
@@ -22,8 +22,8 @@ def read(folder: Folder, limit: int | None) -> Interactions:
     columns = Columns()
     columns.extend(_rows(folder, limit))
     posts = [decode_post(msgspec.json.encode(row.value)) for row in folder.posts() if isinstance(row.value, dict)]
-    facts = (Fact(post.id, post.author, post.category, post.tags, post.created_at) for post in posts)
-    found = columns.interactions(dict.fromkeys((post.id for post in posts), True), facts)
+    users = (row.value for row in folder.users() if isinstance(row.value, User))
+    found = columns.interactions(dict.fromkeys((post.id for post in posts), True), posts, users)
     if not len(found):
         raise ReelstreamError(f"{folder.path} has no interaction that could be learnt from.")
     return found

@@ -27,7 +27,8 @@ PERSONAL = 1.0
 
 
 async def similar(request: Request) -> Response:
-    """Co-visitation neighbours, filled up with neighbours in the vectors of `svd`.
+    """Co-visitation neighbours, filled up with neighbours in the vectors of `svd`, then with those in the vectors of
+    `content`, which a post has that nobody has met.
 
     SIMILARITY_THRESHOLD is relative: a post must be that share as similar as the best one of its source, because the
     absolute level of both similarities depends on how much was learnt. With `username`, what that user turned down is
@@ -46,9 +47,11 @@ async def similar(request: Request) -> Response:
     slot = catalogue.slots[post_id]
     kept[slot] = False
     found = _co_visitation(query, slot, kept, threshold)
-    met = {slot for slot, _, _ in found}
-    if len(found) < page_size:
-        found += [entry for entry in _svd(serving.models, query, slot, kept, threshold) if entry[0] not in met]
+    for model in ("svd", "content"):
+        if len(found) < page_size:
+            met = {slot for slot, _, _ in found}
+            others = _in_vectors(serving.models, model, query, slot, kept, threshold)
+            found += [entry for entry in others if entry[0] not in met]
     found = _for_reader(query, found)
     posts = []
     for near, score, source in found[:page_size]:
@@ -96,14 +99,15 @@ def _co_visitation(query: Query, slot: int, kept: Mask, threshold: float) -> Sim
     return _best(catalogue, neighbours[shown], scores[shown], threshold, "co_visitation")
 
 
-def _svd(models: Models, query: Query, slot: int, kept: Mask, threshold: float) -> Similar:
-    catalogue, model = query.catalogue, models.vectors.get("svd")
+def _in_vectors(models: Models, name: str, query: Query, slot: int, kept: Mask, threshold: float) -> Similar:
+    """By the cosine of the vectors of a batch model."""
+    catalogue, model = query.catalogue, models.vectors.get(name)
     if model is None or (row := (rows := model.rows(catalogue))[slot]) < 0:
         return []
     cosines = (model.vectors @ model.vectors[row]) / np.maximum(model.norms * model.norms[row], 1e-12)
     scores = np.where((rows >= 0) & kept, cosines[rows], 0.0)
     slots = np.flatnonzero(scores > 0)
-    return _best(catalogue, slots, scores[slots], threshold, "svd")
+    return _best(catalogue, slots, scores[slots], threshold, name)
 
 
 def _best(

@@ -18,10 +18,11 @@ from .. import blas, datasets
 
 
 class Protocol(StrEnum):
-    """Of `evaluate batch`; see batch_models/protocols.py."""
+    """Of `evaluate batch`; see batch_models/protocols.py and batch_models/new_posts.py."""
 
     time = "time"
     ncf = "ncf"
+    new = "new"
 
 
 app = typer.Typer(help="How good the models are, on data that they have not seen yet.", no_args_is_help=True)
@@ -73,14 +74,17 @@ def batch(
     name_or_dir: Annotated[str, typer.Argument(metavar="NAME_OR_DIR", help="a known data set, or a folder")],
     protocol: Annotated[
         Protocol,
-        typer.Option(help="time: the newest tenth, all posts ranked; ncf: each user's last post among 99 others"),
+        typer.Option(
+            help="time: the newest tenth, all posts ranked; ncf: each user's last post among 99 others; new: posts "
+            "that were kept out of the training, for their first viewers"
+        ),
     ] = Protocol.time,
     model: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="a model or a yardstick; all unless told")
     ] = None,
     positive: Annotated[
         list[str] | None,
-        typer.Option(metavar="TYPE[:MIN]", help="a hit under `time`, as in `evaluate online`; under `ncf` every event"),
+        typer.Option(metavar="TYPE[:MIN]", help="a hit, as in `evaluate online`; under `ncf` every event"),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="only the first N events")] = None,
     seed: Annotated[int, typer.Option(help="of all random draws")] = 1,
@@ -94,19 +98,23 @@ def batch(
     from ..addresses import load_settings
 
     try:
-        from batch_models import contenders, protocols
+        from batch_models import contenders, new_posts, protocols
 
         from ..batch_evaluation import read
     except ImportError as error:
         raise ReelstreamError(f"Batch models need more packages ({error}): pip install 'reelstream[batch]'") from None
 
     if positive and protocol is Protocol.ncf:
-        raise ReelstreamError("--positive goes with --protocol time: under ncf every event is positive")
+        raise ReelstreamError("--positive goes with --protocol time or new: under ncf every event is positive")
     rules = protocols.EVERYTHING if protocol is Protocol.ncf else Positives(positive or DEFAULT)
-    makers, settings, console = contenders.chosen(model or []), load_settings(data), Console(stderr=True)
+    names = model or (["content", *contenders.OF_NEW_POSTS] if protocol is Protocol.new else [])
+    makers, settings, console = contenders.chosen(names), load_settings(data), Console(stderr=True)
     whole = read(datasets.find(name_or_dir, data, console.print), limit)
-    by_time = protocol is Protocol.time
-    questions = protocols.by_time(whole, rules) if by_time else protocols.leave_last_out(whole, seed)
+    if protocol is Protocol.new:
+        questions: protocols.Questions | new_posts.NewPosts = new_posts.new_posts(whole, rules, seed)
+    else:
+        by_time = protocol is Protocol.time
+        questions = protocols.by_time(whole, rules) if by_time else protocols.leave_last_out(whole, seed)
     if not len(questions.users):
         raise ReelstreamError(f"Nobody can be asked: of {len(whole):,} events, none tests a user with a history.")
     report: dict[str, dict[str, Any]] = {}

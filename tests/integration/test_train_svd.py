@@ -158,6 +158,23 @@ async def test_a_model_with_a_graph_goes_the_same_way_whole(settings: Settings) 
     assert ((best > 20) & (best <= 40)).mean() > 0.8
 
 
+async def test_a_snapshot_holds_what_rows_say_and_does_without_those_that_say_nothing(database: str) -> None:
+    await record(database, tastes=True, events=20)
+    connection = await asyncpg.connect(database)
+    try:
+        await connection.execute("""UPDATE posts SET row = '{"id": 3, "title": "Tea"}' WHERE id = 3""")
+        user = """
+            INSERT INTO users (username, row)
+            SELECT username, jsonb_build_object('username', username, 'role', 'A') FROM interactions LIMIT 1
+        """
+        await connection.execute(user)
+        found = await dataset.snapshot(connection, 100)
+    finally:
+        await connection.close()
+    assert found.post_ids[found.content.posts.described].tolist() == [3]
+    assert np.count_nonzero(found.content.users) == 1
+
+
 async def test_the_version_before_stays_readable_for_a_while_and_then_expires(settings: Settings) -> None:
     await record(settings.require("DATABASE_URL"), tastes=True)
     first, second = [await refresh.refresh(settings, "svd") for _ in range(2)]

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -19,15 +20,21 @@ from batch_models.dataset import Columns, Interactions, Row
 from batch_models.deep_network import UserVector
 from batch_models.deep_ranker import Deep, FittedDeep, Job
 from batch_models.deep_training import Plan
-from batch_models.post_facts import Fact
 from online_models.event_sequence import gap_buckets
 from online_models.positives import Positives
 from schemas.events import DEFAULT_WEIGHTS, TYPE_CODES
+from schemas.posts import Post, decode_post
 
 POSTS, DAY = 24, 86_400.0
 PLAN = Plan(least_steps=80, rate=5e-3)
 SHORT = Plan(least_steps=16)
 """For what need not learn anything."""
+
+
+def tagged(posts: int) -> list[Post]:
+    return [
+        decode_post(msgspec.json.encode({"id": post, "category": f"tag{post % 3}"})) for post in range(1, posts + 1)
+    ]
 
 
 def circle(users: int = 24, events: int = 30, new: int = 0) -> Interactions:
@@ -40,7 +47,7 @@ def circle(users: int = 24, events: int = 30, new: int = 0) -> Interactions:
         ]
     columns = Columns()
     columns.extend(sorted(rows, key=lambda row: row.at))
-    facts = [Fact(post, "", f"tag{post % 3}", [], 0.0) for post in range(1, POSTS + new + 1)]
+    facts = tagged(POSTS + new)
     return columns.interactions(dict.fromkeys(range(1, POSTS + new + 1), True), facts)
 
 
@@ -159,7 +166,7 @@ def test_a_post_that_nobody_met_lies_where_posts_of_its_tag_lie() -> None:
         rows.append(Row(f"u{user}", 1 + user % 3 + 3 * int(draw.integers(POSTS // 3)), "like", 1.0, 1e9 + number))
     columns = Columns()
     columns.extend(rows)
-    facts = [Fact(post, "", f"tag{post % 3}", [], 0.0) for post in range(1, POSTS + 2)]
+    facts = tagged(POSTS + 1)
     whole = columns.interactions(dict.fromkeys(range(1, POSTS + 2), True), facts)
     scores = trained(whole, None).scores(whole, np.arange(whole.user_count))
     tags = np.array([int(whole.post_ids[post]) % 3 for post in np.unique(whole.posts)])

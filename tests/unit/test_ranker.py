@@ -19,7 +19,6 @@ from batch_models.dataset import Columns, Interactions, Row
 from batch_models.event_sequences import sequences
 from batch_models.model import Published
 from batch_models.popularity_at import PopularityAt
-from batch_models.post_facts import Fact
 from batch_models.ranker import FittedRanker, RankerModel, serves
 from batch_models.ranker_export import INPUTS, exported
 from batch_models.ranker_network import WIDTH, Ranker
@@ -61,7 +60,13 @@ def grouped(events: int = 900, users: int = 40) -> Interactions:
         rows.append(Row(f"u{user}", post, "view", value, START + 60.0 * number))
     columns = Columns()
     columns.extend(rows)
-    facts = [Fact(post, f"a{post}", f"tag{group_of(post)}", [], START - 86_400.0 * post) for post in range(1, NEW + 1)]
+    facts = [
+        decode_post(msgspec.json.encode({
+            "id": post, "username": f"a{post}", "category": f"tag{group_of(post)}",
+            "created_at": int(1000 * (START - 86_400.0 * post)),
+        }))
+        for post in range(1, NEW + 1)
+    ]  # fmt: skip
     return columns.interactions(dict.fromkeys(range(1, NEW + 1), True), facts)
 
 
