@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
 
+from .arrivals import arrivals
 from .generations import NoState
 from .progress import Progress
 from .record import Record, kept_headers
@@ -76,13 +77,12 @@ async def batches(stream: faust.Stream, pace: Pace, most: int = MOST_MESSAGES) -
     waiting: list[faust.EventT] = []
     size = 0
     arrived, room = asyncio.Event(), asyncio.Event()
-    manual = stream.noack()
 
     async def collect() -> None:
         nonlocal size
-        async for _ in manual:
-            waiting.append(manual.current_event)
-            size += len(manual.current_event.message.value or b"")
+        async for event in arrivals(stream):
+            waiting.append(event)
+            size += len(event.message.value or b"")
             arrived.set()
             if len(waiting) >= 2 * most or size >= MOST_BYTES:
                 room.clear()
