@@ -11,10 +11,13 @@ import faust
 
 
 async def arrivals(stream: faust.Stream) -> AsyncIterator[faust.EventT]:
-    """Yields what comes, in order, for ever. Whoever takes an event has to `ack` it."""
+    """Yields what comes, in order, until the stream is stopped. Whoever takes an event has to `ack` it."""
     queue = stream.channel.queue
     while True:
-        event = await queue.get() if queue.empty() else queue.get_nowait()
+        try:
+            event = await queue.get() if queue.empty() else queue.get_nowait()
+        except StopAsyncIteration:  # which Faust throws into the channel to end a stream
+            return
         if _is_current(stream, event):
             yield event
 
