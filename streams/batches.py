@@ -45,14 +45,21 @@ HEAVY_BYTES = 8 * 1024
 took so much of the core that the median of event → feed was 73 ms instead of 32."""
 
 
+BACKLOG_BYTES = 512 * 1024
+"""Item signals of a thousand events: nothing of a steady stream."""
+
+
 class Pace(NamedTuple):
-    """Seconds from one batch to the next, at least. heavy: after a batch of HEAVY_BYTES and more."""
+    """Seconds from one batch to the next, at least. heavy: after a batch of HEAVY_BYTES and more. backlog: of
+    BACKLOG_BYTES and more."""
 
     seconds: float = PACE_SECONDS
     heavy: float = PACE_SECONDS
+    backlog: float = PACE_SECONDS
 
     def after(self, records: list[Record]) -> float:
-        return self.heavy if sum(len(record.value or b"") for record in records) >= HEAVY_BYTES else self.seconds
+        size = sum(len(record.value or b"") for record in records)
+        return self.backlog if size >= BACKLOG_BYTES else self.heavy if size >= HEAVY_BYTES else self.seconds
 
 
 STEADY = Pace()
