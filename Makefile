@@ -61,7 +61,7 @@ bench: setup
 	$(BIN)/python benchmarks/catch_up.py --events 200000
 	$(BIN)/python benchmarks/takeover.py 3
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/learning.py
-	$(BIN)/python benchmarks/memory.py --users 100000 --posts 10000
+	$(BIN)/python benchmarks/memory.py
 
 fuzz: setup
 	$(BIN)/python tests/fuzz/with_hypothesis.py
@@ -69,7 +69,7 @@ fuzz: setup
 	$(BIN)/pytest -q tests/integration/test_dead_letters.py
 
 endurance: setup
-	EVENTS=1000000 $(BIN)/pytest -q tests/unit/test_online_contracts.py -k many_events
+	EVENTS=1000000 $(BIN)/pytest -q tests/unit/test_online_contracts.py -k stay
 
 clean:
 	rm -rf $(VENV) dist

@@ -67,8 +67,9 @@ class InteractionsAgent(PartitionAgent[UserShard, LearnServices]):
         return events
 
     async def _apply_part(
-        self, shard: UserShard, offset: int, part: list[ReadEvent], outgoing: list[Outgoing], forgotten: str | None = None
-    ) -> None:
+        self, shard: UserShard, offset: int, part: list[ReadEvent], outgoing: list[Outgoing],
+        forgotten: str | None = None,
+    ) -> None:  # fmt: skip
         """All that is read up to `offset`: learnt, told, committed; then `forgotten` is a stranger."""
         services = self._services
         hashes = [event_hash(event.interaction.username, event.event_id) for event in part]
