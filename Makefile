@@ -40,7 +40,7 @@ demo: setup
 	$(BIN)/reelstream up --port $(PORT) --dataset ml-100k
 
 test: setup
-	@tests/browser.sh
+	@tests/packages.sh
 	$(BIN)/pytest -q $(PARALLEL)
 
 faults: setup
@@ -61,6 +61,7 @@ bench: setup
 	$(BIN)/python benchmarks/catch_up.py --events 200000
 	$(BIN)/python benchmarks/takeover.py 3
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/learning.py
+	$(BIN)/python benchmarks/record.py
 	$(BIN)/python benchmarks/memory.py
 
 fuzz: setup

@@ -6,11 +6,10 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from online_models.post_table import TAGS, codes_of
+from online_models.moods import MOODS, MoodMap
+from online_models.post_table import INTERESTS, TAGS, codes_of, interests_of
 from schemas.item_state import ItemState
 from schemas.posts import Post
-
-from .moods import MOODS, MoodMap
 
 NEIGHBOURS = 128
 """Neighbours kept of a post, the strongest first: all that there are (online_models.co_visitation), 1.5 KB a post. With
@@ -29,7 +28,7 @@ class Catalogue:
     availability (N,): SERVABLE, or why not. project (N,): code of the project of its topic, −1 for none.
     category_codes: small letters → code; category_slugs and category_ids: → code as well. moods (N, 5): how
     much it is of each mood, up to 1; all 0 when nothing tells. written_by (N,): of author_codes, −1 for nobody.
-    author (N,), tags (N, TAGS): codes, as in online_models.post_table.
+    author (N,), tags (N, TAGS), interests (N, INTERESTS): codes, as in online_models.post_table.
     decayed (N, 3) as of `at` (N,), strength (N,): as in schemas.item_state.
     neighbour_slots (N, NEIGHBOURS): padded with -1; neighbour_weights beside it, strongest first; of both, the first
     neighbour_counts (N,) mean something.
@@ -55,6 +54,7 @@ class Catalogue:
         self.category = np.full(capacity, -1, np.int32)
         self.author = np.full(capacity, -1, np.int32)
         self.tags = np.full((capacity, TAGS), -1, np.int16)
+        self.interests = np.full((capacity, INTERESTS), -1, np.int16)
         self.decayed = np.zeros((capacity, 3))
         self.at = np.zeros(capacity)
         self.strength = np.zeros(capacity)
@@ -90,6 +90,7 @@ class Catalogue:
         self.availability[slot] = SERVABLE if post.servable else LOCKED if post.locked else NOT_PUBLIC
         self.created_at[slot] = post.created_at
         self.author[slot], self.tags[slot] = codes_of(post)
+        self.interests[slot] = interests_of(post, self.mood_map)
         code = self.category_codes.setdefault(post.category.casefold(), len(self.category_codes))
         self.category[slot] = code
         if post.category:
@@ -130,7 +131,7 @@ class Catalogue:
         """Doubles every array, so that adding N posts copies each a constant number of times."""
         for name in (
             "ids", "servable", "availability", "project", "written_by", "moods", "created_at", "category",
-            "author", "tags", "decayed", "at", "strength",
+            "author", "tags", "interests", "decayed", "at", "strength",
             "neighbour_slots", "neighbour_weights", "neighbour_counts",
         ):  # fmt: skip
             old = getattr(self, name)
@@ -150,6 +151,6 @@ def _code(codes: dict[str, int], name: str) -> int:
 
 _words = re.compile(r"[^\W_]+")
 _PADDED = {
-    "category": -1, "author": -1, "tags": -1, "neighbour_slots": -1, "project": -1, "written_by": -1,
+    "category": -1, "author": -1, "tags": -1, "interests": -1, "neighbour_slots": -1, "project": -1, "written_by": -1,
     "availability": UNKNOWN,
 }  # fmt: skip

@@ -22,22 +22,25 @@ class Collections:
         self._settings = settings
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(self, kind: "Kind", page: int | None, page_size: int) -> CollectionStarted:
-        """Returns once the run has begun. Raises AlreadyRunning, SettingsError, ServiceUnavailable."""
+    async def start(self, kind: "Kind", page: int | None, page_size: int, actor: str) -> CollectionStarted:
+        """Returns once the run has begun. actor: who asks (schemas.audit).
+
+        Raises AlreadyRunning, SettingsError, ServiceUnavailable.
+        """
         begun: asyncio.Future[CollectionStarted] = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(self._run(kind, page, page_size, begun))
+        task = asyncio.create_task(self._run(kind, page, page_size, actor, begun))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return await begun
 
     async def _run(
-        self, kind: "Kind", page: int | None, page_size: int, begun: "asyncio.Future[CollectionStarted]"
+        self, kind: "Kind", page: int | None, page_size: int, actor: str, begun: "asyncio.Future[CollectionStarted]"
     ) -> None:
         # Only a process that collects loads the HTTP client.
         from collector.run import Run
 
         try:
-            async with Run.begun(kind, self._settings, page, page_size) as run:
+            async with Run.begun(kind, self._settings, page, page_size, actor) as run:
                 if not begun.done():  # whoever asked may be gone
                     begun.set_result(CollectionStarted(kind=kind.name, run_id=run.scan.run_id, page=run.scan.page + 1))
                 ended = await run.finish()

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from online_models.blend import BlendWeights
+from online_models.click_through import WEEK
 from online_models.features import FEATURES
 from online_models.post_table import TAG_CODES
 from schemas import learnt
 from schemas.errors import ReelstreamError
-from schemas.learnt import FOLLOWERS, Weights
+from schemas.learnt import FOLLOWERS, RATING, WINDOWS, Weights
 
 from .catalogue import Catalogue
 
@@ -23,10 +24,10 @@ _SUMS = 3
 class LearntPosts:
     """Records of posts by slot of one catalogue: arrays (M, …), as long as its own; zeros where `known` is False.
 
-    inputs: of sequence and taste_factors, (M, dim) each. outputs, bias: of sequence, taste_factors and factors,
-    (M, dim) and (M,) each. total, value, first_at, last_at (M,): as in online_models.post_table. shown, taken (M,): as
-    in online_models.click_through, also of posts that nobody has met. left (M,), followers
-    (M, FOLLOWERS), slots, padded with −1, and follower_weights: as in online_models.transitions.
+    inputs: of sequence and taste_factors, (M, dim) each. outputs, bias: of sequence, taste_factors and factors, (M,
+    dim) and (M,) each. total, value, first_at, last_at (M,): as in online_models.post_table. shown, taken (M, WINDOWS):
+    as in online_models.click_through, by half-life, also of posts that nobody has met. left (M,), followers (M,
+    FOLLOWERS), slots, padded with −1, and follower_weights: as in online_models.transitions.
     """
 
     def __init__(self, catalogue: Catalogue, width: int) -> None:
@@ -38,7 +39,8 @@ class LearntPosts:
         self.outputs = [np.zeros((0, dim), np.float32) for _ in range(3)]
         self.bias = [np.zeros(0, np.float32) for _ in range(3)]
         self.total, self.value = np.zeros(0, np.float32), np.zeros(0, np.float32)
-        self.shown, self.taken = np.zeros(0, np.float32), np.zeros(0, np.float32)
+        self.shown, self.taken = np.zeros((0, WINDOWS), np.float32), np.zeros((0, WINDOWS), np.float32)
+        self.rating = np.zeros((0, RATING), np.float32)
         self.first_at, self.last_at, self.left = np.zeros(0), np.zeros(0), np.zeros(0)
         self.followers = np.zeros((0, FOLLOWERS), np.int32)
         self.follower_weights = np.zeros((0, FOLLOWERS))
@@ -66,7 +68,7 @@ class LearntPosts:
 
     def moved_to(self, catalogue: Catalogue) -> "LearntPosts":
         """The same in the slots of another catalogue."""
-        old, had = self.catalogue, np.flatnonzero(self.known | (self.shown > 0))
+        old, had = self.catalogue, np.flatnonzero(self.known | (self.shown[:, WEEK] > 0))
         moved = LearntPosts(catalogue, self.width)
         slots = [catalogue.slot(post_id) for post_id in old.ids[had].tolist()]
         moved.make_room()
@@ -97,7 +99,7 @@ class LearntPosts:
         ):  # fmt: skip
             part[slots] = vectors[:, at : at + width].reshape(len(slots), *part.shape[1:])
             at += width
-        for name in ("total", "value", "shown", "taken", "first_at", "last_at", "left"):
+        for name in ("total", "value", "shown", "taken", "rating", "first_at", "last_at", "left"):
             getattr(self, name)[slots] = records[name]
         self.followers[slots] = self._slots_of(records["followers"], self.catalogue)
         self.follower_weights[slots] = records["shares"] * records["left"][:, None]
@@ -112,8 +114,8 @@ class LearntPosts:
 
 
 _COLUMNS = (
-    "known", "total", "value", "shown", "taken", "first_at", "last_at", "left", "followers", "follower_weights",
-    "follower_counts",
+    "known", "total", "value", "shown", "taken", "rating", "first_at", "last_at", "left", "followers",
+    "follower_weights", "follower_counts",
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from typing import TypeVar
 import msgspec
 from starlette.requests import Request
 
+from schemas import audit
 from schemas.errors import ContractError
 from schemas.parameters import read_parameters
 from schemas.settings import Settings
@@ -37,6 +38,11 @@ def post_id(request: Request) -> int:
     if not (value.isascii() and value.isdigit() and len(value) <= 16):
         raise ApiError(404, f"There is no post {value[:40]!r}: a post id is a whole number from 1.", field="post_id")
     return int(value)
+
+
+def caller(request: Request) -> str:
+    """Who asks, for the audit log."""
+    return audit.caller(request.client.host if request.client else None)
 
 
 async def body(request: Request) -> bytes:

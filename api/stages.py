@@ -16,6 +16,7 @@ from online_models.post_columns import PostColumns, Rows
 from online_models.sequence_factors import Memory
 from online_models.softmax_factors import summed
 from online_models.source_scores import PROFILE, logits, visit
+from schemas.guests import guest_name
 from schemas.user_state import UserState
 from schemas.visits import Cursor, Visit
 
@@ -46,10 +47,11 @@ class Query:
     history (q,): slots of the user's last distinct posts, newest first. strengths (q,): the largest strength of the
     remembered interactions with each (schemas.events.strength). vectors: model name → the version in service when the
     request came, which stays that of the whole request. online: what the learner told until then, None before it told
-    anything. own (dim,): the user's vector of it, None for a user without one. past (p,): the history as the learner
-    has it, without posts that the user turned against. glad (g,): those of them that the user was glad of; all when it
-    was none. disliked (d,): slots of what the user turned against, newest first. last_at: seconds since 1970 of the
-    user's newest event but dislikes, 0 without one.
+    anything. own (dim,): the user's vector of it, None for a user without one; rating (RATING,): what predicts ratings
+    (online_models.explicit_ratings), zeros for a user who rated nothing. past (p,): the history as the learner has it,
+    without posts that the user turned against. hours (p,): of the day, UTC, when they met each. glad (g,): those of
+    them that the user was glad of; all when it was none. disliked (d,): slots of what the user turned against, newest
+    first. last_at: seconds since 1970 of the user's newest event but dislikes, 0 without one.
     """
 
     username: str
@@ -79,12 +81,19 @@ class Query:
     vectors: dict[str, ItemVectors] = field(default_factory=dict)
     online: Learnt | None = None
     own: NDArray[np.float32] | None = None
+    rating: NDArray[np.float32] | None = None
     past: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    hours: NDArray[np.int8] = field(default_factory=lambda: np.empty(0, np.int8))
     glad: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     disliked: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     last_at: float = 0.0
     _decayed: Scores = field(default_factory=lambda: np.empty((3, 0)))
     _visited: Scores = field(default_factory=lambda: np.empty((2, 0)))
+
+    @property
+    def reader(self) -> str:
+        """The username that events of the reader have, also of a guest (schemas.guests); empty without a session."""
+        return self.username or (guest_name(self.session_id) if self.session_id else "")
 
     @property
     def matches(self) -> dict[str, Match]:

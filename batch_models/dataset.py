@@ -15,9 +15,17 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from online_models.positives import Positives
+from schemas import guests
 from schemas.events import INTERACTION_TYPES, NEGATIVE_TYPES, TYPE_CODES, InteractionType, strength
 from schemas.user_state import HISTORY_LENGTH
 
+POSTS = "SELECT id, servable FROM posts"
+EVENTS = """
+SELECT username, post_id, interaction_type, interaction_value, extract(epoch FROM occurred_at)::float8
+FROM interactions WHERE NOT starts_with(username, $2) AND occurred_at >= coalesce(
+  (SELECT occurred_at FROM interactions ORDER BY occurred_at DESC OFFSET $1 LIMIT 1), '-infinity')
+ORDER BY occurred_at, log_partition, log_offset, log_index
+"""
 ROWS_A_FETCH = 10_000
 RECENCY = 0.95
 """Weight of a post in a user's history against the one after it. The API folds users in with the same number."""
@@ -80,6 +88,15 @@ class Interactions:
         place[users] = np.arange(len(users))
         found = self.where(place[self.users] >= 0)
         return replace(found, users=place[found.users], user_count=len(users))
+
+    def of_posts(self, posts: NDArray[np.int64]) -> "Interactions":
+        """Those on `posts` (k,), ascending, who become the posts 0 to k − 1."""
+        place = np.full(len(self.post_ids), -1, np.int32)
+        place[posts] = np.arange(len(posts))
+        found = self.where(place[self.posts] >= 0)
+        return replace(
+            found, posts=place[found.posts], post_ids=self.post_ids[posts], servable=self.servable[posts]
+        )  # fmt: skip
 
     def split(self, share: float) -> tuple["Interactions", "Interactions"]:
         """Before and after the moment by which `share` of the interactions had happened; one moment is never cut."""
@@ -144,15 +161,14 @@ class Columns:
         )  # fmt: skip
 
 
-async def snapshot(connection: Any) -> Interactions:
-    """Everything recorded up to now, as one consistent view of the database (an asyncpg connection)."""
+async def snapshot(connection: Any, most: int) -> Interactions:
+    """The newest `most` interactions, and all of the moment of the oldest, as one consistent view of the database (an
+    asyncpg connection): 25 bytes each while they come, so memory does not grow with the record. What guests did is left
+    out: they don't come back, and would be most of the users."""
     columns = Columns()
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        servable = {row["id"]: row["servable"] for row in await connection.fetch("SELECT id, servable FROM posts")}
-        cursor = await connection.cursor(
-            "SELECT username, post_id, interaction_type, interaction_value, extract(epoch FROM occurred_at)::float8 "
-            "FROM interactions ORDER BY occurred_at, log_partition, log_offset, log_index"
-        )
+        servable = {row["id"]: row["servable"] for row in await connection.fetch(POSTS)}
+        cursor = await connection.cursor(EVENTS, most - 1, guests.PREFIX)
         while rows := await cursor.fetch(ROWS_A_FETCH):
             columns.extend(Row(*row) for row in rows)
     return columns.interactions(servable)

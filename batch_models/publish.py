@@ -3,7 +3,7 @@
 from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
 
-from schemas import keys, topics
+from schemas import audit, keys, topics
 from schemas.errors import ReelstreamError
 from schemas.models import ModelVersion, decode_version, encode_version
 from schemas.settings import Settings
@@ -44,6 +44,8 @@ async def rollback(settings: Settings, model: str, version: str | None) -> tuple
     else:
         saved = registry.load(settings.model_path, model, version)
     await publish(settings, *saved)
+    outcome = f"from {before or 'unknown'} to {saved[0].version}"
+    await audit.note(settings, audit.operator(), "rollback", model, outcome)
     return saved[0], before
 
 

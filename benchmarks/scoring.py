@@ -66,6 +66,7 @@ def world(posts: int, draw: np.random.Generator) -> Query:
     past = draw.choice(posts, PAST, replace=False).astype(np.int32)
     return Query(
         "u", NOW, catalogue, history=past.astype(np.int64), strengths=np.ones(PAST), past=past, glad=past,
+        hours=np.full(PAST, 8, np.int8),
         online=Learnt(1, learnt, weights), own=draw.normal(size=DIM).astype(np.float32), last_at=NOW - 60.0,
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ class Kind(NamedTuple):
     """number: of its lock, never changed. path, key: upstream's path, and the key of the list in its answer.
 
     interaction: the type of event that a row makes; None for posts and users. time, value: fields of a row; without
-    `value` an event has the value 1. vanishes: a row that is gone takes its event back.
+    `value` an event has the value 1. vanishes: a row that is gone takes its event back, or deletes its post.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Kind(NamedTuple):
 # Users first: their names, and then posts, are there when interactions come.
 _KINDS = (
     Kind("all-users", 1, "/users/get_all", "users"),
-    Kind("all-posts", 2, "/posts/summary/get", "posts"),
+    Kind("all-posts", 2, "/posts/summary/get", "posts", vanishes=True),
     Kind("viewed-posts", 3, "/posts/view", "posts", "view", "viewed_at"),
     Kind("liked-posts", 4, "/posts/like", "posts", "like", "liked_at", vanishes=True),
     Kind("inspired-posts", 5, "/posts/inspire", "posts", "inspire", "inspired_at", vanishes=True),

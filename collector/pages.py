@@ -1,10 +1,10 @@
 """What a page of each kind of rows changes: published first, then remembered."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -20,7 +20,7 @@ from .changes import Remembered, unknown_name
 from .kinds import Kind
 from .publishing import Publisher
 from .rows import InteractionRow, read_interaction, read_post, read_user
-from .store import Name, Scan, Store
+from .store import Name, Scan, Seen, Store
 
 ADMIN = "A"
 ADMINS_OUT = "the user is an admin (COLLECT_ADMINS)"
@@ -84,46 +84,63 @@ class Pages:
             await store.save(kind, scan)
         return met if rows else unreadable
 
+    async def drop_missing(self, scan: Scan, most: int) -> int:
+        """Takes back what stands of up to `most` rows that the scan did not meet, or deletes those posts; how many."""
+        store = self._store
+        if self._kind.interaction is None:
+            gone = await store.missing_posts(scan.number, most)
+            await self._publisher.rows(topics.POSTS, {str(post_id): None for post_id in gone})
+            await store.drop_posts(gone)
+            return len(gone)
+        rows = await store.missing(self._kind, scan.number, most)
+        taken = [changes.take_back(self._kind, row) for row in rows]
+        await self._publisher.events(event for events, _ in taken for event in events)
+        await store.remember_interactions(self._kind, [after for _, after in taken])
+        return len(rows)
+
     async def _take_posts(self, scan: Scan, raw: list[msgspec.Raw], page: int) -> int:
         rows, reasons = await asyncio.to_thread(_read_all, raw, read_post)
         messages = {row.id: row.message for row in rows}
         digests = {post_id: _digest(message) for post_id, message in messages.items()}
-        before = await self._store.posts(messages)
-        fresh = [post_id for post_id in messages if post_id not in before or before[post_id][1] != scan.number]
-        changed = [i for i in messages if i not in before or before[i][0] != digests[i]]
-        await self._publisher.rows(topics.POSTS, {str(post_id): messages[post_id] for post_id in changed})
-        unchanged = len(set(fresh).difference(changed))
-        self._count(scan, page, len(fresh) + len(reasons), len(changed), unchanged, reasons)
+        news = _news(digests, await self._store.posts(messages), scan.number)
+        await self._publisher.rows(topics.POSTS, {str(post_id): messages[post_id] for post_id in news.changed})
+        self._count_news(scan, page, news, reasons)
         async with self._store.together():
             await self._store.remember_posts(digests, scan.number)
             await self._store.save(self._kind, scan)
-        return len(fresh) if rows else len(reasons)
+        return news.fresh if rows else len(reasons)
 
     async def _take_users(self, scan: Scan, raw: list[msgspec.Raw], page: int) -> int:
         """The row of an old name goes when its user has another one. Attributes of other publishers stay."""
+        store = self._store
         rows, reasons = await asyncio.to_thread(_read_all, raw, read_user)
         users = {row.id: row for row in rows}
+        names = {user_id: {row.user.username, unknown_name(user_id)} for user_id, row in users.items()}
+        before, gone = await store.users(users), await store.forgotten(set().union(*names.values()))
+        out = [i for i in users if names[i] & gone or (i in before and not before[i].username)]
+        reasons += [FORGOTTEN] * len(out)
+        for user_id in out:
+            del users[user_id]
         digests = {user_id: _digest(row.message) for user_id, row in users.items()}
-        before = await self._store.users(users)
-        for user_id in [user_id for user_id in users if user_id in before and not before[user_id][0]]:
-            reasons.append(FORGOTTEN)
-            del users[user_id], digests[user_id]
-        fresh = [user_id for user_id in users if user_id not in before or before[user_id][2] != scan.number]
-        changed = [i for i in users if i not in before or before[i][1] != digests[i]]
-        messages: dict[str, bytes | None] = {before[user_id][0]: None for user_id in changed if user_id in before}
-        others = await self._store.attributes([users[user_id].user.username for user_id in changed])
-        for user_id in changed:
+        news = _news(digests, before, scan.number)
+        messages: dict[str, bytes | None] = {before[i].username: None for i in news.changed if i in before}
+        others = await store.attributes([users[user_id].user.username for user_id in news.changed])
+        for user_id in news.changed:
             user = users[user_id].user
             merged = {**others.get(user.username, {}), **user.attributes}
             messages[user.username] = encode_user(msgspec.structs.replace(user, attributes=merged))
         await self._publisher.rows(topics.USERS, messages)
-        unchanged = len(set(fresh).difference(changed))
-        self._count(scan, page, len(fresh) + len(reasons), len(changed), unchanged, reasons)
+        self._count_news(scan, page, news, reasons)
         remembered = [(i, row.user.username, row.user.role, digests[i]) for i, row in users.items()]
-        async with self._store.together():
-            await self._store.remember_users(remembered, scan.number)
-            await self._store.save(self._kind, scan)
-        return len(fresh) if rows else len(reasons)
+        # The number stays, as their rows name them by it.
+        remembered += [(user_id, "", FORGOTTEN_ROLE, b"") for user_id in out]
+        async with store.together():
+            await store.remember_users(remembered, scan.number)
+            await store.save(self._kind, scan)
+        return news.fresh if rows else len(reasons)
+
+    def _count_news(self, scan: Scan, page: int, news: "_News", reasons: list[str]) -> None:
+        self._count(scan, page, news.fresh + len(reasons), len(news.changed), news.unchanged, reasons)
 
     def _count(self, scan: Scan, page: int, rows: int, published: int, unchanged: int, reasons: list[str]) -> None:
         """Rows that can't be read have no id to tell a repetition by: they count whenever they are met."""
@@ -173,6 +190,21 @@ def _read_all(raw: list[msgspec.Raw], read: Callable[[msgspec.Raw], R]) -> tuple
         except ContractError as error:
             reasons.append(str(error))
     return rows, reasons
+
+
+class _News(NamedTuple):
+    """fresh: rows that the scan had not met. changed: ids of those to be published. unchanged: fresh, and as before."""
+
+    fresh: int
+    changed: list[int]
+    unchanged: int
+
+
+def _news(digests: Mapping[int, bytes], before: Mapping[int, Seen], scan: int) -> _News:
+    """What a page of posts or users brings."""
+    changed = [i for i, digest in digests.items() if i not in before or before[i].digest != digest]
+    fresh = {i for i in digests if i not in before or before[i].scan != scan}
+    return _News(len(fresh), changed, len(fresh.difference(changed)))
 
 
 def _digest(message: bytes) -> bytes:

@@ -5,14 +5,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-import asyncpg
 import structlog
 
-from schemas.errors import ReelstreamError, ServiceUnavailable
+from schemas.database import AWAY, unavailable
+from schemas.errors import ReelstreamError
 from schemas.messages import KindStatus
 from schemas.settings import Settings
 
-from . import changes
 from .kinds import KINDS, Kind
 from .pages import Pages, move_names
 from .publishing import Publisher
@@ -46,9 +45,11 @@ class Run:
     @classmethod
     @asynccontextmanager
     async def begun(
-        cls, kind: Kind, settings: Settings, page: int | None, page_size: int
+        cls, kind: Kind, settings: Settings, page: int | None, page_size: int, actor: str
     ) -> AsyncIterator["Run"]:  # fmt: skip
         """Takes the lock. page: where to begin; None goes on where the last run ended early, or begins at the first.
+
+        actor: who starts it (schemas.audit).
 
         Raises AlreadyRunning, SettingsError, ServiceUnavailable.
         """
@@ -62,10 +63,9 @@ class Run:
                     raise AlreadyRunning(kind, last.run_id if last else "that begins")
                 scan = _scan(last, page, page_size, datetime.now(UTC))
                 await store.save(kind, scan)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-                raise ServiceUnavailable(
-                    f"PostgreSQL (DATABASE_URL): {error}. Was `reelstream migrate` run?"
-                ) from error
+                await store.audit(actor, kind, scan)
+            except AWAY as error:
+                raise unavailable(error) from error
             ended = last is not None and last.whole and last is not scan
             yield cls(kind, settings, store, scan, last.status.rows if last and ended else None)
 
@@ -78,14 +78,14 @@ class Run:
                 publisher = await stack.enter_async_context(Publisher.of(self._settings))
                 await self._collect(upstream, publisher, tell)
             status.state, status.last_success, status.last_error = "succeeded", datetime.now(UTC), None
-        except (ReelstreamError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except (ReelstreamError, *AWAY) as error:
             status.state, status.last_error = "failed", str(error)
         except Exception as error:
             status.state, status.last_error = "failed", "something went wrong here; the log has it"
             log.error("collection failed", kind=self.kind.name, page=status.page, exc_info=error)
         try:
             await self._store.save(self.kind, self.scan)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except AWAY as error:
             log.warning("the end of a collection is not noted", kind=self.kind.name, error=str(error))
         return status
 
@@ -99,7 +99,7 @@ class Run:
             await move_names(kind, pages, store, publisher, admins_out, CHUNK)
         await self._read(upstream, pages, scan.page + 1, tell)
         if kind.vanishes and scan.whole:
-            await self._take_back(upstream, pages, publisher, tell)
+            await self._take_back(upstream, pages, tell)
         if kind.key == "users":
             for other in KINDS.values():
                 # One that is being collected moves them itself, when it next begins.
@@ -119,10 +119,8 @@ class Run:
                 return
             page += 1
 
-    async def _take_back(
-        self, upstream: Upstream, pages: Pages, publisher: Publisher, tell: Callable[[KindStatus], None]
-    ) -> None:
-        """Takes back the rows that vanished, after they were looked for twice.
+    async def _take_back(self, upstream: Upstream, pages: Pages, tell: Callable[[KindStatus], None]) -> None:
+        """Takes back the rows that vanished, or deletes the posts, after they were looked for twice.
 
         Rows that are deleted while pages are read push others over the edge of a page; an upstream that is ill sends
         pages twice, or half. So the pages are read once more, past a short one too, and what is still missing is
@@ -144,13 +142,9 @@ class Run:
         if doubt:
             scan.status.note = f"{missing} of {known} rows are missing upstream; nothing was taken back: {doubt}."
             return
-        while rows := await store.missing(kind, scan.number, CHUNK):
-            taken = [changes.take_back(kind, row) for row in rows]
-            await publisher.events(event for events, _ in taken for event in events)
-            scan.status.taken_back += len(rows)
-            async with store.together():
-                await store.remember_interactions(kind, [after for _, after in taken])
-                await store.save(kind, scan)
+        while gone := await pages.drop_missing(scan, CHUNK):
+            scan.status.taken_back += gone
+            await store.save(kind, scan)
             tell(scan.status)
 
     async def _read_again(self, upstream: Upstream, pages: Pages) -> str:

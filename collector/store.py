@@ -8,10 +8,12 @@ from typing import Any, NamedTuple, Self
 import asyncpg
 import msgspec
 
-from schemas.errors import ServiceUnavailable
+from schemas import audit
+from schemas.database import connected
+from schemas.forgetting import FORGOTTEN_ROLE, name_hash
 from schemas.messages import KindStatus
 
-from .changes import Remembered
+from .changes import Remembered, unknown_name
 from .kinds import KINDS, Kind
 
 LOCKS = 0x72656C73
@@ -38,7 +40,12 @@ JOIN ({_NAMES.format(where="")}) AS n ON n.id = user_id
 WHERE kind = $1 AND r.id > $2 AND r.username IS NOT NULL AND (r.username <> n.username OR ($3 AND n.role = 'A'))
 ORDER BY r.id LIMIT $4
 """  # noqa: S608
-_COUNTS = "SELECT count(*) AS known, count(*) FILTER (WHERE scan <> $2) AS missing FROM collected_interactions"
+_COUNTS = "SELECT count(*) AS known, count(*) FILTER (WHERE scan <> $1) AS missing"
+_STANDING = "FROM collected_interactions WHERE kind = $2 AND username IS NOT NULL"
+_POSTS = "SELECT * FROM collected_posts WHERE id = ANY($1)"
+_MISSING_POSTS = "SELECT id FROM collected_posts WHERE scan <> $1 ORDER BY id LIMIT $2"
+_USERS = "SELECT * FROM collected_users WHERE id = ANY($1)"
+_FORGOTTEN = "SELECT name_hash FROM forgotten_users WHERE name_hash = ANY($1)"
 _HELD = """
 SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND classid = $1 AND granted
 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -50,6 +57,14 @@ class Name(NamedTuple):
 
     username: str
     role: str | None
+
+
+class Seen(NamedTuple):
+    """A row of a post or user as it was last collected. username: of a user; empty once that was forgotten."""
+
+    digest: bytes
+    scan: int
+    username: str = ""
 
 
 class Scan(msgspec.Struct, kw_only=True):
@@ -77,14 +92,8 @@ class Store:
     @asynccontextmanager
     async def at(cls, database_url: str) -> AsyncIterator[Self]:
         """Locks that were taken are free when it ends. Raises ServiceUnavailable when PostgreSQL does not answer."""
-        try:
-            connection = await asyncpg.connect(database_url, timeout=5, command_timeout=120)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise ServiceUnavailable(f"PostgreSQL (DATABASE_URL) does not answer: {error}") from error
-        try:
+        async with connected(database_url) as connection:
             yield cls(connection)
-        finally:
-            connection.terminate()
 
     async def lock(self, kind: Kind) -> bool:
         """False when another process has it."""
@@ -125,6 +134,11 @@ class Store:
             *values.values(),
         )
 
+    async def audit(self, actor: str, kind: Kind, scan: Scan) -> None:
+        """That a run began."""
+        outcome = f"run {scan.run_id} from page {scan.page + 1}"
+        await audit.write(self._connection, actor, "collect", kind.name, outcome)
+
     @asynccontextmanager
     async def together(self) -> AsyncIterator[None]:
         """What is written inside is there together, or not at all."""
@@ -132,9 +146,23 @@ class Store:
             yield
 
     async def names(self, user_ids: Collection[int]) -> dict[int, Name]:
-        """Of those users whose name is known."""
+        """Of those users whose name is known, or who were forgotten: by name, or as `user:114` before it was known."""
         rows = await self._connection.fetch(_NAMES.format(where="WHERE id = ANY($1)"), list(user_ids))
-        return {row["id"]: Name(row["username"], row["role"]) for row in rows}
+        names = {row["id"]: Name(row["username"], row["role"]) for row in rows}
+        shown = {
+            user_id: names[user_id].username if user_id in names else unknown_name(user_id) for user_id in user_ids
+        }
+        gone = await self.forgotten({*shown.values(), *map(unknown_name, user_ids)})
+        for user_id, username in shown.items():
+            if gone & {username, unknown_name(user_id)}:
+                names[user_id] = Name("", FORGOTTEN_ROLE)
+        return names
+
+    async def forgotten(self, usernames: Collection[str]) -> set[str]:
+        """Those that were."""
+        hashes = {name_hash(username): username for username in usernames}
+        rows = await self._connection.fetch(_FORGOTTEN, list(hashes))
+        return {hashes[row["name_hash"]] for row in rows}
 
     async def interactions(self, kind: Kind, ids: Collection[int]) -> dict[int, Remembered]:
         rows = await self._connection.fetch(f"{_SELECT} WHERE kind = $1 AND id = ANY($2)", kind.name, list(ids))
@@ -155,11 +183,17 @@ class Store:
         )  # fmt: skip
         return [Remembered(*row) for row in rows]
 
+    async def missing_posts(self, scan: int, most: int) -> list[int]:
+        """Posts that a scan did not meet."""
+        rows = await self._connection.fetch(_MISSING_POSTS, scan, most)
+        return [row["id"] for row in rows]
+
     async def count_missing(self, kind: Kind, scan: int) -> tuple[int, int]:
         """How many rows stand, and how many of them a scan did not meet."""
-        row = await self._connection.fetchrow(
-            f"{_COUNTS} WHERE kind = $1 AND username IS NOT NULL", kind.name, scan
-        )  # fmt: skip
+        if kind.interaction:
+            row = await self._connection.fetchrow(f"{_COUNTS} {_STANDING}", scan, kind.name)
+        else:
+            row = await self._connection.fetchrow(f"{_COUNTS} FROM collected_posts", scan)
         return row["known"], row["missing"]
 
     async def remember_interactions(self, kind: Kind, rows: Iterable[Remembered]) -> None:
@@ -167,10 +201,13 @@ class Store:
         if columns:
             await self._connection.execute(_UPSERT, kind.name, *(list(column) for column in columns))
 
-    async def posts(self, ids: Collection[int]) -> dict[int, tuple[bytes, int]]:
-        """Digest and scan of each that was collected."""
-        rows = await self._connection.fetch("SELECT * FROM collected_posts WHERE id = ANY($1)", list(ids))
-        return {row["id"]: (row["digest"], row["scan"]) for row in rows}
+    async def posts(self, ids: Collection[int]) -> dict[int, Seen]:
+        """Those that were collected."""
+        rows = await self._connection.fetch(_POSTS, list(ids))
+        return {row["id"]: Seen(row["digest"], row["scan"]) for row in rows}
+
+    async def drop_posts(self, ids: Collection[int]) -> None:
+        await self._connection.execute("DELETE FROM collected_posts WHERE id = ANY($1)", list(ids))
 
     async def remember_posts(self, digests: Mapping[int, bytes], scan: int) -> None:
         await self._connection.execute(
@@ -179,10 +216,10 @@ class Store:
             list(digests), list(digests.values()), scan,
         )  # fmt: skip
 
-    async def users(self, ids: Collection[int]) -> dict[int, tuple[str, bytes, int]]:
-        """Name, digest and scan of each that was collected."""
-        rows = await self._connection.fetch("SELECT * FROM collected_users WHERE id = ANY($1)", list(ids))
-        return {row["id"]: (row["username"], row["digest"], row["scan"]) for row in rows}
+    async def users(self, ids: Collection[int]) -> dict[int, Seen]:
+        """Those that were collected."""
+        rows = await self._connection.fetch(_USERS, list(ids))
+        return {row["id"]: Seen(row["digest"], row["scan"], row["username"]) for row in rows}
 
     async def attributes(self, usernames: Collection[str]) -> dict[str, dict[str, Any]]:
         """Those that the record has of each user, whoever sent them."""

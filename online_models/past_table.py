@@ -16,18 +16,23 @@ negatives: −.004 of recall@10 for SequenceFactors, −.003 for the blend on ML
 
 class PastTable:
     """posts (users, LENGTH): slots of distinct posts, newest first, of which lengths (users,) count. glad, likewise:
-    whether the user was glad of the post, when they last met it. disliked (users, MOST): slots of posts that the user
+    whether the user was glad of the post, when they last met it; hours: of the day, UTC, when that was, −1 unknown.
+    disliked (users, MOST): slots of posts that the user
     turned against, newest first, −1 for none.
     """
 
     def __init__(self, users: int) -> None:
         self.posts, self.lengths = np.zeros((users, LENGTH), np.int32), np.zeros(users, np.int32)
-        self.glad = np.zeros((users, LENGTH), np.bool_)
+        self.glad, self.hours = np.zeros((users, LENGTH), np.bool_), np.full((users, LENGTH), -1, np.int8)
         self.disliked = np.full((users, MOST), -1, np.int32)
 
     def of(self, user: int) -> NDArray[np.int32]:
         """A view: it moves when the user acts."""
         return np.asarray(self.posts[user, : self.lengths[user]])
+
+    def hours_of(self, user: int) -> NDArray[np.int8]:
+        """When they met each of those in `of`."""
+        return np.asarray(self.hours[user, : self.lengths[user]])
 
     def glad_of(self, user: int) -> NDArray[np.int32]:
         """Those of them that the user was glad of; all when it was none."""
@@ -39,24 +44,25 @@ class PastTable:
         disliked = self.disliked[user]
         return np.asarray(disliked[disliked >= 0])
 
-    def start(self, user: int, posts: NDArray[np.int32], glad: NDArray[np.bool_]) -> None:
-        """A user gets this slot, with a past, newest first, distinct."""
+    def start(self, user: int, posts: NDArray[np.int32]) -> None:
+        """A user gets this slot, with a past, newest first, distinct, of which no more is known."""
         self.disliked[user] = -1
-        self._put(user, posts, glad)
-
-    def _put(self, user: int, posts: NDArray[np.int32], glad: NDArray[np.bool_]) -> None:
         self.lengths[user] = count = min(len(posts), LENGTH)
-        self.posts[user, :count], self.glad[user, :count] = posts[:count], glad[:count]
+        self.posts[user, :count], self.glad[user, :count], self.hours[user, :count] = posts[:count], False, -1
 
-    def add(self, user: int, post: int, glad: bool) -> None:
+    def add(self, user: int, post: int, glad: bool, hour: int) -> None:
         """The user came to a post now."""
-        self.lengths[user] = _to_front(self.posts[user], self.glad[user], int(self.lengths[user]), post, glad)
+        self.lengths[user] = _to_front(
+            self.posts[user], self.glad[user], self.hours[user], int(self.lengths[user]), post, glad, hour
+        )
 
     def drop(self, user: int, post: int) -> None:
         """A post is no reason for anything any more."""
-        past = self.of(user)
-        kept = past != post
-        self._put(user, past[kept], self.glad[user, : len(past)][kept])
+        length = self.lengths[user]
+        kept = self.of(user) != post
+        self.lengths[user] = count = np.count_nonzero(kept)
+        for column in (self.posts, self.glad, self.hours):
+            column[user, :count] = column[user, :length][kept]
 
     def turn_against(self, user: int, post: int) -> None:
         """The user does not want the like of a post."""
@@ -83,16 +89,17 @@ class PastTable:
             "posts": self.posts[:size].copy(),
             "lengths": self.lengths[:size].copy(),
             "glad": self.glad[:size].copy(),
+            "hours": self.hours[:size].copy(),
             "disliked": self.disliked[:size].copy(),
         }
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
-        for name in ("posts", "lengths", "glad", "disliked"):
+        for name in ("posts", "lengths", "glad", "hours", "disliked"):
             getattr(self, name)[: len(state[name])] = state[name]
 
 
 @compiled
-def _to_front(posts: Any, glads: Any, length: Any, post: Any, glad: Any) -> int:
+def _to_front(posts: Any, glads: Any, hours: Any, length: Any, post: Any, glad: Any, hour: Any) -> int:
     at = 0
     while at < length and posts[at] != post:
         at += 1
@@ -101,7 +108,7 @@ def _to_front(posts: Any, glads: Any, length: Any, post: Any, glad: Any) -> int:
     elif at == length:
         length += 1
     while at > 0:
-        posts[at], glads[at] = posts[at - 1], glads[at - 1]
+        posts[at], glads[at], hours[at] = posts[at - 1], glads[at - 1], hours[at - 1]
         at -= 1
-    posts[0], glads[0] = post, glad
+    posts[0], glads[0], hours[0] = post, glad, hour
     return int(length)

@@ -7,15 +7,20 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.parameters import MOODS
 from schemas.posts import Post
 
 from .decayed_counters import HALF_LIVES
+from .moods import MoodMap
 from .post_columns import PostColumns
 
 TAGS = 8
 """Tags of a post that count."""
+INTERESTS = 12
+"""Of a post, what a taste goes by: category, topic, moods and tags."""
 TAG_CODES = 4_096
 """Tags and categories are told apart by a hash: two of 100 share a code once in 40 catalogues each, and do no harm."""
+LEADING = 0.4
 AUTHOR_CODES = 1 << 30
 DAY = 86_400.0
 _FAR = 200.0
@@ -29,7 +34,8 @@ class PostTable:
     decayed_counters). total: how many users came to the post, and value: how much they thought of it, 0 to 1 each.
     first_at, last_at: seconds since 1970 of its first and last event. known: there was one.
     created_at: seconds since 1970, 0 unknown. author: code, −1 unknown. tags (capacity, TAGS): codes, −1 for none.
-    tag_share (TAG_CODES,): how often events had that tag. value_sums (2,): value and number of all events.
+    interests (capacity, INTERESTS): codes, −1 for none. tag_share (TAG_CODES,): how often events had that tag.
+    value_sums (2,): value and number of all events.
     spread: seconds, how far the dates of posts lie from one another.
     """
 
@@ -43,6 +49,8 @@ class PostTable:
         self.created_at = np.zeros(capacity)
         self.author = np.full(capacity, -1, np.int32)
         self.tags = np.full((capacity, TAGS), -1, np.int16)
+        self.interests = np.full((capacity, INTERESTS), -1, np.int16)
+        self.mood_map = MoodMap.load()
         self.tag_share = np.full(TAG_CODES, 0.01, np.float32)
         self.value_sums = np.array([0.5, 1.0])
         self._dates = np.zeros(3)
@@ -53,12 +61,13 @@ class PostTable:
         for column in (self.total, self.value, self.first_at, self.last_at, self.created_at):
             column[slot] = 0
         self.popularity[:, slot], self.known[slot] = 0.0, False
-        self.author[slot], self.tags[slot] = -1, -1
+        self.author[slot], self.tags[slot], self.interests[slot] = -1, -1, -1
 
     def describe(self, slot: int, post: Post) -> None:
         """What the row of a post says."""
         self.created_at[slot] = post.created_at
         self.author[slot], self.tags[slot] = codes_of(post)
+        self.interests[slot] = interests_of(post, self.mood_map)
 
     def learn(self, slot: int, at: float, weight: float, value: float, new: bool) -> None:
         """A user came to a post, at event time `at`, with a strength ≥ 0; new: for the first time."""
@@ -129,4 +138,13 @@ def codes_of(post: Post) -> tuple[int, list[int]]:
     return author, codes + [-1] * (TAGS - len(codes))
 
 
-_COLUMNS = ("total", "value", "first_at", "last_at", "known", "created_at", "author", "tags")
+def interests_of(post: Post, mood_map: MoodMap) -> list[int]:
+    """Codes (INTERESTS,) of what a post is about, −1 for none: its category and topic, the moods that make up at least
+    LEADING of it, and its tags."""
+    moods = [f"mood {MOODS[place]}" for place in np.flatnonzero(mood_map.of(post) >= LEADING).tolist()]
+    named = dict.fromkeys([post.category, f"topic {post.topic}" if post.topic else "", *moods, *post.tags])
+    codes = [crc32(name.casefold().encode()) % TAG_CODES for name in named if name][:INTERESTS]
+    return codes + [-1] * (INTERESTS - len(codes))
+
+
+_COLUMNS = ("total", "value", "first_at", "last_at", "known", "created_at", "author", "tags", "interests")

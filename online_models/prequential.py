@@ -16,13 +16,14 @@ class Ranked(NamedTuple):
     """A positive as it was ranked, before it was learnt.
 
     ranks (S + 1,): from 0, of its post with each source and then with the blend; ties count half; inf: not listed.
-    shown (≤ SHOWN,): slots that the blend puts first. popularity (≤ SHOWN,): their ranks by popularity, from 0.
-    events: of the user before. posts: how many were ranked.
+    shown (m,): slots that each puts first, at most SHOWN each, and by (m,): which source did, S for the blend.
+    popularity (m,): their ranks by popularity, from 0. events: of the user before. posts: how many were ranked.
     """
 
     at: float
     ranks: NDArray[np.float64]
     shown: NDArray[np.int32]
+    by: NDArray[np.int64]
     popularity: NDArray[np.float64]
     events: int
     posts: int
@@ -35,8 +36,8 @@ class Prequential:
         self.names = [*names, "blend"]
         self.scored = self.cold_users = self.cold_items = 0
         self._sums = np.zeros((len(self.names), 3 * len(CUTS)))
-        self._shown: set[int] = set()
-        self._posts, self._popularity, self._popularity_count = 0, 0.0, 0
+        self._shown = np.zeros((len(self.names), 0), np.bool_)
+        self._posts, self._popularity, self._count = 0, np.zeros(len(self.names)), np.zeros(len(self.names))
         self._events: list[int] = []
         self._found: list[bool] = []
         self._points: list[NDArray[np.float64]] = []
@@ -51,10 +52,13 @@ class Prequential:
             self._sums[:, 3 * number] += found
             self._sums[:, 3 * number + 1] += found / np.log2(places + 2.0)
             self._sums[:, 3 * number + 2] += found / (places + 1.0)
-        self._shown.update(ranked.shown.tolist())
+        missing = int(ranked.shown.max(initial=-1)) + 1 - self._shown.shape[1]
+        if missing > 0:
+            self._shown = np.pad(self._shown, ((0, 0), (0, max(missing, self._shown.shape[1]))))
+        self._shown[ranked.by, ranked.shown] = True
         self._posts = max(self._posts, ranked.posts)
-        self._popularity += float(ranked.popularity.sum())
-        self._popularity_count += len(ranked.popularity)
+        self._popularity += np.bincount(ranked.by, ranked.popularity, len(self.names))
+        self._count += np.bincount(ranked.by, minlength=len(self.names))
         self._events.append(ranked.events)
         self._found.append(bool(ranks[-1] < SHOWN))
         self._point += ranks < SHOWN
@@ -70,12 +74,17 @@ class Prequential:
     def report(self) -> dict[str, object]:
         """Figures of the blend, and under `by_source` of each source; fractions of 1, but for mean_popularity_rank."""
         figures = self._sums / max(self.scored, 1)
-        named = {name: _figures(row) for name, row in zip(self.names, figures, strict=True)}
+        coverage = self._shown.sum(axis=1) / max(self._posts, 1)
+        popularity = self._popularity / np.maximum(self._count, 1)
+        named = {
+            name: {**_figures(row), "coverage": round(covered, 4), "mean_popularity_rank": round(rank, 1)}
+            for name, row, covered, rank in zip(
+                self.names, figures, coverage.tolist(), popularity.tolist(), strict=True
+            )
+        }
         blend = named.pop("blend")
         return {
             "scored": self.scored, "cold_user": self.cold_users, "cold_item": self.cold_items, **blend,
-            "coverage": round(len(self._shown) / max(self._posts, 1), 4),
-            "mean_popularity_rank": round(self._popularity / max(self._popularity_count, 1), 1),
             "by_source": named, "by_activity": self._by_activity(),
         }  # fmt: skip
 

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 RECYCLED = 16
 """A full table gives up a sixteenth of its slots at once, those whose ids came longest ago: one partition of the clock
 for thousands of admissions."""
+RESERVED = 8
+"""Of a table, an eighth is for ids that came before (online_models.admission): twice what it gives up at once, so that
+ids which come once don't fill what was given up for others."""
 
 
 class Slots:
@@ -31,6 +34,11 @@ class Slots:
 
     def __len__(self) -> int:
         return len(self._places)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether less than the reserved share is left."""
+        return len(self._places) >= self.capacity - self.capacity // RESERVED
 
     def get(self, one: int) -> int:
         """The slot of an id, −1 for a stranger. Nothing is remembered of the question."""

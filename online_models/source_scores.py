@@ -32,10 +32,23 @@ def visit(past: Slots, rows: Rows, strength: NDArray[np.float64], scale: float, 
     )  # fmt: skip
 
 
-def taste(past: Slots, tags: NDArray[np.int16], author: NDArray[np.int32], codes: int, scores: Out) -> None:
-    """Fills scores (N,): mean share of a post's tags (N, TAGS) among those of the last posts, and AUTHOR_SHARE for an
-    author (N,) of them. codes: how many tags there are."""
-    _taste(past[:PROFILE], tags, author, codes, scores)
+def taste(
+    past: Slots, hours: NDArray[np.int8], hour: int, interests: NDArray[np.int16], author: NDArray[np.int32],
+    codes: int, scores: Out,
+) -> None:  # fmt: skip
+    """Fills scores (N,): mean share of what a post is about, its interests (N, INTERESTS), among those of the last
+    posts, and AUTHOR_SHARE for an author (N,) of them. codes: how many interests there are.
+
+    hours (q,): hour of the day, UTC, when the user met each of the last posts, −1 unknown. A post counts
+    1 + max(cos, 0) times by the angle between that hour and `hour` now: twice at the same one, once from six hours on.
+    So what a user comes to in the morning is not what they get in the evening.
+    """
+    _taste(past[:PROFILE], hours[:PROFILE], hour, interests, author, codes, scores)
+
+
+def hour_of(at: float) -> int:
+    """Of the day, UTC. at: seconds since 1970."""
+    return int(at // 3600) % 24
 
 
 def logits(outputs: NDArray[np.float32], bias: NDArray[np.float32], user: NDArray[np.float32], scores: Out) -> None:
@@ -68,17 +81,21 @@ def _visit(
 
 
 @compiled
-def _taste(past: Any, tags: Any, author: Any, codes: Any, scores: Any) -> None:
+def _taste(
+    past: Any, hours: Any, hour: Any, interests: Any, author: Any, codes: Any, scores: Any
+) -> None:  # fmt: skip
     own, total, weight = np.zeros(codes, np.float32), np.float32(1e-9), np.float32(1)
-    for slot in past:
-        for tag in tags[slot]:
+    for q in range(len(past)):
+        near = max(np.cos((hours[q] - hour) * (np.pi / 12.0)), 0.0) if hours[q] >= 0 else 0.0
+        counted = weight * np.float32(1.0 + near)
+        for tag in interests[past[q]]:
             if tag >= 0:
-                own[tag] += weight
-                total += weight
+                own[tag] += counted
+                total += counted
         weight *= np.float32(TASTE_DECAY)
     for slot in range(len(scores)):
         score, count = np.float32(0), 0
-        for tag in tags[slot]:
+        for tag in interests[slot]:
             if tag < 0:
                 break
             score += own[tag]

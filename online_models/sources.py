@@ -17,7 +17,7 @@ from .post_columns import Rows
 from .post_table import PostTable
 from .sequence_factors import SequenceFactors, long_memory
 from .slots import Slots
-from .source_scores import PROFILE, logits, taste, visit
+from .source_scores import PROFILE, hour_of, logits, taste, visit
 from .transitions import Transitions
 from .user_history import CONTEXT
 
@@ -99,8 +99,11 @@ class Sources:
             self.replay.add(slot, past, user)
         self.table.learn(slot, at, max(weight, 0.0), value, new)
 
-    def score(self, past: NDArray[np.int32], user: int, now: float) -> NDArray[np.float32]:
-        """(S, N): of each source in NAMES, for all slots; a view that the next call overwrites."""
+    def score(
+        self, past: NDArray[np.int32], user: int, now: float, hours: NDArray[np.int8]
+    ) -> NDArray[np.float32]:  # fmt: skip
+        """(S, N): of each source in NAMES, for all slots; a view that the next call overwrites. hours: of the past, as
+        online_models.past_table has them."""
         size, table = self.slots.size, self.table
         scores = self._scores[:, :size]
         scale = 1.0 / growth(now)
@@ -109,7 +112,8 @@ class Sources:
         for number, model in enumerate(self._factor_models, 3):
             vector = model.user_vector(past, user if model.users else -1)
             logits(model.outputs[:size], model.bias[:size], vector, scores[number])
-        taste(past, table.tags[:size], table.author[:size], len(table.tag_share), scores[6])
+        interests, author = table.interests[:size], table.author[:size]
+        taste(past, hours, hour_of(now), interests, author, len(table.tag_share), scores[6])
         for number, decay in enumerate(table.decays(now)):
             np.multiply(table.popularity[number, :size], decay, out=scores[7 + number], casting="unsafe")
         scores[10] = table.total[:size]

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from collector.kinds import Kind
 from collector.run import AlreadyRunning, Run
+from schemas import audit
 from schemas.errors import ServiceUnavailable
 from schemas.messages import KindStatus
 from schemas.settings import Settings
@@ -59,7 +60,7 @@ async def _rounds(
 
 async def _collect(kind: Kind, settings: Settings, page_size: int, console: Console) -> KindStatus:
     """The bar is full at as many rows as the last scan met; upstream doesn't say how many it has."""
-    async with Run.begun(kind, settings, None, page_size) as run:
+    async with Run.begun(kind, settings, None, page_size, audit.operator()) as run:
         with Progress(
             TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
             TextColumn("page {task.fields[page]}, {task.completed:,.0f} rows"), TimeElapsedColumn(),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from schemas import audit
 from schemas.errors import ContractError
 from schemas.events import Interaction
 from schemas.settings import Settings
@@ -47,4 +48,6 @@ async def import_files(
                 tell(of, report.sent[of], len(report.rejected))
             await arrays.flush()
             await sender.settle()
+    sent = ", ".join(f"{count} {of}" for of, count in report.sent.items()) or "nothing"
+    await audit.note(settings, audit.operator(), "import", path.name, f"sent {sent}; rejected {len(report.rejected)}")
     return report

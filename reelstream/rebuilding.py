@@ -10,14 +10,14 @@ from redis.exceptions import RedisError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from schemas import generation, keys
+from schemas import audit, generation, keys
+from schemas.database import create_pool
 from schemas.errors import ServiceUnavailable
 from schemas.generation import Generation
 from schemas.settings import Settings
 from streams.batches import Conflict
 from streams.rebuild import Rebuild
 from streams.redis import connect
-from streams.services import create_pool
 
 POLL_SECONDS = 0.2
 
@@ -26,7 +26,7 @@ async def run(settings: Settings) -> None:
     """Returns when the state is built. Raises ServiceUnavailable when a service does not answer."""
     console = Console(stderr=True)
     redis = connect(settings.require("REDIS_URL"))
-    pool = await create_pool(settings.require("DATABASE_URL"))
+    pool = await create_pool(settings)
     columns = TextColumn("events"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     try:
         with Progress(*columns, console=console) as progress:
@@ -37,6 +37,7 @@ async def run(settings: Settings) -> None:
 
             if await Rebuild(redis, pool, settings, show).run("asked for by `reelstream rebuild`"):
                 built = await _read(redis)
+                await audit.note(settings, audit.operator(), "rebuild", "state")
             else:
                 console.print("a rebuild is under way already; this is its progress")
                 while (built := await _read(redis)) is None or not built.ready:

@@ -13,7 +13,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from schemas import decoding, users
+from schemas import audit, decoding, users
 from schemas.dead_letters import MOST_BYTES
 from schemas.errors import ContractError, ServiceUnavailable
 from schemas.events import Interaction, decode_interaction, decode_message, event_id_at, event_time
@@ -78,6 +78,7 @@ async def send(settings: Settings, messages: list[Message]) -> None:
         ]  # fmt: skip
         for acknowledged in waiting:
             await acknowledged
+        await audit.note(settings, audit.operator(), "resend", "dead letters", Plan(messages).counts)
     except (KafkaError, OSError) as error:
         raise ServiceUnavailable(
             f"Kafka at {servers} does not answer: {error}. Resend the same letters: what arrived counts once."

@@ -9,6 +9,7 @@ import msgspec
 
 from .decoding import DECODER_ERRORS, MOST_NESTING, count_containers, decode, one_or_many
 from .errors import ContractError
+from .guests import MOST_SESSION_CHARACTERS, guest_name
 
 InteractionType = Literal[
     "view", "like", "inspire", "rating", "share", "bookmark", "comment", "follow", "exit", "not_interested", "report"
@@ -46,13 +47,14 @@ LATEST = 4_102_444_800.0
 class Interaction(msgspec.Struct, kw_only=True):
     """One interaction of a user with a post.
 
+    `username`: who acted. Without it `session_id` says which guest did, whose username is then `guest:SESSION_ID`.
     `interaction_value`: for a view the watched fraction (0 to 1, above 1 for rewatches; unknown counts as 1), for a
     rating 0 to 100, for all other types 1, or 0 to take the earlier one back.
     `take_back`: takes the earlier one back, of any type, views and ratings too; the value says nothing then.
     `occurred_at`: UTC when no offset is given; without it, the time the message was produced.
     """
 
-    username: Username
+    username: Username = ""
     post_id: PostId
     interaction_type: InteractionType | Literal["rate"]
     interaction_value: float | None = None
@@ -65,6 +67,12 @@ class Interaction(msgspec.Struct, kw_only=True):
     take_back: bool = False
 
     def __post_init__(self) -> None:
+        if not self.username:
+            if self.session_id is None:
+                raise ValueError("Object missing required field `username`; a guest sends session_id instead")
+            if len(self.session_id) > MOST_SESSION_CHARACTERS:
+                raise ValueError(f"that of a guest has up to {MOST_SESSION_CHARACTERS} characters - at `$.session_id`")
+            self.username = guest_name(self.session_id)
         if self.interaction_type == "rate":
             self.interaction_type = "rating"
         if self.occurred_at is not None:

@@ -9,6 +9,7 @@ from .decoding import decode as decode_json
 from .decoding import refuse_nul
 from .errors import ContractError
 from .events import LATEST, MOST_SECONDS_AHEAD, PostId, ShortText
+from .guests import guest_name
 
 MOST_POSTS = 1_000
 """Of a page; the API's are of MAX_RECOMMENDATIONS at most."""
@@ -51,8 +52,8 @@ class Impression(msgspec.Struct, kw_only=True):
 
     @property
     def reader(self) -> str:
-        """Who saw it: a username, or the session of a guest."""
-        return self.username or self.session_id or ""
+        """Who saw it: the username, also of a guest (schemas.guests)."""
+        return self.username or guest_name(self.session_id or "")
 
     @property
     def served(self) -> datetime:

@@ -32,7 +32,7 @@ def incomplete_users(partition: int) -> str:
 
 
 def user_state(partition: int, username: str) -> str:
-    """History, seen set, exclusions (schemas.user_state). TTL: the setting USER_IDLE_DAYS."""
+    """History, seen set, exclusions (schemas.user_state). TTL: the setting USER_IDLE_DAYS; of a guest a day."""
     return f"{PREFIX}{{i{partition}}}:user:{username}"
 
 
@@ -145,7 +145,7 @@ LEARNT_USER_TTL_SECONDS = 30 * 86_400
 
 def learnt_user(user: int) -> str:
     """What is learnt of the user with that hash (schemas.learnt.encode_user). It goes when the model drops the user,
-    and LEARNT_USER_TTL_SECONDS after their last event."""
+    and LEARNT_USER_TTL_SECONDS after it was last told."""
     return f"{PREFIX}{{learner}}:own:{user & 0xFFFF_FFFF_FFFF_FFFF:016x}"
 
 

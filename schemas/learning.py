@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from .errors import ContractError
 from .events import INTERACTION_TYPES, LATEST, MOST_ID, MOST_WEIGHT
+from .guests import is_guest
 from .impressions import MOST_POSITION, MOST_POSTS, Impression
 from .posts import Post
 
@@ -149,8 +150,15 @@ def encode(message: LearningMessage) -> bytes:
 
 @lru_cache(maxsize=1 << 17)
 def user_hash(username: str) -> int:
-    """8 bytes of BLAKE2b as a signed integer. Cached, because it takes 1 µs and users come again."""
-    return int.from_bytes(blake2b(username.encode(), digest_size=8).digest(), "little", signed=True)
+    """63 bits of BLAKE2b; below zero for guests (schemas.guests), so that models, which know no names, keep no vector
+    of them. Cached, because it takes 1 µs and users come again."""
+    hashed = int.from_bytes(blake2b(username.encode(), digest_size=8).digest(), "little") >> 1
+    return ~hashed if is_guest(username) else hashed
+
+
+def is_guest_hash(user: int) -> bool:
+    """Whether a user_hash is that of a guest."""
+    return user < 0
 
 
 def decode(payload: bytes) -> LearningMessage:

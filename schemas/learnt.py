@@ -6,25 +6,29 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from . import trending
 from .errors import ReelstreamError
 
+WINDOWS = len(trending.WINDOWS)
+RATING = 11
+"""Numbers that predict a rating, of a user or a post: a bias and a vector (online_models.explicit_ratings)."""
 FOLLOWERS = 40
 """Of a post, the strongest: what users go to next. A row of the learner has up to 128; of the value of source `next`, a
 logarithm, 20 left .24 of difference between learner and feed, 40 leave .07, 64 leave .02."""
 
 
 def post_type(width: int) -> np.dtype[np.void]:
-    """Of a record: 766 bytes with vectors of 163 numbers, all little-endian.
+    """Of a record: 804 bytes with vectors of 163 numbers, all little-endian.
 
     vectors: as in online_models.sources.Sources.vectors. total, value, first_at, last_at: of online_models.post_table.
-    shown, taken: of online_models.click_through.
+    shown, taken: of online_models.click_through, by half-life. rating: of online_models.explicit_ratings.
     left: how often users went on from the post (online_models.transitions, forward-decayed); followers: to which posts,
     0 for none, and share of `left`, strongest first: a share fits into 2 bytes, whatever the year.
     """
     return np.dtype([
-        ("vectors", "<f2", (width,)), ("total", "<f4"), ("value", "<f4"), ("shown", "<f4"), ("taken", "<f4"),
-        ("first_at", "<f8"), ("last_at", "<f8"), ("left", "<f8"), ("followers", "<i8", (FOLLOWERS,)),
-        ("shares", "<f2", (FOLLOWERS,)),
+        ("vectors", "<f2", (width,)), ("total", "<f4"), ("value", "<f4"), ("shown", "<f4", (WINDOWS,)),
+        ("taken", "<f4", (WINDOWS,)), ("rating", "<f2", (RATING,)), ("first_at", "<f8"), ("last_at", "<f8"),
+        ("left", "<f8"), ("followers", "<i8", (FOLLOWERS,)), ("shares", "<f2", (FOLLOWERS,)),
     ])  # fmt: skip
 
 
@@ -37,7 +41,7 @@ class Weights(NamedTuple):
     """features: names of the features of a candidate, in order; n of them.
 
     linear (n,), inner (h, n + 1), outer (h,): as in online_models.blend.BlendWeights.
-    tag_share, mean_value, spread: as in online_models.post_columns.PostColumns.
+    tag_share, mean_value, spread: as in online_models.post_columns.PostColumns. mean_rating: 0 to 1.
     """
 
     features: list[str]
@@ -47,6 +51,7 @@ class Weights(NamedTuple):
     tag_share: NDArray[np.float32]
     mean_value: float
     spread: float
+    mean_rating: float = 0.0
 
 
 class _Weights(msgspec.Struct, array_like=True):
@@ -57,6 +62,7 @@ class _Weights(msgspec.Struct, array_like=True):
     tag_share: bytes
     mean_value: float
     spread: float
+    mean_rating: float = 0.0
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -81,7 +87,8 @@ def decode_weights(payload: bytes) -> Weights:
         raise ReelstreamError(f"the weights of the blend can't be read: {error}") from None
     if len(linear) != len(found.features):
         raise ReelstreamError(f"{len(linear)} weights of the blend for {len(found.features)} features")
-    return Weights(found.features, linear, inner, outer, tag_share, found.mean_value, found.spread)
+    figures = found.mean_value, found.spread, found.mean_rating
+    return Weights(found.features, linear, inner, outer, tag_share, *figures)
 
 
 def _packed(column: NDArray[Any]) -> bytes:
@@ -89,12 +96,12 @@ def _packed(column: NDArray[Any]) -> bytes:
 
 
 def encode_user(vector: NDArray[np.floating]) -> bytes:
-    """A user's vector (dim,) of online_models.pairwise_mf, float16."""
+    """A user's vector (dim,) of online_models.pairwise_mf, and behind it what predicts ratings (RATING,): float16."""
     return np.ascontiguousarray(vector, "<f2").tobytes()
 
 
 def decode_user(payload: bytes | None, dim: int) -> NDArray[np.float32] | None:
-    """None for a user who has none, or one of another width."""
-    if payload is None or len(payload) != 2 * dim:
+    """The vector (dim,), and behind it (RATING,). None for a user who has none, or one of another width."""
+    if payload is None or len(payload) != 2 * (dim + RATING):
         return None
     return np.frombuffer(payload, "<f2").astype(np.float32)

@@ -23,6 +23,18 @@ class Settings(BaseSettings):
     kafka_bootstrap_servers: str | None = Field(None, description="Kafka brokers, host:port[,host:port]")
     redis_url: str | None = Field(None, description="Redis or Valkey, redis://host:port/0")
     database_url: str | None = Field(None, description="PostgreSQL, postgresql://user@host:port/name")
+    database_pool_size: Annotated[int, Field(ge=1, le=100)] = Field(
+        4, description="connections to PostgreSQL that a worker opens at most"
+    )
+    database_timeout_seconds: Annotated[float, Field(ge=1, le=3600)] = Field(
+        30.0, description="the longest statement of a worker; a rebuild's may take 10 minutes"
+    )
+    interaction_months: Count | None = Field(
+        None, description="months before this one of which PostgreSQL keeps interactions; for ever when not set"
+    )
+    impression_months: Count = Field(1, description="the same of impressions")
+    trending_months: Count = Field(12, description="the same of the history of trending")
+    audit_months: Count = Field(24, description="the same of the audit log")
     kafka_partitions: Annotated[int, Field(ge=1, le=512)] = Field(4, description="partitions of each keyed topic")
     kafka_replication: Count = Field(1, description="replicas of each topic; 3 on a real cluster")
     kafka_fetch_max_wait_ms: Annotated[int, Field(ge=1, le=30_000)] = Field(
@@ -38,6 +50,7 @@ class Settings(BaseSettings):
     model_path: Path = Field(Path("./models"), description="where trained models are kept")
     embedding_dim: Annotated[int, Field(ge=2, le=4096)] = Field(128, description="length of trained vectors")
     train_every_minutes: Annotated[float, Field(gt=0)] = Field(10.0, description="pause between training runs")
+    training_events: Count = Field(20_000_000, description="batch models learn from so many of the newest interactions")
     max_recommendations: Annotated[int, Field(ge=1, le=1000)] = Field(50, description="largest page_size")
     cold_start_threshold: Annotated[int, Field(ge=0)] = Field(
         5, description="interactions until a feed is fully personalised"

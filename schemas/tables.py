@@ -1,4 +1,7 @@
-"""The record: tables of PostgreSQL. Migrations beside this file bring a database to this shape."""
+"""The record: tables of PostgreSQL. Migrations beside this file bring a database to this shape.
+
+Tables with `postgresql_partition_by` have a partition a month, and `…_rest` for other times (schemas.partitions).
+"""
 
 from sqlalchemy import (
     BigInteger,
@@ -13,6 +16,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    Uuid,
     func,
 )  # fmt: skip
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -22,13 +26,13 @@ metadata = MetaData()
 interactions = Table(
     "interactions",
     metadata,
-    # An event id names an event of its user. In byte order, whatever the database sorts by: a rebuild reads by user.
-    Column("username", Text(collation="C"), primary_key=True),
-    Column("event_id", Text(collation="C"), primary_key=True),
+    # In byte order, whatever the database sorts by: a rebuild reads by user.
+    Column("username", Text(collation="C"), nullable=False),
+    Column("event_id", Text(collation="C"), nullable=False),
+    Column("occurred_at", DateTime(timezone=True), nullable=False),
     Column("post_id", BigInteger, nullable=False),
     Column("interaction_type", Text, nullable=False),
     Column("interaction_value", Double, nullable=False),
-    Column("occurred_at", DateTime(timezone=True), nullable=False),
     Column("recommendation_id", Text),
     Column("session_id", Text),
     Column("source", Text),
@@ -40,6 +44,15 @@ interactions = Table(
     Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Index("interactions_occurred_at", "occurred_at"),
     Index("interactions_of_owner", "log_partition", "username", "log_number", "log_offset", "log_index"),
+    postgresql_partition_by="RANGE (occurred_at)",
+)
+
+# The key of `interactions` over all months: an event id names an event of its user, with whatever time it comes again.
+event_ids = Table(
+    "event_ids",
+    metadata,
+    Column("username", Text(collation="C"), primary_key=True),
+    Column("event_id", Text(collation="C"), primary_key=True),
 )
 
 # How far each log is recorded; moved in the transaction that writes the rows. A topic that was made anew is another
@@ -80,14 +93,14 @@ users = Table(
     Index("users_id", "id"),
 )
 
-# Pages as they were served, of the last IMPRESSION_DAYS (streams.impression_log). Interactions name theirs by its id.
+# Pages as they were served, of the last IMPRESSION_MONTHS. Interactions name theirs by its id.
 impressions = Table(
     "impressions",
     metadata,
     Column("recommendation_id", Text(collation="C"), primary_key=True),
+    Column("served_at", DateTime(timezone=True), primary_key=True),
     Column("username", Text(collation="C"), nullable=False),
     Column("session_id", Text),
-    Column("served_at", DateTime(timezone=True), nullable=False),
     Column("position", Integer, nullable=False),
     Column("posts", ARRAY(BigInteger), nullable=False),
     Column("scores", ARRAY(Double), nullable=False),
@@ -100,6 +113,42 @@ impressions = Table(
     Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Index("impressions_served_at", "served_at"),
     Index("impressions_of_user", "username", "served_at"),
+    postgresql_partition_by="RANGE (served_at)",
+)
+
+# What was trending, by category, at the end of each hour in which it changed (streams.trending_log).
+trending_history = Table(
+    "trending_history",
+    metadata,
+    Column("category", Text(collation="C"), primary_key=True),
+    Column("window", Text, primary_key=True),
+    Column("at", DateTime(timezone=True), primary_key=True),
+    Column("published_at", DateTime(timezone=True), nullable=False),
+    Column("posts", ARRAY(BigInteger), nullable=False),
+    Column("scores", ARRAY(Double), nullable=False),
+    Index("trending_history_at", "at"),
+    postgresql_partition_by="RANGE (at)",
+)
+
+# Who changed what from outside (schemas.audit).
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("at", DateTime(timezone=True), primary_key=True, server_default=func.now()),
+    Column("id", Uuid, primary_key=True, server_default=func.gen_random_uuid()),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    postgresql_partition_by="RANGE (at)",
+)
+
+# Names that were forgotten, as hashes (schemas.forgetting.name_hash): the collector leaves their rows out.
+forgotten_users = Table(
+    "forgotten_users",
+    metadata,
+    Column("name_hash", LargeBinary, primary_key=True),
+    Column("forgotten_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
 
 # The newest two snapshots of the learner (schemas.factors.Snapshot), in chunks.
@@ -151,7 +200,6 @@ collected_interactions = Table(
     Column("version", Integer, nullable=False),
     Column("events", Integer, nullable=False),
     Column("scan", Integer, nullable=False),
-    Index("collected_interactions_user", "user_id"),
 )
 
 collected_posts = Table(

@@ -14,6 +14,8 @@ records nor for models that learn from everybody's events.
 | record | interactions  | EventLogAgent     | PostgreSQL                                            |
 | record | posts, users  | CatalogueLogAgent | PostgreSQL                                            |
 | record | impressions   | ImpressionLogAgent| PostgreSQL                                            |
+| record | trending      | TrendingLogAgent  | PostgreSQL, once an hour                              |
+| record | (every hour)  | keep_months       | PostgreSQL: partitions to come, old ones dropped      |
 """
 
 import os
@@ -41,12 +43,14 @@ from .impressions import ImpressionsAgent
 from .interactions import InteractionsAgent
 from .items import ItemsAgent
 from .learner import LearnerAgent
+from .months import MONTHS_SECONDS, keep_months
 from .posts import PostsAgent
 from .raw_schema import RawSchema
 from .services import LearnServices, ModelsServices, RecordServices, Services
 from .state_keeper import StateKeeper
 from .transport import transport_class
 from .trending import TrendingPublisher
+from .trending_log import TrendingLogAgent
 from .users import UsersAgent
 from .watchdog import Watchdog
 
@@ -224,6 +228,13 @@ def _record(app: WorkerApp, services: RecordServices) -> None:
     _listen(app, "post-log", CatalogueLogAgent(services, topics.POSTS), topics.POSTS, RECORD_PACE)
     _listen(app, "user-log", CatalogueLogAgent(services, topics.USERS), topics.USERS, RECORD_PACE)
     _listen(app, "impression-log", ImpressionLogAgent(services), topics.IMPRESSIONS, RECORD_PACE)
+    _listen(app, "trending-log", TrendingLogAgent(services), topics.TRENDING, RECORD_PACE)
+
+    @app.task
+    async def keep_partitions() -> None:
+        while not app.should_stop:
+            await keep_months(services)
+            await app.sleep(MONTHS_SECONDS)
 
 
 def _listen(

@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 
+from schemas.forgetting import forget_events
 from schemas.topics import INTERACTIONS, owner
 
 from .partition_agent import PartitionAgent
@@ -18,36 +19,42 @@ from .record import Record
 from .record_mark import RecordMark
 from .services import RecordServices
 
-_COLUMNS = {
-    "event_id": "text", "username": "text", "post_id": "int8", "interaction_type": "text",
-    "interaction_value": "float8", "occurred_at": "timestamptz", "recommendation_id": "text", "session_id": "text",
-    "source": "text", "log_number": "int4", "log_partition": "int2", "log_offset": "int8", "log_index": "int4",
-}  # fmt: skip
-_INSERT = (
-    f"INSERT INTO interactions ({', '.join(_COLUMNS)}) SELECT * FROM unnest("  # noqa: S608
-    + ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(_COLUMNS.values(), 1))
-    + ") ON CONFLICT (username, event_id) DO NOTHING"
-)
+_COLUMNS = (
+    "username", "event_id", "occurred_at", "post_id", "interaction_type", "interaction_value", "recommendation_id",
+    "session_id", "source", "log_number", "log_partition", "log_offset", "log_index",
+)  # fmt: skip
+_CLAIM = """
+INSERT INTO event_ids (username, event_id) SELECT * FROM unnest($1::text[], $2::text[])
+ON CONFLICT (username, event_id) DO NOTHING RETURNING username, event_id
+"""
+"""An id that comes again may have another time, as those of messages without one do, and so belong to another month,
+where no unique key of a partition would see it. To look into the keys of 28 partitions made 6,500 events a second of
+26,000; this table costs the same however many months there are."""
+
+
+Rows = dict[tuple[str, str], tuple[Any, ...]]
+"""(username, event id) → row: the first of a repeated id."""
 
 
 class EventLogAgent(PartitionAgent[RecordMark, RecordServices]):
-    """Idempotent by the primary key: a repeated event id inserts nothing. One writer a partition, by the mark."""
+    """Idempotent by the event id: a repeated one inserts nothing. One writer a partition, by the mark."""
 
     async def _load(self, partition: int) -> RecordMark:
         services = self._services
         return await RecordMark.load(services.pool, INTERACTIONS, partition, services.log_ids[INTERACTIONS])
 
     async def _apply(self, shard: RecordMark, records: list[Record]) -> None:
-        rows: list[tuple[Any, ...]] = []
+        rows: Rows = {}
         async with shard.moving(self._services.pool, records[-1].offset) as connection:
             for record in records:
                 if (username := forgotten_user(record)) is None:
-                    rows += self._rows(shard.number, record)
+                    for row in self._rows(shard.number, record):
+                        rows.setdefault(row[:2], row)
                     continue
-                await _insert(connection, rows)
-                rows = []
-                await connection.execute("DELETE FROM interactions WHERE username = $1", username)
-            await _insert(connection, rows)
+                await insert(connection, rows)
+                rows.clear()
+                await forget_events(connection, username, record.partition)
+            await insert(connection, rows)
 
     def _rows(self, log_number: int, record: Record) -> Iterable[tuple[Any, ...]]:
         for entry in read_events(record):
@@ -56,12 +63,17 @@ class EventLogAgent(PartitionAgent[RecordMark, RecordServices]):
             event = entry.interaction
             if owner(event.username, self._services.partitions) == record.partition:
                 yield (
-                    entry.event_id, event.username, event.post_id, event.interaction_type, event.interaction_value,
-                    datetime.fromtimestamp(entry.at, UTC), event.recommendation_id, event.session_id, event.source,
-                    log_number, record.partition, record.offset, entry.entry,
+                    event.username, entry.event_id, datetime.fromtimestamp(entry.at, UTC), event.post_id,
+                    event.interaction_type, event.interaction_value, event.recommendation_id, event.session_id,
+                    event.source, log_number, record.partition, record.offset, entry.entry,
                 )  # fmt: skip
 
 
-async def _insert(connection: asyncpg.Connection, rows: list[tuple[Any, ...]]) -> None:
-    if rows:
-        await connection.execute(_INSERT, *(list(column) for column in zip(*rows, strict=True)))
+async def insert(connection: asyncpg.Connection, rows: Rows) -> None:
+    """Adds those whose event id was never there. In a transaction: an id without its row would lose the event."""
+    if not rows:
+        return
+    claimed = await connection.fetch(_CLAIM, *(list(column) for column in zip(*rows, strict=True)))
+    fresh = rows.values() if len(claimed) == len(rows) else [rows[each[0], each[1]] for each in claimed]
+    if fresh:
+        await connection.copy_records_to_table("interactions", records=fresh, columns=_COLUMNS)

@@ -1,9 +1,8 @@
-"""The impression-log agent: every served page into PostgreSQL, once, and out of it after IMPRESSION_DAYS.
+"""The impression-log agent: every served page into PostgreSQL, once. Old months are dropped (schemas.partitions).
 
 Dead letters are those of streams.impressions, which reads the same topic for the learner.
 """
 
-from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -18,28 +17,21 @@ from .record import Record
 from .record_mark import RecordMark
 from .services import RecordServices
 
-IMPRESSION_DAYS = 30
-"""By the time of the pages, not by the clock. A page of 20 takes 2.2 KB with its indexes: a million a day are 66 GB."""
-TRIMMED = 2
-"""Old rows that go for each new one, at most: what was left of a busier time is gone after as many pages again."""
-_COLUMNS = (
-    "recommendation_id", "username", "session_id", "served_at", "position", "posts", "scores", "propensities",
-    "sources", "features", "algorithm_used", "model_versions", "variant",
-)  # fmt: skip
+_COLUMNS = {
+    "recommendation_id": "text", "username": "text", "session_id": "text", "served_at": "timestamptz",
+    "position": "int4", "posts": "int8[]", "scores": "float8[]", "propensities": "float8[]", "sources": "jsonb",
+    "features": "jsonb", "algorithm_used": "text", "model_versions": "jsonb", "variant": "text",
+}  # fmt: skip
 _INSERT = (
-    f"INSERT INTO impressions ({', '.join(_COLUMNS)}) "  # noqa: S608
-    f"VALUES ({', '.join(f'${place}' for place in range(1, len(_COLUMNS) + 1))}) "
-    "ON CONFLICT (recommendation_id) DO NOTHING"
+    f"INSERT INTO impressions ({', '.join(_COLUMNS)}) SELECT "  # noqa: S608
+    + ", ".join(f"${place}::{kind}" for place, kind in enumerate(_COLUMNS.values(), 1))
+    + " WHERE NOT EXISTS (SELECT FROM impressions WHERE recommendation_id = $1) "
+    "ON CONFLICT (recommendation_id, served_at) DO NOTHING"
 )
-_TRIM = """
-DELETE FROM impressions WHERE recommendation_id IN (
-  SELECT recommendation_id FROM impressions WHERE served_at < $1 ORDER BY served_at LIMIT $2 FOR UPDATE SKIP LOCKED
-)
-"""
 
 
 class ImpressionLogAgent(PartitionAgent[RecordMark, RecordServices]):
-    """Idempotent by the primary key: a page that is told twice is one row. One writer a partition, by the mark."""
+    """Idempotent by the page's id: one that is told twice is one row. One writer a partition, by the mark."""
 
     async def _load(self, partition: int) -> RecordMark:
         services = self._services
@@ -50,8 +42,6 @@ class ImpressionLogAgent(PartitionAgent[RecordMark, RecordServices]):
         async with shard.moving(self._services.pool, records[-1].offset) as connection:
             if found:
                 await connection.executemany(_INSERT, [_row(each) for each in found])
-                before = max(each.served for each in found) - timedelta(days=IMPRESSION_DAYS)
-                await connection.execute(_TRIM, before, TRIMMED * len(found))
 
 
 def _read(record: Record) -> Impression | None:

@@ -12,6 +12,8 @@ from schemas.posts import Post, decode_post
 from .user_record import EVENT_COLUMNS
 
 ROWS = 5_000
+SECONDS = 600
+"""The longest statement: a log's partition is counted and sorted as a whole."""
 _MARKS = "SELECT DISTINCT ON (topic, log_partition) * FROM log_marks ORDER BY topic, log_partition, log_number DESC"
 _EVENTS = f"""
 SELECT {EVENT_COLUMNS}, recorded_at FROM interactions WHERE log_partition = $1
@@ -22,6 +24,9 @@ SELECT username, event_id FROM interactions WHERE log_partition = $1
 ORDER BY log_number DESC, log_offset DESC, log_index DESC LIMIT $2
 """
 _KNOWN = "SELECT DISTINCT username FROM interactions WHERE log_partition = $1 AND username = ANY($2::text[])"
+_COUNT = "SELECT count(*) FROM interactions"
+_POSTS = 'SELECT "row"::text FROM posts'
+_USERS = 'SELECT username, "row"::text FROM users'
 
 Rows = list[Any]
 Ends = dict[tuple[str, int], tuple[str, int]]
@@ -41,6 +46,7 @@ class RecordSnapshot:
             pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
+            await connection.execute(f"SET LOCAL statement_timeout = '{SECONDS}s'")
             yield cls(connection)
 
     async def marks(self) -> Ends:
@@ -49,15 +55,15 @@ class RecordSnapshot:
         return {(row["topic"], row["log_partition"]): (row["log"], row["log_offset"]) for row in rows}
 
     async def count_events(self) -> int:
-        return int(await self._connection.fetchval("SELECT count(*) FROM interactions", timeout=600))
+        return int(await self._connection.fetchval(_COUNT, timeout=SECONDS))
 
     async def posts(self) -> AsyncIterator[list[Post]]:
-        async for rows in self._chunks('SELECT "row"::text FROM posts'):
+        async for rows in self._chunks(_POSTS):
             yield [post for (row,) in rows if (post := _post(row)) is not None]
 
     def users(self) -> AsyncIterator[Rows]:
         """Chunks of (username, row as JSON text)."""
-        return self._chunks('SELECT username, "row"::text FROM users')
+        return self._chunks(_USERS)
 
     def events(self, partition: int) -> AsyncIterator[Rows]:
         """Chunks of EVENT_COLUMNS and recorded_at: user by user, each user's events in the order of the log."""
@@ -65,16 +71,16 @@ class RecordSnapshot:
 
     async def event_ids(self, partition: int, most: int) -> Rows:
         """(username, event_id) of the newest events, oldest first."""
-        return list(reversed(await self._connection.fetch(_IDS, partition, most, timeout=600)))
+        return list(reversed(await self._connection.fetch(_IDS, partition, most, timeout=SECONDS)))
 
     async def known_users(self, partition: int, usernames: Collection[str]) -> set[str]:
         """Those of `usernames` that have an event."""
-        rows = await self._connection.fetch(_KNOWN, partition, list(usernames), timeout=600)
+        rows = await self._connection.fetch(_KNOWN, partition, list(usernames), timeout=SECONDS)
         return {row["username"] for row in rows}
 
     async def _chunks(self, query: str, *arguments: object) -> AsyncIterator[Rows]:
         cursor = await self._connection.cursor(query, *arguments)
-        while rows := await cursor.fetch(ROWS, timeout=600):
+        while rows := await cursor.fetch(ROWS, timeout=SECONDS):
             yield rows
 
 

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from online_models import user_history
 from schemas import keys, marks
 from schemas.events import TYPE_CODES
+from schemas.guests import is_guest, state_ttl
 from schemas.marks import ItemsMark
 from schemas.settings import Settings
 from schemas.signals import PostChanged
@@ -104,9 +105,9 @@ class Relearning:
 
     def _user(self, partition: int, username: str, state: UserState, last: datetime) -> list[Command]:
         """Writes a user's state with what is left of its time; nothing when that is over."""
-        left = self._settings.user_ttl - int((self._now - last).total_seconds())
+        left = state_ttl(username, self._settings.user_ttl) - int((self._now - last).total_seconds())
         if not username or left <= 0:
-            self.left_out |= bool(username)
+            self.left_out |= bool(username) and not is_guest(username)
             return []
         return [("SET", keys.user_state(partition, username), state.encode(), "EX", left)]
 

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
 from schemas import topics
+from schemas.database import create_pool
 from schemas.settings import Settings
 
 from .commit import Committer
@@ -23,6 +24,9 @@ from .redis import connect
 from .user_record import UserRecord
 
 log = structlog.get_logger()
+RECORD_PLANNER = {"enable_seqscan": "off"}
+"""What the record's writers ask for has a key. A plan made while a month is empty reads it as a whole, and is kept
+until PostgreSQL next counts its rows: a minute later there may be a million."""
 
 
 class Services:
@@ -50,7 +54,9 @@ class Services:
 
     async def read_log_ids(self) -> None:
         """Reads which logs these are: at start and after every rebalance, as a topic may have been made anew."""
-        wanted = (topics.INTERACTIONS, topics.POSTS, topics.USERS, topics.ITEM_SIGNALS, topics.IMPRESSIONS)
+        wanted = (
+            topics.INTERACTIONS, topics.POSTS, topics.USERS, topics.ITEM_SIGNALS, topics.IMPRESSIONS, topics.TRENDING,
+        )  # fmt: skip
         partitions = {**dict.fromkeys(wanted, self.partitions), topics.LEARNING: 1}
         self.log_ids = await fetch_log_ids(self.settings, partitions)
 
@@ -70,7 +76,7 @@ class ModelsServices(Services):
         await _once_kafka_answers(self.producer.start)
         self._closing.push_async_callback(self.producer.stop)
         if self.settings.database_url is not None:
-            self.pool = await create_pool(self.settings.database_url)
+            self.pool = await create_pool(self.settings)
             self._closing.callback(self.pool.terminate)
 
     def compile(self) -> None:
@@ -98,13 +104,8 @@ class RecordServices(Services):
 
     async def start(self) -> None:
         await super().start()
-        self.pool = await create_pool(self.settings.require("DATABASE_URL"))
+        self.pool = await create_pool(self.settings, **RECORD_PLANNER)
         self._closing.callback(self.pool.terminate)
-
-
-async def create_pool(url: str) -> asyncpg.Pool:
-    """min_size=0: connects when first used, so that a PostgreSQL that is down is waited for like any other."""
-    return await asyncpg.create_pool(url, min_size=0, max_size=4, command_timeout=30, timeout=10)
 
 
 async def _once_kafka_answers(call: Callable[[], Awaitable[None]]) -> None:

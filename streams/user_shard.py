@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from online_models.event_ids import SeenEventIds, stored_blocks
 from schemas import keys, marks
 from schemas.generation import Generation
+from schemas.guests import is_guest, state_ttl
 from schemas.marks import InteractionsMark
 from schemas.user_state import UserState
 
@@ -71,7 +72,8 @@ class UserShard:
             stored: Any = await self._redis.mget([keys.user_state(self.partition, name) for name in missing])
             self.users |= {name: UserState.decode(payload) for name, payload in zip(missing, stored, strict=True)}
             if self._record is not None and self._record.may_hold_more_than(self._generation):
-                unknown = [name for name, payload in zip(missing, stored, strict=True) if payload is None]
+                found = zip(missing, stored, strict=True)
+                unknown = [name for name, payload in found if payload is None and not is_guest(name)]
                 await self._ask_record(self._record, unknown, whole=False)
         if self._record is not None and (unfinished := self._incomplete.intersection(usernames)):
             await self._ask_record(self._record, unfinished, whole=True)
@@ -91,13 +93,14 @@ class UserShard:
     ) -> None:  # fmt: skip
         """Writes what a batch changed, its event ids and the new mark, in one transaction. Raises Conflict.
 
-        ttl: seconds until the state of a user without events leaves Redis. forgotten: whose state leaves it now.
+        ttl: seconds until the state of a user without events leaves Redis; that of a guest stays for less
+        (schemas.guests). forgotten: whose state leaves it now.
         """
         tag = self.partition
-        states: list[str | bytes] = []
+        states: dict[int, list[str | bytes]] = {}
         for name in usernames:
-            states += (keys.user_state(tag, name), self.users[name].encode())
-        commands: list[Command] = [(SET_EXPIRING, ttl, *states)]
+            states.setdefault(state_ttl(name, ttl), []).extend((keys.user_state(tag, name), self.users[name].encode()))
+        commands: list[Command] = [(SET_EXPIRING, lasting, *values) for lasting, values in states.items()]
         commands += id_commands(tag, self.ids, hashes)
         if forgotten is not None:
             self.users.pop(forgotten, None)

@@ -20,8 +20,8 @@ from ..stages import Query
 
 
 class UserStateHydrator:
-    """Sets `state`, `history`, `strengths`, `past`, `glad`, `disliked`, `own`, `last_at`, `muted` and `blocked`. A user
-    nobody has met has an empty state, and so has a guest."""
+    """Sets `state`, `history`, `strengths`, `past`, `hours`, `glad`, `disliked`, `own`, `rating`, `last_at`, `muted`
+    and `blocked`. A user nobody has met has an empty state; a guest has that of the session (schemas.guests)."""
 
     name = "user_state"
 
@@ -31,12 +31,12 @@ class UserStateHydrator:
         self._weights = settings.interaction_weights
 
     async def hydrate(self, query: Query) -> None:
-        if not query.username:
+        if not (reader := query.reader):
             return
-        partition = owner(query.username, self._partitions)
+        partition = owner(reader, self._partitions)
         pipeline = self._redis.pipeline(transaction=False)
-        pipeline.get(keys.user_state(partition, query.username)).get(keys.learnt_user(user_hash(query.username)))
-        pipeline.get(keys.user_profile(partition, query.username))
+        pipeline.get(keys.user_state(partition, reader)).get(keys.learnt_user(user_hash(reader)))
+        pipeline.get(keys.user_profile(partition, reader))
         payload, own, profile = await pipeline.execute()
         set_authors(query, profile)
         state = query.state = UserState.decode(payload)
@@ -51,7 +51,9 @@ class UserStateHydrator:
         self._set_past(query, known)
         query.last_at = _last_at(state.history)
         if query.online is not None:
-            query.own = learnt.decode_user(own, query.online.posts.dim)
+            dim = query.online.posts.dim
+            if (vector := learnt.decode_user(own, dim)) is not None:
+                query.own, query.rating = vector[:dim], vector[dim:]
 
     @staticmethod
     def _set_past(query: Query, known: list[int]) -> None:
@@ -61,6 +63,9 @@ class UserStateHydrator:
         past = [post_id for post_id in known if not _NEGATIVE[last[post_id] & TYPE_MASK]]
         kinds = np.array([last[post_id] for post_id in past], np.int32)
         query.past = query.catalogue.known_slots(past).astype(np.int32)
+        since = np.cumsum([0, *history.gaps[::-1]])[::-1][: len(history)]  # milliseconds from each to the newest
+        hours = dict(zip(history.posts, ((history.newest_at - since) // 3_600_000 % 24).tolist(), strict=True))
+        query.hours = np.array([hours[post_id] for post_id in past], np.int8)
         glad = _POSITIVES.of((kinds & TYPE_MASK).astype(np.int8), kinds >> TYPE_BITS)
         query.glad = query.past[glad] if glad.any() else query.past
         query.disliked = _disliked(query)

@@ -24,7 +24,9 @@ async def collect(request: Request) -> Response:
         raise ApiError(404, f"There is nothing to collect called {name[:40]!r}; there are: {', '.join(KINDS)}.")
     asked = requests.parameters(request, CollectParameters)
     try:
-        started = await serving_of(request).collections.start(kind, asked.page, asked.page_size)
+        started = await serving_of(request).collections.start(
+            kind, asked.page, asked.page_size, requests.caller(request)
+        )
     except AlreadyRunning as error:
         raise ApiError(409, str(error), run_id=error.run_id) from None
     except SettingsError as error:

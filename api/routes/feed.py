@@ -16,6 +16,7 @@ from schemas.visits import digest
 from .. import matching, requests
 from ..candidate_pipeline import CandidatePipeline, Slate
 from ..items import item
+from ..ratings import predicted_ratings
 from ..responses import json_response
 from ..serving import Serving, serving_of
 from ..stages import Query
@@ -95,6 +96,7 @@ def _query(serving: Serving, given: FeedParameters) -> Query:
 
 def _items(query: Query, slate: Slate) -> list[dict[str, Any]]:
     items, reactions = [], query.state.reactions
+    ratings = predicted_ratings(query, slate.slots) if query.explain else {}
     for slot, score, sources in zip(slate.slots.tolist(), slate.scores.tolist(), slate.sources, strict=True):
         # The pipeline keeps servable posts only, and those have a row.
         if (post := query.catalogue.posts[slot]) is not None:
@@ -103,6 +105,8 @@ def _items(query: Query, slate: Slate) -> list[dict[str, Any]]:
                 shares = zip(MOODS, query.catalogue.moods[slot].tolist(), strict=True)
                 moods = {mood: round(share, 3) for mood, share in shares if share}
                 shown["explain"] = {"sources": sources, "score": score, "moods": moods}
+                if slot in ratings:
+                    shown["explain"]["predicted_rating"] = ratings[slot]
                 if slot in query.rules:
                     shown["explain"]["rules"] = query.rules[slot]
             items.append(shown)

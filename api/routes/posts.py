@@ -5,7 +5,7 @@ from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from schemas import keys, posts, topics, visits
+from schemas import audit, keys, posts, topics, visits
 from schemas.errors import ServiceUnavailable
 from schemas.item_state import ItemState
 from schemas.messages import Accepted
@@ -54,4 +54,5 @@ async def delete_post(request: Request) -> Response:
     key = str(post_id)
     partition = topics.owner(key, serving.settings.kafka_partitions)
     await serving.producer.send([Record(topics.POSTS, key.encode(), None, partition)])
+    await audit.note(serving.settings, requests.caller(request), "delete-post", key)
     return json_response(Accepted(ids=[post_id]), 202)

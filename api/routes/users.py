@@ -1,6 +1,5 @@
 """`POST /api/v1/users`: rows into Kafka; `DELETE /api/v1/users/{username}`: a user is forgotten."""
 
-import asyncpg
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -39,8 +38,8 @@ async def delete_user(request: Request) -> Response:
         raise ApiError(404, "That can't be the name of a user: it has 1 to 128 characters.", field="username") from None
     if serving.settings.database_url is not None:
         try:
-            await forget_in_record(serving.settings.database_url, username)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            await forget_in_record(serving.settings, username, requests.caller(request))
+        except ServiceUnavailable as error:  # its sentence has an address
             raise ServiceUnavailable("PostgreSQL does not answer; send this again in a moment.") from error
     partitions = serving.settings.kafka_partitions
     await serving.producer.send(

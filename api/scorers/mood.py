@@ -15,8 +15,8 @@ LEANING = 0.5
 
 
 class Mood:
-    """Adds ASKED · share of the mood in the request. Without one, LEANING · share of the hour's mood in api/moods.toml,
-    fading as 1 / (1 + events / COLD_START_THRESHOLD)."""
+    """Adds ASKED · share of the mood in the request. Without one, LEANING · share of the hour's mood in
+    online_models/moods.toml, fading as 1 / (1 + events / COLD_START_THRESHOLD)."""
 
     name = "mood"
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from online_models.click_through import beta
+from online_models.click_through import WEEK, beta
 from schemas.learning import user_hash
 
 from ..stages import EXPLORATION, Candidates, Query, Scores, Selector, Slots
@@ -39,7 +39,7 @@ class Exploration:
         if size < LEAST_PAGE or len(order) <= size:
             return order
         shown, taken, met = _counts(query, candidates.slots)
-        clicks, others = beta(shown, taken)
+        clicks, others = beta(shown, taken, query.catalogue.category[candidates.slots])
         pool = _pool(order[size:], clicks, others, met)
         random = np.random.default_rng(_seed(query))
         winners = random.beta(clicks[pool], others[pool], (DRAWS, len(pool))).argmax(axis=1)
@@ -71,4 +71,5 @@ def _counts(query: Query, slots: Slots) -> tuple[Scores, Scores, NDArray[np.bool
         return nothing, nothing, np.zeros(len(slots), np.bool_)
     posts = query.online.posts
     posts.make_room()
-    return posts.shown[slots].astype(np.float64), posts.taken[slots].astype(np.float64), posts.known[slots]
+    shown, taken = posts.shown[slots, WEEK], posts.taken[slots, WEEK]
+    return shown.astype(np.float64), taken.astype(np.float64), posts.known[slots]

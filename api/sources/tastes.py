@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from online_models.source_scores import taste
+from online_models.source_scores import hour_of, taste
 
 from ..stages import Query, Retrieved, evidence, nothing
 
 
 class Tastes:
-    """Posts with the tags and authors of the last ones (online_models.source_scores.taste), met by anybody or not."""
+    """Posts of the categories, topics, moods, tags and authors of the last ones, those met at this hour of the day
+    counting most (online_models.source_scores.taste); met by anybody or not."""
 
     name = "tastes"
     personal = True
@@ -18,5 +19,8 @@ class Tastes:
             return nothing()
         catalogue, size = query.catalogue, query.catalogue.size
         scores = np.empty(size, np.float32)
-        taste(query.past, catalogue.tags[:size], catalogue.author[:size], len(learnt.weights.tag_share), scores)
+        taste(
+            query.past, query.hours, hour_of(query.now), catalogue.interests[:size], catalogue.author[:size],
+            len(learnt.weights.tag_share), scores,
+        )  # fmt: skip
         return evidence(scores.astype(np.float64))

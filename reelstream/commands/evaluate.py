@@ -159,7 +159,7 @@ def _show(report: dict[str, Any]) -> None:
     table = Table(
         title=f"{report['scored']:,} positives of {report['events']:,} events, ranked before they were learnt"
     )
-    columns = ("recall@10", "ndcg@10", "mrr@10", "recall@20", "ndcg@20")
+    columns = ("recall@10", "ndcg@10", "mrr@10", "recall@20", "ndcg@20", "coverage")
     table.add_column("source")
     for column in columns:
         table.add_column(column, justify="right")

@@ -3,69 +3,59 @@
 import asyncio
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
+from collecting import (
+    LIKES,
+    PARTITIONS,
+    POSTS,
+    RATINGS,
+    TOKEN,
+    VIEWS,
+    admins,
+    collect,
+    counted,
+    counts_are,
+    names,
+    secrets,
+    serving,
+    settings_of,
+    stand_in,
+    standing,
+)
 from live_system import Client, System, client, event, eventually, running_system
 
 from collector.kinds import KINDS
-from collector.run import AlreadyRunning, Run
-from collector.store import Store
 from reelstream.dev_upstream.server import Upstream
-from reelstream.dev_upstream.world import World
-from reelstream.exporting import export_interactions
+from reelstream.exporting import EXPORTED, export
 from reelstream.forgetting import forget
 from reelstream.importing import import_files
 from schemas import keys, topics, users
-from schemas.messages import KindStatus
-from schemas.settings import Settings
-
-PARTITIONS = 4
-PAGE_SIZE = 100
-TOKEN, ALGORITHM = "stand-in token", "stand-in algorithm"
-VIEWS, LIKES, RATINGS = "/posts/view", "/posts/like", "/posts/rating"
-
-
-@contextmanager
-def serving(upstream: Upstream) -> Iterator[str]:
-    """The stand-in in a thread of its own."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(upstream, log_level="critical", lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(10)
-    listening.close()
+from schemas.forgetting import name_hash
 
 
 @pytest.fixture(scope="module")
 def upstream() -> Upstream:
-    return Upstream(World(users=120, posts=80, interactions=1200), TOKEN, ALGORITHM)
+    return stand_in()
 
 
 @pytest.fixture(scope="module")
 def system(own_kafka: str, valkey: str, postgres: str, upstream: Upstream, port: int) -> Iterator[System]:
     """Workers, and an API that starts beside them, on a log that has nothing but what is collected here."""
     command = [sys.executable, "-m", "reelstream", "api", "--port", str(port)]
-    with serving(upstream) as url:
-        secrets = {"API_BASE_URL": url, "FLIC_TOKEN": TOKEN, "RESONANCE_ALGORITHM": ALGORITHM}
-        with (
-            running_system(own_kafka, valkey, postgres, 11, **secrets) as system,
-            subprocess.Popen(command, env={**os.environ, **system.environment}) as process,
-        ):
-            yield system
-            process.terminate()
+    with (
+        serving(upstream) as url,
+        running_system(own_kafka, valkey, postgres, 11, **secrets(url)) as system,
+        subprocess.Popen(command, env={**os.environ, **system.environment}) as process,
+    ):
+        yield system
+        process.terminate()
 
 
 @pytest.fixture(scope="module")
@@ -78,47 +68,6 @@ async def here(system: System, upstream: Upstream) -> AsyncIterator[Client]:
     upstream.faults.put([])
     async with client(system) as connected:
         yield connected
-
-
-def settings_of(system: System, **changed: str) -> Settings:
-    variables = {**system.environment, **changed}
-    return Settings(_env_file=None, **{name.lower(): value for name, value in variables.items()})
-
-
-async def collect(system: System, name: str, page_size: int = PAGE_SIZE, **changed: str) -> KindStatus:
-    async with Run.begun(KINDS[name], settings_of(system, **changed), None, page_size) as run:
-        return await run.finish()
-
-
-def counted(status: KindStatus) -> tuple[str, int, int, int, int]:
-    return status.state, status.rows, status.published, status.unchanged, status.taken_back
-
-
-def names(upstream: Upstream) -> dict[int, str]:
-    return {row["id"]: row["username"] for row in upstream.world.rows["/users/get_all"]}
-
-
-def admins(upstream: Upstream) -> set[int]:
-    return {row["id"] for row in upstream.world.rows["/users/get_all"] if row["role"] == "A"}
-
-
-def standing(upstream: Upstream, path: str) -> list[dict[str, object]]:
-    """Rows that are to count: those of admins are kept out."""
-    return [row for row in upstream.world.rows[path] if row["user_id"] not in admins(upstream)]
-
-
-async def counts_are(
-    here: Client, kind: str, rows: list[dict[str, object]], extra: dict[int, int] | None = None
-) -> None:
-    """The counts of every post equal the rows."""
-    expected: dict[int, int] = dict(extra or {})
-    for row in rows:
-        post_id = int(str(row["post_id"]))
-        expected[post_id] = expected.get(post_id, 0) + 1
-    async for attempt in eventually():
-        with attempt:
-            found = {post_id: (await here.item(post_id)).counts_by_type().get(kind, 0) for post_id in expected}
-            assert found == expected
 
 
 async def test_rows_of_unknown_users_move_to_their_names_when_these_arrive(
@@ -178,7 +127,7 @@ async def test_collecting_twice_changes_nothing(system: System, here: Client, up
 async def test_posts_are_kept_whole_and_users_without_addresses(
     system: System, here: Client, upstream: Upstream
 ) -> None:
-    rows = upstream.world.rows["/posts/summary/get"]
+    rows = upstream.world.rows[POSTS]
     async for attempt in eventually():
         with attempt:
             assert await here.record.fetchval("SELECT count(*) FROM posts") == len(rows)
@@ -225,8 +174,7 @@ async def test_a_changed_rating_is_another_rating_and_nothing_else_is_published(
     rows = upstream.world.rows[RATINGS]
     status = await collect(system, "rated-posts")
     assert counted(status)[:3] == ("succeeded", len(rows), 3)
-    row = changed[0]
-    username = names(upstream)[int(str(row["user_id"]))]
+    row, username = changed[0], names(upstream)[int(str(changed[0]["user_id"]))]
     async for attempt in eventually():
         with attempt:
             values = [
@@ -243,12 +191,11 @@ async def test_a_like_that_vanishes_is_taken_back_and_counts_again_when_it_retur
 ) -> None:
     liked, rated = standing(upstream, LIKES)[5], standing(upstream, RATINGS)[0]
     viewed = standing(upstream, VIEWS)[0]
-    gone = [upstream.world.remove(path, int(str(row["id"]))) for path, row in ((LIKES, liked), (RATINGS, rated))]
-    upstream.world.remove(VIEWS, int(str(viewed["id"])))
+    for path, row in ((LIKES, liked), (RATINGS, rated), (VIEWS, viewed)):
+        upstream.world.remove(path, int(str(row["id"])))
     assert counted(await collect(system, "liked-posts"))[2::2] == (0, 1)
     assert counted(await collect(system, "rated-posts"))[2::2] == (0, 1)
     assert counted(await collect(system, "viewed-posts"))[2::2] == (0, 0)
-    none = {int(str(row["post_id"])): 0 for row in gone}
     await counts_are(here, "like", standing(upstream, LIKES), {int(str(liked["post_id"])): 0})
     username = names(upstream)[int(str(rated["user_id"]))]
     async for attempt in eventually():
@@ -257,7 +204,6 @@ async def test_a_like_that_vanishes_is_taken_back_and_counts_again_when_it_retur
             assert not [
                 past for past in history if (past.post_id, past.interaction_type) == (rated["post_id"], "rating")
             ]
-    assert none
     upstream.world.rows[LIKES].append(liked)
     upstream.world.rows[LIKES].sort(key=lambda row: row["id"])
     assert counted(await collect(system, "liked-posts"))[2::2] == (1, 0)
@@ -265,31 +211,26 @@ async def test_a_like_that_vanishes_is_taken_back_and_counts_again_when_it_retur
     await counts_are(here, "view", [*standing(upstream, VIEWS), viewed])
 
 
-@pytest.mark.parametrize("kind", ["empty", "truncated"])
-async def test_an_upstream_that_hides_rows_takes_nothing_back(
-    system: System, here: Client, upstream: Upstream, kind: str
+async def test_a_post_that_upstream_no_longer_lists_is_deleted_until_it_is_back(
+    system: System, here: Client, upstream: Upstream
 ) -> None:
-    upstream.faults.add(kind, path=LIKES, page=1, times=100)
-    status = await collect(system, "liked-posts")
-    assert (status.state, status.taken_back) == ("succeeded", 0)
-    assert "nothing was taken back" in (status.note or "")
-    upstream.faults.put([])
-    assert counted(await collect(system, "liked-posts"))[2::2] == (0, 0)
-
-
-async def test_faults_that_pass_are_outlived(system: System, here: Client, upstream: Upstream) -> None:
-    add, world = upstream.faults.add, upstream.world
-    add("status", path=RATINGS, page=1, times=2)
-    add("status", path=RATINGS, page=2, status=429, retry_after=1)
-    add("garbage", path=RATINGS, page=2)
-    add("cut", path=RATINGS, page=3)
-    add("repeated", path=RATINGS, page=4)
-    started = len(upstream.requests)
-    status = await collect(system, "rated-posts")
-    assert counted(status)[2::2] == (0, 0)
-    assert (status.state, status.rows) == ("succeeded", len(world.rows[RATINGS]))
-    asked = [page for path, page in upstream.requests[started:] if path == RATINGS]
-    assert (asked.count(1) >= 3, asked.count(2) >= 3, asked.count(3) >= 2) == (True, True, True)
+    rows = upstream.world.rows[POSTS]
+    assert counted(await collect(system, "all-posts"))[4] == 0
+    before, gone = len(rows), upstream.world.remove(POSTS, rows[7]["id"])
+    assert counted(await collect(system, "all-posts")) == ("succeeded", before - 1, 0, before - 1, 1)
+    async for attempt in eventually():
+        with attempt:
+            assert not await here.record.fetchval("SELECT count(*) FROM posts WHERE id = $1", gone["id"])
+            assert not (await here.item(gone["id"])).known
+    hidden = [rows.pop() for _ in range(before // 2)]
+    status = await collect(system, "all-posts")
+    assert (status.taken_back, "COLLECT_MOST_VANISHED" in (status.note or "")) == (0, True)
+    rows.extend([gone, *hidden])
+    rows.sort(key=lambda row: row["id"])
+    assert counted(await collect(system, "all-posts")) == ("succeeded", before, 1, before - 1, 0)
+    async for attempt in eventually():
+        with attempt:
+            assert await here.record.fetchval("SELECT count(*) FROM posts") == before
 
 
 async def test_rows_that_come_while_pages_are_read_are_met(system: System, here: Client, upstream: Upstream) -> None:
@@ -302,39 +243,6 @@ async def test_rows_that_come_while_pages_are_read_are_met(system: System, here:
     await counts_are(here, "view", [row])
 
 
-@pytest.mark.parametrize(
-    ("fault", "words"),
-    [
-        ({"kind": "redirect"}, "unauthorised"),
-        ({"kind": "wrong_mode"}, "RESONANCE_ALGORITHM"),
-        ({"kind": "status", "status": 429, "retry_after": 4000}, "pause of 4000 s"),
-        ({"kind": "status", "status": 404}, "answered 404"),
-    ],
-)
-async def test_what_does_not_pass_fails_the_run_with_the_reason(
-    system: System, here: Client, upstream: Upstream, fault: dict[str, object], words: str
-) -> None:
-    upstream.faults.add(path=VIEWS, times=100, **fault)  # type: ignore[arg-type]
-    started = len(upstream.requests)
-    status = await collect(system, "viewed-posts")
-    assert status.state == "failed"
-    assert words in (status.last_error or "")
-    assert ALGORITHM not in (status.last_error or "")
-    assert len(upstream.requests) == started + 1  # nobody asks again in vain
-
-
-async def test_bad_rows_are_skipped_with_their_reason(system: System, here: Client, upstream: Upstream) -> None:
-    rows = upstream.world.rows[VIEWS]
-    bad = [{"id": 900_000, "post_id": "x", "user_id": 5, "viewed_at": "2024-01-10 07:20:55"},
-           {"id": 900_001, "post_id": 5, "user_id": 5, "viewed_at": "yesterday"}]  # fmt: skip
-    rows.extend(bad)
-    status = await collect(system, "viewed-posts")
-    del rows[-2:]
-    assert status.state == "succeeded"
-    assert status.skipped["post_id is no whole number from 1"] == 1
-    assert status.skipped["viewed_at is no time from 1971 to now"] == 1
-
-
 @pytest.mark.parametrize("name", ["part.jsonl.gz", "part.parquet"])
 async def test_what_is_exported_can_be_imported_and_counts_once(
     system: System, here: Client, tmp_path: Path, name: str
@@ -345,7 +253,7 @@ async def test_what_is_exported_can_be_imported_and_counts_once(
     stored, total = await here.record.fetchval(query, since, until), "SELECT count(*) FROM interactions"
     before = await here.record.fetchval(total)
     file = tmp_path / name
-    assert await export_interactions(file, url, since, until, lambda rows: None) == stored > 0
+    assert await export(EXPORTED["interactions"], file, url, since, until, lambda rows: None) == stored > 0
     report = await import_files(file, settings, "interactions", {}, lambda *_: None)
     assert (report.sent, report.rejected) == ({"interactions": stored}, [])
     fresh = f"imported-{name}"
@@ -357,43 +265,6 @@ async def test_what_is_exported_can_be_imported_and_counts_once(
         with attempt:
             assert (await here.user(fresh)).events == 1
             assert await here.record.fetchval(total) == before + 1
-
-
-def command(system: System, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "reelstream", "collect", *arguments], env={**os.environ, **system.environment},
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
-async def test_a_killed_run_goes_on_at_its_page(system: System, here: Client, upstream: Upstream) -> None:
-    upstream.faults.add("slow", path=VIEWS, page=4, seconds=30)
-    before = len(upstream.requests)
-    process = command(system, "viewed-posts", "--page-size", "50")
-    async with Store.at(system.environment["DATABASE_URL"]) as store:
-        async for attempt in eventually():
-            with attempt:
-                status = (await store.statuses())["viewed-posts"]
-                assert (VIEWS, 4) in upstream.requests[before:]
-                assert (status.state, status.page) == ("running", 3)
-        with pytest.raises(AlreadyRunning) as refused:
-            await collect(system, "viewed-posts")
-        assert refused.value.run_id == status.run_id
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        async for attempt in eventually():
-            with attempt:
-                cut_off = (await store.statuses())["viewed-posts"]
-                assert cut_off.state == "failed"
-        assert "after page 3" in (cut_off.last_error or "")
-    before = len(upstream.requests)
-    resumed = command(system, "viewed-posts", "--page-size", "50")
-    told, _ = resumed.communicate(timeout=60)
-    assert resumed.returncode == 0
-    asked = [page for _, page in upstream.requests[before:]]
-    rows = len(upstream.world.rows[VIEWS])
-    assert asked[0] == 4
-    assert told.startswith(f"viewed-posts: {rows} rows, 0 published")
 
 
 @pytest.fixture
@@ -439,7 +310,7 @@ async def test_what_was_collected_makes_a_feed_until_it_is_deleted(
     system: System, here: Client, upstream: Upstream, api: str
 ) -> None:
     async with httpx.AsyncClient(base_url=f"{api}/api/v1") as http:
-        rows = {row["id"]: row for row in upstream.world.rows["/posts/summary/get"]}
+        rows = {row["id"]: row for row in upstream.world.rows[POSTS]}
 
         async def shown() -> set[int]:
             page = (await http.get("/feed?username=somebody-new&page_size=50")).json()
@@ -493,3 +364,37 @@ async def test_a_forgotten_user_is_nowhere_and_collecting_brings_nobody_back(
     async for attempt in eventually():
         with attempt:
             assert (await here.user(username)).events == 1
+    begun = await here.record.fetch("SELECT actor, subject, outcome FROM audit_log WHERE action = 'forget' ORDER BY at")
+    assert [row["subject"] for row in begun] == [f"hash:{name_hash(username).hex()}"] * 2
+    assert begun[0]["actor"].startswith("HTTP from 127.0.0.1")
+    assert username not in str([dict(row) for row in begun])
+    assert await here.record.fetchval("SELECT count(*) FROM audit_log WHERE action = 'collect'") > len(KINDS)
+
+
+async def test_who_was_forgotten_before_upstream_told_the_name_is_not_collected_later(
+    system: System, here: Client, upstream: Upstream
+) -> None:
+    """One by name, before any row had it; one by the number under which events were kept."""
+    settings, world, template = settings_of(system), upstream.world, upstream.world.rows["/users/get_all"][-1]
+    named, numbered = template["id"] + 1, template["id"] + 2
+    for number in (named, numbered):
+        world.add(LIKES, number, world.rows[POSTS][0]["id"])
+    assert (await collect(system, "liked-posts")).published == 2
+    async for attempt in eventually():
+        with attempt:
+            assert (await here.user(f"user:{named}")).events == (await here.user(f"user:{numbered}")).events == 1
+    await forget(settings, "shy")
+    await forget(settings, f"user:{numbered}")
+    for number, username in ((named, "shy"), (numbered, "shyer")):
+        world.rows["/users/get_all"].append({**template, "id": number, "username": username})
+    for _ in range(2):
+        users_status, likes = await collect(system, "all-users"), await collect(system, "liked-posts")
+        assert (users_status.published, users_status.skipped["the user was forgotten"]) == (0, 3)
+        assert (likes.published, likes.skipped["the user was forgotten"] >= 2) == (0, True)
+    async for attempt in eventually():
+        with attempt:
+            assert not list((await here.user(f"user:{named}")).history)  # taken back when the name was heard
+            for name in ("shy", "shyer", f"user:{numbered}"):
+                assert not (await here.user(name)).events
+                for table in ("interactions", "users", "collected_users"):
+                    assert not await here.record.fetchval(f"SELECT count(*) FROM {table} WHERE username = $1", name)

@@ -11,13 +11,12 @@ from schemas.impressions import Impression, encode
 from schemas.migrate import migrate
 from schemas.settings import Settings
 from schemas.topics import IMPRESSIONS
-from streams.impression_log import IMPRESSION_DAYS, ImpressionLogAgent
+from streams.impression_log import ImpressionLogAgent
 from streams.log_reader import LogReader
 from streams.progress import Progress
 from streams.record import Record
 
 AT = 1_795_381_200.0
-DAY = 86_400.0
 
 
 @pytest.fixture
@@ -57,7 +56,7 @@ async def test_a_page_is_one_row_whatever_is_delivered_again(pool: asyncpg.Pool)
     bad = Record(IMPRESSIONS, 0, 1, AT, b"ada", b'{"posts": "none"}')
     first = [page(0, "a", propensities=[1.0, 0.25]), bad, page(2, "b", features=[{"svd": 0.5}, {}])]
     await agent(pool).apply(0, first)
-    await agent(pool).apply(0, [*first, page(3, "a"), page(4, "c")])
+    await agent(pool).apply(0, [*first, page(3, "a"), page(4, "c"), page(5, "b", AT + 1)])
     assert await names(pool) == ["a", "b", "c"]
     row = await pool.fetchrow("SELECT * FROM impressions WHERE recommendation_id = 'a'")
     assert (row["posts"], row["scores"], row["propensities"], row["position"]) == (
@@ -66,12 +65,3 @@ async def test_a_page_is_one_row_whatever_is_delivered_again(pool: asyncpg.Pool)
     assert row["served_at"].timestamp() == AT
     exploring = "SELECT recommendation_id FROM impressions WHERE sources @> '[[\"exploration\"]]' AND features IS NULL"
     assert {each["recommendation_id"] for each in await pool.fetch(exploring)} == {"a", "c"}
-
-
-async def test_pages_go_when_newer_ones_come(pool: asyncpg.Pool) -> None:
-    await agent(pool).apply(0, [page(offset, f"old {offset}", AT + offset) for offset in range(5)])
-    later = AT + (IMPRESSION_DAYS + 1) * DAY
-    await agent(pool).apply(0, [page(5, "new", later)])
-    assert await names(pool) == ["old 2", "old 3", "old 4", "new"]
-    await agent(pool).apply(0, [page(6, "newer", later + 1), page(7, "newest", later + 2)])
-    assert await names(pool) == ["new", "newer", "newest"]

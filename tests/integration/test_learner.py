@@ -8,6 +8,7 @@ import pytest
 from live_system import Client, System, client, event, eventually, running_system
 from redis.asyncio import Redis
 
+from online_models.click_through import WEEK
 from schemas import factors, generation, heartbeat, impressions, keys, learnt, topics
 from schemas.factors import LearnerMark, Snapshot
 from schemas.heartbeat import Heartbeat
@@ -142,7 +143,7 @@ async def test_what_was_shown_and_taken_is_counted_and_published(system: System)
 
         async def published() -> dict[str, list[float]]:
             records = learnt.read_posts(await here.redis.hmget(keys.LEARNER_VECTORS, posts), width)
-            return {name: records[name].round(2).tolist() for name in ("shown", "taken")}
+            return {name: records[name][:, WEEK].round(2).tolist() for name in ("shown", "taken")}
 
         async for attempt in eventually():
             with attempt:

@@ -67,7 +67,7 @@ def record(post_id: int) -> Changed:
 
 
 def acted(*users: int, strangers: tuple[int, ...] = ()) -> Changed:
-    own = np.ones((len(users), 4), np.float16)
+    own = np.ones((len(users), 4 + learnt.RATING), np.float16)
     nobody = np.empty(0, np.int64)
     nothing, who = np.ones(0, learnt.post_type(8)), np.array(users, np.int64)
     return Changed(nobody, nothing, nobody, who, own, np.array(strangers, np.int64))
@@ -99,7 +99,7 @@ async def test_a_user_has_a_vector_until_the_model_drops_them(redis: Redis):
     store = LearnerStore(redis, Committer(redis), None)
     await store.claim()
     await store.publish(acted(-5, 7), b"w", whole=False)
-    assert learnt.decode_user(await redis.get(keys.learnt_user(-5)), 4).tolist() == [1.0] * 4
+    assert learnt.decode_user(await redis.get(keys.learnt_user(-5)), 4).tolist() == [1.0] * (4 + learnt.RATING)
     assert learnt.decode_user(await redis.get(keys.learnt_user(-5)), 5) is None
     assert 0 < await redis.ttl(keys.learnt_user(7)) <= keys.LEARNT_USER_TTL_SECONDS
     await store.publish(acted(strangers=(7,)), b"w", whole=False)

@@ -3,11 +3,15 @@ equals what the log says."""
 
 import asyncio
 import json
+import os
 import random
+import shutil
+import sys
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -16,6 +20,7 @@ from live_system import PARTITIONS, Client, System, client, event, eventually, r
 from schemas import dead_letters, keys, topics, trending
 from schemas.events import NEGATIVE_TYPES
 from schemas.topics import owner
+from tests.conftest import KAFKA
 
 BASE = 9_000_000
 """Posts of this module: the brokers are shared with other tests."""
@@ -210,6 +215,63 @@ async def test_posts_liked_together_become_neighbours_across_partitions(system: 
                 forward, backward = await here.neighbours(BASE + 310), await here.neighbours(BASE + 311)
                 assert BASE + 311 in forward
                 assert forward[BASE + 311] == pytest.approx(2 * backward[BASE + 310])
+
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "contract" / "examples"
+TRACE = ("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+
+
+def example(name: str, username: str) -> list[str]:
+    """The command that runs an example; skips where its client is not there."""
+    file = str(EXAMPLES / name)
+    if name.endswith(".py"):
+        return [sys.executable, file, username]
+    if name.endswith(".sh"):
+        if shutil.which("kcat") is None:
+            pytest.skip("no kcat: tests/packages.sh installs it")
+        return ["sh", file, username]
+    if not (KAFKA.parent / "lib").is_dir() or shutil.which("java") is None:
+        pytest.skip("no Java or no Kafka client beside the checkout")
+    quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"
+    return ["java", "-XX:TieredStopAtLevel=1", quiet, "-cp", f"{KAFKA.parent}/lib/*", file, username]
+
+
+async def test_every_example_of_the_contract_publishes_an_event_that_counts(system: System):
+    """All clients at once; the headers lie on the log as they were sent. The embedded broker takes aiokafka alone."""
+    embedded = system.environment.get("KAFKA_IDEMPOTENCE") == "false"
+    names = sorted(file.name for file in EXAMPLES.iterdir() if file.suffix == ".py" or not embedded)
+    assert len(names) == (1 if embedded else 3)
+    users = {name: f"example-{name.split('.')[0]}-{'tansu' if embedded else 'kafka'}" for name in names}
+    running = [
+        await asyncio.create_subprocess_exec(*example(name, user), env={**os.environ, **system.environment})
+        for name, user in users.items()
+    ]
+    assert [await process.wait() for process in running] == [0] * len(names)
+    async with (
+        client(system) as here,
+        AIOKafkaConsumer(
+            bootstrap_servers=system.environment["KAFKA_BOOTSTRAP_SERVERS"], auto_offset_reset="earliest"
+        ) as consumer,
+    ):
+        for user in users.values():
+            async for attempt in eventually():
+                with attempt:
+                    history = (await here.user(user)).history
+                    assert [(past.post_id, past.interaction_type) for past in history] == [(98, "like")]
+        consumer.assign([TopicPartition(topics.INTERACTIONS, partition) for partition in range(PARTITIONS)])
+        found: dict[str, list[tuple[int, dict[str, bytes]]]] = defaultdict(list)
+        while found.keys() < set(users.values()):
+            for tp, messages in (await consumer.getmany(timeout_ms=500)).items():
+                for each in messages:
+                    if (name := (each.key or b"").decode(errors="replace")) in users.values():
+                        found[name].append((tp.partition, dict(each.headers)))
+        for user, copies in found.items():
+            # What a client put elsewhere is there twice: where it was put, and where its owner reads it.
+            assert owner(user, PARTITIONS) in {partition for partition, _ in copies}
+            for _, headers in copies:
+                assert dict([TRACE, ("content-type", b"application/json"), ("schema-version", b"1")]).items() <= (
+                    headers.items()
+                )
 
 
 async def test_trending_is_published_when_its_order_changes(system: System):

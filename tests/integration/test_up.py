@@ -10,7 +10,9 @@ import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -181,6 +183,34 @@ async def feed(up: Up, username: str) -> dict[int, float]:
     return {item["id"]: item["explain"]["sources"].get("co_visitation", 0.0) for item in answer.json()["post"]}
 
 
+async def a_guest_is_answered_by_the_session(up: Up) -> None:
+    """Guests go from 29 to 28; one who comes to 4 and 29 gets a feed without them, with what is near and follows."""
+
+    def clicked(session: str, one: int) -> dict[str, object]:
+        return {"session_id": session, "post_id": one, "interaction_type": "view"}
+
+    async def page(session: str) -> dict[str, Any]:
+        parameters = {"session_id": session, "page_size": 50, "explain": "true"}
+        async with httpx.AsyncClient(base_url=up.url, trust_env=False) as client:
+            return dict((await client.get("/api/v1/feed", params=parameters)).json())
+
+    for one in (29, 28):
+        await post(up, "/api/v1/interactions", [clicked(f"g{number}", one) for number in range(3)])
+    sources: dict[int, dict[str, float]] = {}
+    for number in count():  # a session sees a post once: each look is that of another
+        for one in (4, 29):
+            await post(up, "/api/v1/interaction", clicked(f"late{number}", one))
+        await asyncio.sleep(0.5)
+        shown = await page(f"late{number}")
+        sources = {item["id"]: item["explain"]["sources"] for item in shown["post"]}
+        if {"next", "co_visitation"} <= sources.get(28, {}).keys():
+            break
+    assert not shown["algorithm_used"].startswith("cold_start:")
+    assert not {4, 29} & set(sources)
+    assert any("co_visitation" in sources[one] for one in (8, 12, 16)), "what fans of 4 came to"
+    assert (await page("nobody"))["algorithm_used"].startswith("cold_start:")
+
+
 async def test_events_count_once_each_over_a_stop_and_a_start(tmp_path: Path) -> None:
     """The embedded broker starts with an empty log, at offset 0, while Redis remembers higher ones."""
     data = tmp_path / "state"
@@ -204,6 +234,7 @@ async def test_events_count_once_each_over_a_stop_and_a_start(tmp_path: Path) ->
         await until_liked(up, 30, 24)
         assert await likes(up, 30) == 24
         assert not {2, 4, 7} & set(await feed(up, "ann"))
+        await a_guest_is_answered_by_the_session(up)
         await up.stop()
     assert processes(data) == {}
 

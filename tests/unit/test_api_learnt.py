@@ -13,6 +13,7 @@ from api.learnt import Learnt, LearntPosts, read_weights
 from api.metrics import Metrics
 from api.pipelines import feed_sources
 from api.query_hydrators.user_state import UserStateHydrator, _last_at
+from api.ratings import predicted_ratings
 from api.scorers.blend import Blend, features
 from api.selector.top import Top
 from api.sources.co_visitation import CoVisitation
@@ -36,7 +37,7 @@ from schemas.errors import ReelstreamError
 from schemas.events import TYPE_CODES
 from schemas.history import History
 from schemas.item_state import ItemState
-from schemas.learnt import Weights, decode_user, decode_weights, encode_user, encode_weights, post_type
+from schemas.learnt import RATING, Weights, decode_user, decode_weights, encode_user, encode_weights, post_type
 from schemas.posts import decode_post
 from schemas.settings import Settings
 from schemas.user_state import HistoryEvent, UserState
@@ -80,7 +81,13 @@ def query_on(catalogue: Catalogue, made: np.ndarray | None = None, **fields: obj
     posts = LearntPosts(catalogue, 5 * DIM + 3)
     posts.set([1, 2, 3, 4], [record.tobytes() for record in (records() if made is None else made)])
     past = np.array([0], np.int32)
-    given: dict[str, object] = {"online": Learnt(7, posts, weights()), "past": past, "glad": past, "last_at": NOW - 600}
+    given: dict[str, object] = {
+        "online": Learnt(7, posts, weights()),
+        "past": past,
+        "glad": past,
+        "last_at": NOW - 600,
+        "hours": np.full(2, -1, np.int8),
+    }
     return Query("u", NOW, catalogue, **given | fields)  # type: ignore[arg-type]
 
 
@@ -229,8 +236,8 @@ def test_weights_are_read_as_they_were_written_and_others_are_refused() -> None:
 
 
 def test_a_users_vector_has_to_have_the_width() -> None:
-    packed = encode_user(np.array([0.5, -2.0]))
-    assert decode_user(packed, 2).tolist() == [0.5, -2.0]  # type: ignore[union-attr]
+    packed = encode_user(np.array([0.5, -2.0, *[1.0] * RATING]))
+    assert decode_user(packed, 2).tolist() == [0.5, -2.0, *[1.0] * RATING]  # type: ignore[union-attr]
     assert decode_user(packed, 3) is decode_user(None, 2) is None
 
 
@@ -250,6 +257,18 @@ def test_the_last_event_with_a_post_says_what_the_user_thinks_of_it(
     UserStateHydrator._set_past(query, recent_posts(query.state, 200))
     assert catalogue.ids[query.past].tolist() == past
     assert catalogue.ids[query.glad].tolist() == glad
+
+
+def test_explain_tells_what_the_user_would_rate(catalogue: Catalogue) -> None:
+    made, user = records(), np.zeros(RATING, np.float32)
+    made["rating"][:2, 0], made["rating"][1, 1] = [0.1, -0.2], 0.5
+    user[:2] = 0.05, 0.4
+    query = query_on(catalogue, made, rating=user)
+    query.online = Learnt(8, query.online.posts, weights()._replace(mean_rating=0.6))  # type: ignore[union-attr]
+    slots = catalogue.known_slots([1, 2, 3, 6])
+    assert predicted_ratings(query, slots) == pytest.approx({0: 75.0, 1: 65.0}), "nobody rated the others"
+    query.rating = np.zeros(RATING, np.float32)
+    assert predicted_ratings(query, slots) == {}
 
 
 def test_a_dislike_is_not_when_the_user_was_here_last() -> None:

@@ -8,6 +8,8 @@ from online_models.recommender import Recommender
 from schemas.events import TYPE_CODES
 from tests.unit.test_recommender import AT, REPORT, VIEW, batch, post
 
+TURNED = [("exit", 1000), ("not_interested", 1000), ("report", 1000), ("rating", 20_000), ("view", 20)]
+"""All kinds of negative feedback: a type and its value in thousandths."""
 LIKED, DISLIKED, SAME_AUTHOR, SAME_TAGS, NEIGHBOUR, OTHER = range(1, 7)
 
 
@@ -37,9 +39,12 @@ def averse(model: Recommender, user: int) -> dict[int, list[float]]:
     return {int(slots.ids[slot]): row.tolist() for slot, row in zip(found.slots, features[:, at : at + 3], strict=True)}
 
 
-def test_author_tags_and_neighbours_of_a_reported_post_count_less(model: Recommender) -> None:
+@pytest.mark.parametrize(("kind", "value"), TURNED)
+def test_author_tags_and_neighbours_of_a_post_that_the_user_turned_against_count_less(
+    model: Recommender, kind: str, value: int
+) -> None:
     assert not any(any(row) for row in averse(model, 1).values())
-    model.learn_many(batch((1, DISLIKED), kind=REPORT))
+    model.learn_many(batch((1, DISLIKED), kind=TYPE_CODES[kind], value=value))
     found = averse(model, 1)
     assert found[SAME_AUTHOR] == [0.0, 1.0, 0.0]
     assert found[SAME_TAGS] == pytest.approx([0.0, 0.0, 0.5])
@@ -52,11 +57,6 @@ def test_a_dislike_that_is_taken_back_lowers_nothing(model: Recommender) -> None
     model.learn_many(batch((1, DISLIKED), kind=REPORT))
     model.learn_many(batch((1, DISLIKED), kind=REPORT, delta=-np.ones(1, np.int8)))
     assert not any(any(row) for row in averse(model, 1).values())
-
-
-def test_a_quick_skip_lowers_what_is_like_it(model: Recommender) -> None:
-    model.learn_many(batch((1, DISLIKED), kind=VIEW, value=10))
-    assert averse(model, 1)[SAME_AUTHOR][1] == 1.0
 
 
 def test_an_older_dislike_counts_less() -> None:

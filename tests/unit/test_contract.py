@@ -1,6 +1,7 @@
 """The public contract only grows: messages of before mean what they meant, and the documents say what the types do."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 
 from schemas.contract import HEADERS, MESSAGES, Message, asyncapi, documents
 from schemas.events import Interaction
-from schemas.topics import TOPICS
+from schemas.topics import INTERACTIONS, TOPICS
+from streams.reading import ReadEvent, read_events
+from streams.record import Record
 
 ROOT = Path(__file__).parents[2]
 GOLDEN: dict[str, dict[str, dict[str, Any]]] = json.loads(
@@ -104,3 +107,21 @@ def test_every_reference_of_the_document_leads_somewhere() -> None:
     assert document["channels"].keys() <= {topic.name for topic in TOPICS}
     assert all(operation["action"] in ("send", "receive") for operation in document["operations"].values())
     assert HEADERS.keys() == document["components"]["messages"]["interaction"]["headers"]["properties"].keys()
+
+
+def refusals() -> list[tuple[str, str]]:
+    """Payload and reason of each row of the table in docs/contract."""
+    text = (ROOT / "docs" / "contract" / "README.md").read_text()
+    return re.findall(
+        r"^\| (?:`(.*)`|a null value) \| (.+) \|$", text.split("reason in the dead letter")[1], re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize(("sent", "reason"), refusals())
+def test_what_is_refused_gets_the_reason_that_the_contract_tells(sent: str, reason: str) -> None:
+    record = Record(INTERACTIONS, 0, 7, 1_795_000_000.0, b"ann", sent.encode() or None)
+    assert [str(entry[1]) for entry in read_events(record) if not isinstance(entry, ReadEvent)] == [reason]
+
+
+def test_the_table_of_refusals_is_read() -> None:
+    assert len(refusals()) == 14

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from schemas.errors import ContractError
 from schemas.events import (
@@ -28,7 +29,9 @@ GOLDEN = {
 
 
 def decode(**changes) -> Interaction:
-    return decode_interaction(json.dumps({**GOLDEN, **changes}).encode())
+    """UNSET leaves a field out."""
+    fields = {name: value for name, value in {**GOLDEN, **changes}.items() if value is not UNSET}
+    return decode_interaction(json.dumps(fields).encode())
 
 
 def test_the_golden_message_of_version_1_decodes_for_ever():
@@ -59,6 +62,13 @@ def test_any_type_can_be_taken_back_and_stays_so_when_it_is_sent_on(kind: str, v
     assert decode_interaction(msgspec.json.encode(event)) == event
 
 
+def test_a_session_without_a_username_is_a_guest_and_stays_one_when_it_is_sent_on():
+    event = decode(username=UNSET, session_id="b7c1")
+    assert event.username == "guest:b7c1"
+    assert decode_interaction(msgspec.json.encode(event)) == event
+    assert decode(session_id="b7c1").username == "user123"
+
+
 def test_rate_is_a_rating():
     assert decode(interaction_type="rate", interaction_value=55).interaction_type == "rating"
 
@@ -72,6 +82,8 @@ def test_rate_is_a_rating():
         ({"username": ""}, "username", "length >= 1"),
         ({"username": "x" * 129}, "username", "length <= 128"),
         ({"username": "a\x00b"}, "username", "regex"),
+        ({"username": UNSET}, "username", "a guest sends session_id"),
+        ({"username": UNSET, "session_id": "s" * 123}, "session_id", "up to 122 characters"),
         ({"interaction_type": "poke"}, "interaction_type", "allowed: view, like"),
         ({"interaction_type": "view", "interaction_value": -1}, "interaction_value", "0 to 1000"),
         ({"interaction_type": "rating", "interaction_value": 101}, "interaction_value", "0 to 100"),

@@ -16,7 +16,7 @@ from api.selector.top import Top
 from api.side_effects.impressions import Impressions
 from api.sources.popular import Popular
 from api.stages import EXPLORATION, Query
-from online_models.click_through import ClickThrough
+from online_models.click_through import WEEK, ClickThrough
 from online_models.features import FEATURES
 from online_models.post_table import TAG_CODES
 from schemas.impressions import decode
@@ -96,7 +96,7 @@ async def test_a_page_that_is_asked_for_again_is_the_same_until_something_is_lea
 
 
 async def test_propensities_are_how_often_posts_are_drawn(catalogue: Catalogue, learnt: Learnt) -> None:
-    learnt.posts.shown[20:23], learnt.posts.taken[20:23] = [30.0, 30.0, 60.0], [12.0, 6.0, 18.0]
+    learnt.posts.shown[20:23, WEEK], learnt.posts.taken[20:23, WEEK] = [30.0, 30.0, 60.0], [15.0, 6.0, 18.0]
     drawn, told, users = Counter[int](), defaultdict[int, float](float), 400
     for number in range(users):
         slate = await served(catalogue, learnt, user=f"user {number}")
@@ -126,20 +126,20 @@ async def test_new_posts_are_shown_and_the_one_that_is_taken_stays(catalogue: Ca
     learnt.posts.known[new] = False
     counts = ClickThrough(capacity=len(learnt.posts.shown))
 
-    async def shown(first: int, pages: int) -> Counter[int]:
+    async def shown(first: int, pages: int, rate: float) -> Counter[int]:
         found = Counter[int]()
         for number in range(first, first + pages):
             slate = await served(catalogue, learnt, user=f"user {number}")
             slot = int(slate.slots[explored(slate)[0]])
             found[slot] += 1
             counts.learn_shown(slate.slots, 0, NOW + number)
-            if draws.random() < (0.3 if slot == liked else 0.01):
+            if draws.random() < (rate if slot == liked else 0.01):
                 counts.learn_taken(slot, NOW + number)
-            learnt.posts.shown[:], learnt.posts.taken[:] = counts.counts(np.arange(len(counts.shown)))
+            learnt.posts.shown[:], learnt.posts.taken[:] = counts.counts(np.arange(counts.capacity))
         return found
 
-    assert set(new) <= (await shown(0, 150)).keys()
-    later = await shown(150, 250)
+    assert set(new) <= (await shown(0, 150, 0.01)).keys()
+    later = await shown(150, 250, 0.3)
     assert later[liked] > 0.5 * later.total()
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from api.catalogue import Catalogue
 from api.filters.mood import Mood as OfMood
-from api.moods import MAPPING, MoodMap
 from api.scorers.mood import ASKED, LEANING, Mood
 from api.sources.mood import Mood as MoodSource
 from api.stages import Candidates, Query
+from online_models.moods import MAPPING, MoodMap
 from schemas.errors import SettingsError
 from schemas.item_state import ItemState
 from schemas.parameters import MOODS

@@ -12,6 +12,7 @@ from river import base
 from online_models.blend import START, Blend
 from online_models.co_visitation import LANDMARK, CoVisitation
 from online_models.decayed_counters import DecayedCounters
+from online_models.explicit_ratings import ExplicitRatings
 from online_models.pairwise_mf import PairwiseMF
 from online_models.sequence_factors import SequenceFactors
 from online_models.transitions import Transitions
@@ -62,7 +63,26 @@ ADAPTERS = {
         lambda model: max(len(model.slots), len(model.user_slots)),
         lambda model: [*model.state().values()],
     ),
+    "explicit_ratings": Adapter(
+        lambda: ExplicitRatings(posts=SMALL, users=SMALL),
+        lambda model, post, context, user, at: rate(model, post, user),
+        lambda model, context, user, at: model.rank(user),
+        lambda model: max(len(model.post_slots), len(model.user_slots), *map(len, river_rows(model))),
+        lambda model: [*model.state().values()],
+    ),
 }
+
+
+def rate(model: ExplicitRatings, post: int, user: int) -> None:
+    """Five stars for the post, one for that beside it, which is of the other taste."""
+    model.learn_one(user, post, 1.0)
+    model.learn_one(user, post % 20 + 1 if post <= 20 else post, 0.2)
+
+
+def river_rows(model: ExplicitRatings) -> list[dict[int, Any]]:
+    """All that River's model keeps by id; it makes some for whomever it is asked about."""
+    river = model._model
+    return [river.u_biases, river.i_biases, river.u_latents, river.i_latents] if river is not None else [{}]
 
 
 def stream(events: int, seed: int = 1) -> list[tuple[int, list[int], int, float]]:
@@ -157,6 +177,35 @@ def test_factors_come_back_from_a_snapshot(kind: type) -> None:
     assert resumed.predict_one(5, [1, 3], 2) == model.predict_one(5, [1, 3], 2)
     with pytest.raises(ValueError, match="slots do not fit"):
         kind(capacity=4).slots.load(model.slots.state())
+
+
+def test_ratings_come_back_from_a_snapshot_and_go_on_as_they_would_have() -> None:
+    model = taught(ADAPTERS["explicit_ratings"], 500)
+    resumed = ExplicitRatings(posts=SMALL, users=SMALL, seed=9)
+    resumed.load(model.state())
+    for each in (model, resumed):
+        rate(each, 3, 2)
+    pairs = [(user, post) for user in range(1, 21) for post in range(1, 21)]
+    expected = [model.predict_one(*pair) for pair in pairs]
+    assert [resumed.predict_one(*pair) for pair in pairs] == pytest.approx(expected, abs=1e-6)
+    ExplicitRatings().load(ExplicitRatings().state())
+    with pytest.raises(ValueError, match="slots do not fit"):
+        ExplicitRatings(posts=4).load(model.state())
+
+
+def test_ratings_are_asked_of_nobody_who_is_unknown_and_are_reproducible() -> None:
+    model, same, other = (ExplicitRatings(seed=seed) for seed in (5, 5, 6))
+    for each in (model, same, other):
+        for post, _, user, _ in stream(1_500):
+            rate(each, post, user)
+    before = [len(rows) for rows in river_rows(model)]
+    assert [model.predict_one(user, post) for user, post in ((1, 999), (999, 1), (-1, -1))] == [None] * 3
+    assert not model.user_vectors(np.array([999])).any()
+    assert not model.post_vectors(np.array([999])).any()
+    assert [len(rows) for rows in river_rows(model)] == before
+    assert model.predict_one(1, 4) == same.predict_one(1, 4) != other.predict_one(1, 4)
+    error = [abs((model.predict_one(user, post) or 0.0) - 1.0) for post, _, user, _ in stream(400, seed=2)[200:]]
+    assert np.mean(error) < abs(model.mean - 1.0) - 0.1
 
 
 @pytest.mark.parametrize("kind", [SequenceFactors, PairwiseMF])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from online_models import recommender as module
+from online_models.click_through import WEEK
 from online_models.positives import DEFAULT, Positives
 from online_models.prequential import Prequential, Ranked
 from online_models.recommender import Recommender
@@ -127,7 +128,10 @@ def test_a_snapshot_brings_back_what_ranks() -> None:
     resumed.load({name: array.copy() for name, array in model.state().items()})
     past, user = model._past.of(model.users.get(3)), model.users.get(3)
     np.testing.assert_array_equal(resumed._past.of(resumed.users.get(3)), past)
-    np.testing.assert_allclose(resumed.sources.score(past, user, AT), model.sources.score(past, user, AT), rtol=1e-6)
+    hours = model._past.hours_of(user)
+    np.testing.assert_array_equal(resumed._past.hours_of(user), hours)
+    scores = [each.sources.score(past, user, AT, hours) for each in (resumed, model)]
+    np.testing.assert_allclose(*scores, rtol=1e-6)
     assert resumed.weights() == model.weights()
     assert len(resumed.changed_vectors().ids) == len(model.sources.slots), "all of it is published again"
     resumed.learn_many(batch(*walks(100, seed=2), at=AT + 1e6))
@@ -148,7 +152,7 @@ def test_only_what_changed_is_published_and_a_deleted_post_leaves(monkeypatch: p
 
 def test_memory_is_bounded_and_the_newest_stay() -> None:
     model = small()
-    model.learn_many(batch(*[(1 + number % 400, 1 + number) for number in range(3_000)]))
+    model.learn_many(batch(*[(1 + number // 2 % 400, 1 + number // 2) for number in range(6_000)]))
     assert len(model.sources.slots) <= 512
     assert len(model.users) <= 128
     assert model.sources.slots.get(3_000) >= 0 > model.sources.slots.get(1)
@@ -161,7 +165,8 @@ def test_content_finds_a_post_that_nobody_has_met() -> None:
     model.learn_posts([(row.id, row) for row in rows])
     model.learn_many(batch((1, 1), (1, 2)))
     slots, tastes = model.sources.slots, module.sources.NAMES.index("tastes")
-    scores = model.sources.score(model._past.of(model.users.get(1)), model.users.get(1), AT)[tastes]
+    user = model.users.get(1)
+    scores = model.sources.score(model._past.of(user), user, AT, model._past.hours_of(user))[tastes]
     assert scores[slots.get(4)] > scores[slots.get(3)] == 0
 
 
@@ -185,8 +190,8 @@ def test_a_click_teaches_by_the_page_that_was_shown_and_not_by_the_list_that_mig
     features, _, weight = model.blend._ring[(model.blend.lists - 1) % len(model.blend._ring)]
     assert (len(features) > 20, weight) == (True, 1.0), "half an hour later it is no click"
     shown_to, taken = model.sources.click_through.counts(model.sources.slots.find(np.array(unmet)))
-    assert taken.tolist() == [0, 0, 0, 0, 1, 0]
-    np.testing.assert_allclose(shown_to, 1 / np.log2(2 + np.arange(6)))
+    assert taken[:, WEEK].tolist() == [0, 0, 0, 0, 1, 0]
+    np.testing.assert_allclose(shown_to[:, WEEK], 1 / np.log2(2 + np.arange(6)))
     assert model.metrics()["clicks"] == 1.0
 
 
@@ -214,7 +219,7 @@ def test_pages_of_strangers_and_of_posts_that_nobody_knows_are_kept_and_teach_no
     changed = model.changed_vectors()
     assert changed.ids.tolist() == [1, 2], "feeds get to know how often posts were shown that nobody has met"
     assert changed.records["first_at"].tolist() == [0, 0]
-    np.testing.assert_allclose(changed.records["shown"], [1, 1 / np.log2(3)])
+    np.testing.assert_allclose(changed.records["shown"], np.tile([[1], [1 / np.log2(3)]], 3))
     model.learn_many(batch((9, 70), at=AT + 60))
     assert model.blend.lists == 0
     assert model.metrics()["clicks"] == 1.0
@@ -226,7 +231,7 @@ def test_what_was_shown_outlives_a_restart() -> None:
     model.learn_shown([shown(9, AT, 1, 2)])
     resumed.load(model.state())
     slots = resumed.sources.slots.find(np.array([1, 2]))
-    assert resumed.sources.click_through.counts(slots)[0].tolist() == [1, 1 / np.log2(3)]
+    assert resumed.sources.click_through.counts(slots)[0].tolist() == [[1] * 3, [1 / np.log2(3)] * 3]
     before = {name: column for name, column in model.state().items() if "click_through" not in name}
     small().load(before)
 
@@ -236,7 +241,12 @@ def test_metrics_are_numbers_by_name() -> None:
     model.learn_many(batch(*walks(300)))
     metrics = model.metrics()
     assert metrics["scored"] > 0
-    assert {"recall@10", "ndcg@10", "coverage", "hit_rate", "drifts", "weight_sequence"} <= metrics.keys()
+    assert {"hit_rate", "drifts", "cold_user", "cold_item"} <= metrics.keys()
+    figures = [f"{name}@{cut}" for name in ("recall", "ndcg", "mrr") for cut in (10, 20)]
+    for name in ("", *(f"_{source}" for source in module.sources.NAMES)):
+        assert {f"{figure}{name}" for figure in (*figures, "coverage", "mean_popularity_rank")} <= metrics.keys()
+        assert f"weight{name}" in metrics or not name
+    assert metrics["coverage_popularity"] <= metrics["coverage"] <= 1.0
     assert all(isinstance(value, float) for value in metrics.values())
 
 
@@ -293,12 +303,16 @@ def test_figures_by_hand() -> None:
     figures = Prequential(["one"])
     for rank, shown in [(0.0, [1, 2]), (3.0, [2, 3]), (np.inf, [3])]:
         ranks = np.array([15.0, rank])
-        figures.add(Ranked(AT, ranks, np.array(shown), np.array([0.0, 4.0]), int(rank == 0.0), 6))
+        shown, by = np.array([*shown, 4, 5]), np.array([1] * len(shown) + [0, 0])
+        popularity = np.array([*[0.0, 4.0][: len(shown) - 2], 1.0, 2.0])
+        figures.add(Ranked(AT, ranks, shown, by, popularity, int(rank == 0.0), 6))
     report = figures.report()
     assert report["recall@10"] == pytest.approx(2 / 3, abs=1e-4)
     assert report["ndcg@10"] == pytest.approx((1 + 1 / np.log2(5)) / 3, abs=1e-4)
     assert report["mrr@10"] == pytest.approx((1 + 1 / 4) / 3, abs=1e-4)
-    assert (report["coverage"], report["mean_popularity_rank"]) == (0.5, 2.0)
+    assert (report["coverage"], report["mean_popularity_rank"]) == (0.5, 1.6)
+    one = report["by_source"]["one"]
+    assert (one["coverage"], one["mean_popularity_rank"]) == (round(2 / 6, 4), 1.5)
     assert report["by_source"]["one"]["recall@10"] == 0.0
     assert report["by_source"]["one"]["recall@20"] == 1.0
 

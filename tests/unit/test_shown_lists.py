@@ -8,7 +8,8 @@ import pytest
 
 from online_models import feed_rates, shown_lists
 from online_models.blend import START, Blend
-from online_models.click_through import HALF_LIFE, ClickThrough, beta
+from online_models.click_through import WEEK, ClickThrough, beta
+from online_models.decayed_counters import HALF_LIVES
 from online_models.examination import MOST_WEIGHT, click_weight, examination
 from online_models.feed_rates import FeedRates
 from online_models.shown_lists import WINDOW, Click, Page, ShownLists
@@ -161,25 +162,28 @@ def test_click_through_does_not_depend_on_where_posts_stood_nor_on_when_clicks_c
         late += [(int(slot), AT + number) for slot in clicked]
     for slot, at in late:  # long after
         model.learn_taken(slot, at)
-    shown, taken = model.counts(np.arange(SHOWN))
+    shown, taken = (counts[:, WEEK] for counts in model.counts(np.arange(SHOWN)))
     assert shown[0] > 3 * shown[-1]
     assert np.abs(taken / shown - 0.2).max() < 0.02
-    clicks, rest = beta(shown, taken)
+    clicks, rest = beta(shown, taken, np.zeros(SHOWN, np.int64))
     assert np.abs(clicks / (clicks + rest) - 0.2).max() < 0.02
 
 
 def test_impressions_decay_and_years_later_are_finite() -> None:
     model = ClickThrough(capacity=3)
     model.learn_shown(np.array([0, -1, 1]), 0, AT)
-    model.learn_shown(np.array([2]), 0, AT + HALF_LIFE)
-    assert model.counts(np.arange(3))[0].round(3).tolist() == [0.5, 0.25, 1.0]
+    model.learn_shown(np.array([2]), 0, AT + HALF_LIVES[WEEK])
+    after_a_week = model.counts(np.arange(3))[0].round(4)
+    assert after_a_week[:, WEEK].tolist() == [0.5, 0.25, 1.0]
+    assert after_a_week[:, 1].tolist() == [round(0.5**7, 4), round(0.5**8, 4), 1.0]
+    assert after_a_week[:, 0].tolist() == [0.0, 0.0, 1.0]
     model.learn_shown(np.array([2]), 0, AT + 3e9)
     model.learn_taken(0, AT)
-    assert model.counts(np.arange(3))[0].round(3).tolist() == [0.0, 0.0, 1.0]
+    assert model.counts(np.arange(3))[0].round(3).tolist() == [[0.0] * 3, [0.0] * 3, [1.0] * 3]
     model.start(2)
     other = ClickThrough(capacity=5)
     other.load(model.state(3))
-    assert other.counts(np.arange(5))[0].tolist() == [*model.counts(np.arange(3))[0].tolist(), 0.0, 0.0]
+    assert other.counts(np.arange(5))[0].tolist() == [*model.counts(np.arange(3))[0].tolist(), [0.0] * 3, [0.0] * 3]
     assert np.isfinite(other.taken).all()
 
 
@@ -190,7 +194,8 @@ def test_click_through_as_an_estimator() -> None:
         model.learn_shown(draws.integers(-1, 50, 20), int(draws.integers(100)), AT + 3_600.0 * number)
         model.learn_taken(int(draws.integers(50)), AT + 3_600.0 * number - draws.integers(10**7))
     clone, before = model.clone(), [column.tolist() for column in model.counts(slots)]
-    assert [column.tolist() for column in clone.counts(slots)] == [[0.0] * 50] * 2
+    assert [column.tolist() for column in clone.counts(slots)] == [[[0.0] * 3] * 50] * 2
     assert [column.tolist() for column in model.counts(slots)] == before
-    assert np.isfinite(beta(*model.counts(slots))).all()
-    assert len(model.shown) == len(model.taken) == 50
+    for shown, taken in zip(*(counts.T for counts in model.counts(slots)), strict=True):
+        assert np.isfinite(beta(shown, taken, slots % 7)).all()
+    assert model.shown.shape == model.taken.shape == (3, 50)

@@ -94,3 +94,20 @@ async def test_who_came_back_while_the_record_was_away_is_completed_later(reload
     assert sorted(held.users["ada"].seen) == [7, 8]
     await held.commit(store, 6, ["ada"], [2], 100)
     assert store[keys.incomplete_users(0)] == set()
+
+
+async def test_a_guest_is_kept_for_a_day_and_the_record_is_not_asked():
+    class Seeing(FakeStore):
+        async def commit(self, mark_key, expected, mark, commands):
+            lasting.update({command[2]: command[1] for command in commands if command[0] == SET_EXPIRING})
+            await super().commit(mark_key, expected, mark, commands)
+
+    lasting: dict[str, int] = {}
+    store, record = Seeing(), FakeRecord()
+    users = shard(store, record)
+    await users.load_users(["guest:b7c1", "ada"])
+    assert record.asked == [(["ada"], False)]
+    await users.commit(store, 5, ["guest:b7c1", "ada"], [], 90 * 86_400)
+    assert lasting == {keys.user_state(0, "guest:b7c1"): 86_400, keys.user_state(0, "ada"): 90 * 86_400}
+    await users.commit(store, 6, ["guest:b7c1"], [], 60)
+    assert lasting[keys.user_state(0, "guest:b7c1")] == 60

@@ -13,7 +13,7 @@ from online_models.features import FEATURES
 from online_models.post_table import TAG_CODES
 from online_models.recommender import Changed
 from schemas.learning import user_hash
-from schemas.learnt import Weights, encode_weights, post_type
+from schemas.learnt import RATING, Weights, encode_weights, post_type
 from streams.commit import Committer
 from streams.learner_store import LearnerStore
 from streams.redis import connect
@@ -42,7 +42,7 @@ def told() -> Changed:
     records = np.zeros(len(POSTS), post_type(5 * DIM + 3))
     records["total"], records["first_at"], records["last_at"] = POSTS, 1e9, 1e9
     records["vectors"][:, -1 - DIM] = -POSTS / 10
-    own = np.zeros((1, DIM), np.float16)
+    own = np.zeros((1, DIM + RATING), np.float16)
     own[0, 0] = 1.0
     nobody = np.empty(0, np.int64)
     return Changed(POSTS, records, nobody, np.array([user_hash("ann")]), own)

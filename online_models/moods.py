@@ -1,4 +1,4 @@
-"""The mood of a post, from its words, through a mapping that a reader can edit: api/moods.toml."""
+"""The mood of a post, from its words, through a mapping that a reader can edit: online_models/moods.toml."""
 
 import re
 import tomllib
