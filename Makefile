@@ -63,7 +63,7 @@ bench: setup
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/learning.py
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.ranker
 	$(BIN)/python benchmarks/record.py
-	$(BIN)/python benchmarks/memory.py --users 100000 --posts 10000
+	$(BIN)/python benchmarks/memory.py
 
 fuzz: setup
 	$(BIN)/python tests/fuzz/with_hypothesis.py
@@ -71,7 +71,7 @@ fuzz: setup
 	$(BIN)/pytest -q tests/integration/test_dead_letters.py
 
 endurance: setup
-	EVENTS=1000000 $(BIN)/pytest -q tests/unit/test_online_contracts.py -k many_events
+	EVENTS=1000000 $(BIN)/pytest -q tests/unit/test_online_contracts.py -k stay
 
 clean:
 	rm -rf $(VENV) dist

@@ -1,10 +1,14 @@
 """Events a second of one worker, all effects of both stages, against a Faust agent that does nothing, in one run.
 
-    python benchmarks/ingest.py [--events 30000] [--arrays 200000]
+    python benchmarks/ingest.py [--events 100000] [--arrays 400000]
 
 The topic is filled first; each worker then reads it from the start, alone. A worker's time runs from its first applied
 message to its last, the no-op agent's from its first event to its last; CPU time covers the same span. The broker is
 KAFKA_BOOTSTRAP_SERVERS, or an embedded one. Redis and the log are real; nothing else runs meanwhile.
+
+`cores` says what the programs took of the machine's cores in that span: where they sum up to all there are, it is the
+machine that limits. `two_to_one_by_cpu` is what two workers would do with a core each: what one takes of CPU an event,
+against what each of two takes.
 """
 
 import argparse
@@ -20,6 +24,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 from aiokafka import AIOKafkaProducer
@@ -89,7 +94,7 @@ def run_noop(environment: dict[str, str], expected: int, arrays: bool) -> dict[s
 
 async def run_workers(
     settings: Settings, environment: dict[str, str], last: list[int], count: int, workers: int = 1, models: bool = False
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Starts learn workers on an empty Redis and waits until both stages have applied the whole log.
 
     Counted from the moment when every worker has its share of the partitions. last: the last offset of each partition
@@ -109,17 +114,30 @@ async def run_workers(
     def cpu() -> float:
         return sum(sum(process.cpu_times()[:2]) for process in processes)
 
+    def cores() -> dict[str, float]:
+        spent = {"workers": cpu(), "benchmark": sum(psutil.Process().cpu_times()[:2])}
+        services = {child.pid for child in psutil.Process().children()} - {child.pid for child in children}
+        for service in map(psutil.Process, services):
+            spent[service.name()] = spent.get(service.name(), 0.0) + sum(service.cpu_times()[:2])
+        for child in children[workers:]:
+            spent["models"] = sum(psutil.Process(child.pid).cpu_times()[:2])
+        return spent
+
     names = [keys.interactions_mark(partition) for partition in range(settings.kafka_partitions)]
-    start: tuple[float, float, int] | None = None
+    start: tuple[float, dict[str, float], int] | None = None
     try:
         while True:
             await asyncio.sleep(0.01)
             applied = [marks.decode(mark, marks.InteractionsMark).offset for mark in await redis.mget(names)]
             if start is None and max(applied) >= 0 and await shared(redis, workers, settings.kafka_partitions):
-                start = time.perf_counter(), cpu(), await counted(redis, settings)
+                start = time.perf_counter(), cores(), await counted(redis, settings)
             if applied == last and start and await counted(redis, settings) == count:
                 seconds, before = time.perf_counter() - start[0], start[2]
-                return {"seconds": seconds, "cpu": cpu() - start[1], "events": count - before}
+                used = {name: spent - start[1].get(name, 0.0) for name, spent in cores().items()}
+                return {
+                    "seconds": seconds, "cpu": used["workers"], "events": count - before,
+                    "cores": {name: round(spent / seconds, 2) for name, spent in used.items()},
+                }  # fmt: skip
     finally:
         for child in children:
             child.terminate()
@@ -186,13 +204,13 @@ def filled(count: int, in_array: int) -> Iterator[tuple[Settings, dict[str, str]
         yield settings, environment, last, count
 
 
-def measure(count: int, in_array: int) -> dict[str, float]:
+def measure(count: int, in_array: int) -> dict[str, Any]:
     with filled(count, in_array) as (settings, environment, last, count):
         yardstick = run_noop(environment, count * 9 // 10, in_array > 1)
         ours = asyncio.run(run_workers(settings, environment, last, count))
     with filled(count, in_array) as (settings, environment, last, again):
         taught = asyncio.run(run_workers(settings, environment, last, again, models=True))
-    with filled(3 * count, in_array) as (settings, environment, last, more):
+    with filled(2 * count, in_array) as (settings, environment, last, more):
         both = asyncio.run(run_workers(settings, environment, last, more, workers=2))
     figures = {
         "events": ours["events"],
@@ -207,15 +225,19 @@ def measure(count: int, in_array: int) -> dict[str, float]:
     }
     figures["ratio"] = figures["worker_events_per_second"] / figures["noop_events_per_second"]
     figures["ratio_with_models"] = figures["with_models_events_per_second"] / figures["noop_events_per_second"]
+    figures["cpu_ratio"] = figures["noop_cpu_us"] / figures["worker_cpu_us"]
     figures["two_to_one"] = figures["two_workers_events_per_second"] / figures["worker_events_per_second"]
-    print({name: round(value, 3) for name, value in figures.items()}, flush=True)
+    figures["two_to_one_by_cpu"] = 2 * figures["worker_cpu_us"] / figures["two_workers_cpu_us"]
+    figures = {name: round(value, 3) for name, value in figures.items()}
+    figures |= {"cores": ours["cores"], "cores_with_models": taught["cores"], "cores_of_two": both["cores"]}
+    print(figures, flush=True)
     return figures
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--events", type=int, default=30_000, help="single events")
-    parser.add_argument("--arrays", type=int, default=200_000, help="events in arrays of 50")
+    parser.add_argument("--events", type=int, default=100_000, help="single events")
+    parser.add_argument("--arrays", type=int, default=400_000, help="events in arrays of 50")
     parser.add_argument("--noop", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--as-arrays", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -1,6 +1,9 @@
 """Bytes of Redis that users and posts take, against the goal: 0.8 GiB for 1 M users × 50 events and 100 K posts.
 
-    python benchmarks/memory.py [--users 1000000] [--events 50] [--posts 100000]
+    python benchmarks/memory.py [--users 50000 100000 200000] [--events 50]
+
+Measured at several sizes, a post for every ten users, and drawn on to the goal's: a line through the sizes (fixed part
+and bytes a user), and how far it is from each of them. `--users 1000000` measures the goal's own size.
 
 Without Kafka: nothing of it stays in Redis, and 50 M events through it would take hours to end in the same values. What
 decides the values is the real code: every event of every user goes through user_history.learn_one and the state's
@@ -46,10 +49,13 @@ from schemas.topics import owner, post_owner
 from schemas.trending import ALL, WINDOWS
 from schemas.user_state import HistoryEvent, UserState
 from streams.interactions import MOST_EVENTS as STREAM_EVENTS
-from streams.item_shard import MOST_CHANGES, TOP
+from streams.item_shard import TOP, kept_changes
+from streams.user_shard import id_commands
 
 GOAL = 0.8 * 2**30
-GOAL_EVENTS = 50_000_000
+GOAL_USERS, USERS_A_POST = 1_000_000, 10
+STREAM_ENTRIES = 1_000
+"""More than fit into a change stream at this size of theirs."""
 PARTITIONS = 4
 CHUNK = 2_000
 """Users generated at once."""
@@ -118,10 +124,11 @@ def write_posts(port: int, partition: int, users: int, events: int, count: int, 
                 "neighbours": learn_neighbours(co_visitation, batch, home),
             }
             packed = {name: ids.astype("<i8").tobytes() for name, ids in changed.items() if len(ids)}
-            pipeline.xadd(keys.item_changes(partition), packed, maxlen=MOST_CHANGES, approximate=True)
+            kept = kept_changes(packed.values())
+            pipeline.xadd(keys.item_changes(partition), packed, maxlen=kept, approximate=True)
         pipeline.execute()
         sampled += len(happened)
-        if sampled >= max(30 * count, MOST_CHANGES * STREAM_EVENTS):
+        if sampled >= max(30 * count, STREAM_ENTRIES * STREAM_EVENTS):
             break
     for start in range(0, len(ours), CHUNK):
         for post_id in ours[start : start + CHUNK].tolist():
@@ -169,18 +176,15 @@ def learn_neighbours(model: CoVisitation, batch: list[tuple[HistoryEvent, Effect
     return np.unique(rows[mine])
 
 
-def write_event_ids(port: int, partition: int, events: int) -> None:
-    """The window as the agents fill it, STREAM_EVENTS ids at once."""
+def write_event_ids(port: int, partition: int) -> None:
+    """The whole window as the agents fill it, STREAM_EVENTS ids at once."""
     client, ids, rng = Redis(port=port), SeenEventIds(0, []), random.Random(partition)
     pipeline = client.pipeline(transaction=False)
-    for _ in range(min(events // PARTITIONS, BLOCKS * BLOCK_IDS) // STREAM_EVENTS):
-        hashes = [rng.getrandbits(63) for _ in range(STREAM_EVENTS)]
-        for block, packed in ids.add(hashes).items():
-            pipeline.append(keys.event_ids(partition, block), packed)
-    pipeline.set(
-        keys.interactions_mark(partition),
-        marks.encode(marks.InteractionsMark(log="log", offset=events, block=ids.block)),
-    )
+    for _ in range(BLOCKS * BLOCK_IDS // STREAM_EVENTS):
+        for command in id_commands(partition, ids, [rng.getrandbits(63) for _ in range(STREAM_EVENTS)]):
+            pipeline.execute_command(*command)
+    mark = marks.InteractionsMark(log="log", offset=1, block=ids.block)
+    pipeline.set(keys.interactions_mark(partition), marks.encode(mark))
     pipeline.execute()
 
 
@@ -216,12 +220,12 @@ def fill(port: int, users: int, events: int, count: int) -> None:
         print()
         partitions = range(PARTITIONS)
         pages = [pool.submit(write_posts, port, each, users, events, count, touched) for each in partitions]
-        pages += [pool.submit(write_event_ids, port, each, users * events) for each in partitions]
+        pages += [pool.submit(write_event_ids, port, each) for each in partitions]
         for page in pages:
             page.result()
 
 
-async def measure(port: int, count: int) -> tuple[redis_memory.RedisMemory, list[int]]:
+async def weigh(port: int, count: int) -> tuple[redis_memory.RedisMemory, list[int]]:
     """What Redis holds, and the lengths of two thousand rows of neighbours."""
     client = redis.asyncio.Redis(port=port)
     found = await redis_memory.measure(client, PARTITIONS)
@@ -233,13 +237,8 @@ async def measure(port: int, count: int) -> tuple[redis_memory.RedisMemory, list
     return found, sorted(lengths)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--users", type=int, default=1_000_000, help=f"in steps of {CHUNK:,}")
-    parser.add_argument("--events", type=int, default=50, help="of each user")
-    parser.add_argument("--posts", type=int, default=100_000)
-    arguments = parser.parse_args()
-    users = max(arguments.users // CHUNK, 1) * CHUNK
+def measure(users: int, events: int, count: int) -> dict[str, object]:
+    """Bytes of one size, on a Redis of its own."""
     port, started = free_port(), time.perf_counter()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         child = valkey.child(Path(folder), port)
@@ -247,25 +246,56 @@ def main() -> None:
         child = replace(child, command=[*child.command, "--appendonly", "no"])
         with running(child, Path(folder) / "log"):
             empty = Redis(port=port).info("memory")["used_memory"]
-            fill(port, users, arguments.events, arguments.posts)
-            found, lengths = asyncio.run(measure(port, arguments.posts))
+            fill(port, users, events, count)
+            found, lengths = asyncio.run(weigh(port, count))
     used = found.used - empty
     for kind, weight in found.kinds.items():
         print(
             f"{kind:<15}{weight.keys:>12,} keys{weight.bytes / 2**20:>10.1f} MiB",
             f"{weight.bytes / weight.keys:>10.0f} bytes each",
         )
-    print(f"used_memory    {found.keys:>12,} keys{used / 2**20:>10.1f} MiB")
-    goal = GOAL * users * arguments.events / GOAL_EVENTS
-    last_line(
-        {
-            "users": users, "events_each": arguments.events, "posts": arguments.posts,
-            "used_bytes": used, "goal_bytes": round(goal), "ratio_to_goal": round(used / goal, 3),
-            "neighbours_a_row_p1_p50": [lengths[len(lengths) // 100], lengths[len(lengths) // 2]],
-            "kinds": {kind: {"keys": weight.keys, "bytes": weight.bytes} for kind, weight in found.kinds.items()},
-            "seconds": round(time.perf_counter() - started),
-        }
-    )  # fmt: skip
+    rest = used - sum(weight.bytes for weight in found.kinds.values())
+    print(f"of no kind{rest / 2**20:>32.1f} MiB")
+    print(f"used_memory    {found.keys:>12,} keys{used / 2**20:>10.1f} MiB", flush=True)
+    return {
+        "users": users, "events_each": events, "posts": count, "used_bytes": used,
+        "neighbours_a_row_p1_p50": [lengths[len(lengths) // 100], lengths[len(lengths) // 2]],
+        "kinds": {kind: {"keys": weight.keys, "bytes": weight.bytes} for kind, weight in found.kinds.items()},
+        "seconds": round(time.perf_counter() - started),
+    }  # fmt: skip
+
+
+def line_through(sizes: list[dict[str, object]]) -> dict[str, float]:
+    """Fixed bytes and bytes a user by least squares, what that makes at the goal's size, and how far
+    off it the farthest size is, as a share of that."""
+    users, used = (np.array([float(size[name]) for size in sizes]) for name in ("users", "used_bytes"))
+    slope, fixed = np.polyfit(users, used, 1)
+    reckoned = fixed + slope * GOAL_USERS
+    return {
+        "fixed_bytes": round(fixed), "bytes_a_user": round(slope, 1), "at_goal_bytes": round(reckoned),
+        "ratio_to_goal": round(reckoned / GOAL, 3),
+        "off_the_line": round(np.abs((fixed + slope * users) / used - 1).max(), 4),
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--users", type=int, nargs="+", default=[50_000, 100_000, 200_000], help=f"in steps of {CHUNK:,}"
+    )
+    parser.add_argument("--events", type=int, default=50, help="of each user")
+    arguments = parser.parse_args()
+    sizes = []
+    for wanted in arguments.users:
+        users = max(wanted // CHUNK, 1) * CHUNK
+        sizes.append(measure(users, arguments.events, users // USERS_A_POST))
+    last = sizes[-1]
+    reckoned = (
+        line_through(sizes)
+        if len(sizes) > 1
+        else {"ratio_to_goal": round(last["used_bytes"] / (GOAL * last["users"] / GOAL_USERS), 3)}
+    )
+    last_line({**reckoned, "goal_bytes": round(GOAL), "sizes": sizes})
 
 
 if __name__ == "__main__":

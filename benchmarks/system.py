@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from reelstream.child import Child, free_port, until_ready
+from reelstream.child import Child, free_port, free_port_pair, until_ready
 from reelstream.embedded import broker, valkey
 from reelstream.topics import create_topics
 from schemas.settings import Settings
@@ -36,7 +36,7 @@ def apache_kafka(state: Path) -> Iterator[str | None]:
     if address := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         yield address
     elif APACHE_KAFKA.exists():
-        port = free_port()
+        port = free_port_pair()
         command = [str(APACHE_KAFKA), "run", "--port", str(port), "--data", str(state / "kafka")]
         child = Child(name="kafka", command=command, ready=lambda: broker.answers_at(port))
         with running(child, state / "kafka.log"):

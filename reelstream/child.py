@@ -3,10 +3,12 @@
 import asyncio
 import ctypes
 import os
+import random
 import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,3 +89,14 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def free_port_pair() -> int:
+    """A free port whose next one is free too: the controller of Apache Kafka takes that. Below those that the system
+    hands out for connections: the next one of those was taken before Kafka was up, once in a run of everything."""
+    while True:
+        port = random.randrange(10_000, 32_000, 2)
+        with socket.socket() as one, socket.socket() as other, suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            other.bind(("127.0.0.1", port + 1))
+            return port

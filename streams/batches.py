@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
 
+from .arrivals import arrivals
 from .generations import NoState
 from .progress import Progress
 from .record import Record, kept_headers
@@ -44,14 +45,21 @@ HEAVY_BYTES = 8 * 1024
 took so much of the core that the median of event → feed was 73 ms instead of 32."""
 
 
+BACKLOG_BYTES = 512 * 1024
+"""Item signals of a thousand events: nothing of a steady stream."""
+
+
 class Pace(NamedTuple):
-    """Seconds from one batch to the next, at least. heavy: after a batch of HEAVY_BYTES and more."""
+    """Seconds from one batch to the next, at least. heavy: after a batch of HEAVY_BYTES and more. backlog: of
+    BACKLOG_BYTES and more."""
 
     seconds: float = PACE_SECONDS
     heavy: float = PACE_SECONDS
+    backlog: float = PACE_SECONDS
 
     def after(self, records: list[Record]) -> float:
-        return self.heavy if sum(len(record.value or b"") for record in records) >= HEAVY_BYTES else self.seconds
+        size = sum(len(record.value or b"") for record in records)
+        return self.backlog if size >= BACKLOG_BYTES else self.heavy if size >= HEAVY_BYTES else self.seconds
 
 
 STEADY = Pace()
@@ -76,13 +84,12 @@ async def batches(stream: faust.Stream, pace: Pace, most: int = MOST_MESSAGES) -
     waiting: list[faust.EventT] = []
     size = 0
     arrived, room = asyncio.Event(), asyncio.Event()
-    manual = stream.noack()
 
     async def collect() -> None:
         nonlocal size
-        async for _ in manual:
-            waiting.append(manual.current_event)
-            size += len(manual.current_event.message.value or b"")
+        async for event in arrivals(stream):
+            waiting.append(event)
+            size += len(event.message.value or b"")
             arrived.set()
             if len(waiting) >= 2 * most or size >= MOST_BYTES:
                 room.clear()

@@ -35,10 +35,10 @@ class InteractionsAgent(PartitionAgent[UserShard, LearnServices]):
         return await UserShard.load(services.redis, partition, services.log_ids[INTERACTIONS], services.user_record)
 
     async def _apply(self, shard: UserShard, records: list[Record]) -> None:
-        part: list[tuple[Record, ReadEvent]] = []
+        part: list[ReadEvent] = []
         outgoing: list[Outgoing] = []
         for record in records:
-            part += [(record, event) for event in self._read(record, shard.built, outgoing)]
+            part += self._read(record, shard.built, outgoing)
             if (username := forgotten_user(record)) is not None:
                 if (home := owner(username, self._services.partitions)) != record.partition:
                     self._services.progress.counters["forwarded"] += 1
@@ -67,32 +67,33 @@ class InteractionsAgent(PartitionAgent[UserShard, LearnServices]):
         return events
 
     async def _apply_part(
-        self, shard: UserShard, offset: int, part: list[tuple[Record, ReadEvent]], outgoing: list[Outgoing],
+        self, shard: UserShard, offset: int, part: list[ReadEvent], outgoing: list[Outgoing],
         forgotten: str | None = None,
     ) -> None:  # fmt: skip
         """All that is read up to `offset`: learnt, told, committed; then `forgotten` is a stranger."""
         services = self._services
-        hashes = [event_hash(event.interaction.username, event.event_id) for _, event in part]
-        fresh: dict[int, tuple[Record, ReadEvent]] = {}
-        for hashed, seen, pair in zip(hashes, shard.ids.seen(hashes), part, strict=True):
+        hashes = [event_hash(event.interaction.username, event.event_id) for event in part]
+        fresh: dict[int, ReadEvent] = {}
+        for hashed, seen, event in zip(hashes, shard.ids.seen(hashes), part, strict=True):
             if not seen:
-                fresh.setdefault(hashed, pair)
+                fresh.setdefault(hashed, event)
         services.progress.counters["repeats"] += len(part) - len(fresh)
-        usernames = {event.interaction.username for _, event in fresh.values()}
+        usernames = {event.interaction.username for event in fresh.values()}
         await shard.load_users(usernames)
         writer, weights = TouchWriter(services.partitions), services.settings.interaction_weights
         learning = LearningWriter()
         source = shard.generation, shard.log_id, INTERACTIONS, shard.partition
         told = [*fresh.values()]
         for start in range(0, len(told), MOST_TOUCHES):
-            for _, event in told[start : start + MOST_TOUCHES]:
+            for event in told[start : start + MOST_TOUCHES]:
                 username, happened = event.interaction.username, event.history_event
-                past = past_of(shard.users[username], happened.post_id)
-                effect = user_history.learn_one(shard.users[username], happened, weights)
+                state = shard.users[username]
+                past = past_of(state, happened.post_id)
+                effect = user_history.learn_one(state, happened, weights)
                 if effect.delta:
                     learning.add(username, event.at, happened, effect, past)
                     writer.add(event.offset, event.entry, happened.post_id, event.at, happened.type_code, effect)
-            outgoing += touch_messages(writer, source, told[start][0].at)
+            outgoing += touch_messages(writer, source, told[start].at)
         outgoing += learning.messages()
         await send_in_order(services.producer, outgoing)
         await shard.commit(services.committer, offset, usernames, list(fresh), services.settings.user_ttl, forgotten)

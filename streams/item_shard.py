@@ -156,13 +156,11 @@ class ItemShard:
         return commands
 
     def _change_command(self, followed: list[int]) -> Command:
-        """Tells the mirrors which posts changed; keeps fewer entries the larger they are."""
+        """Tells the mirrors which posts changed; the stream keeps fewer entries the larger they are."""
         changes = {"rows": self._rows, "states": self._touched, "neighbours": followed}
         packed = {name: array("q", ids).tobytes() for name, ids in changes.items() if ids}
-        fitting = CHANGES_BYTES // sum(map(len, packed.values()))
-        kept = min(max(fitting, LEAST_CHANGES), MOST_CHANGES)
         fields = [part for name, ids in packed.items() for part in (name, ids)]
-        return ("XADD", keys.item_changes(self._partition), "MAXLEN", "~", kept, "*", *fields)
+        return ("XADD", keys.item_changes(self._partition), "MAXLEN", "~", kept_changes(packed.values()), "*", *fields)
 
     def _row_commands(self, post_id: int, post: Post | None) -> list[Command]:
         tag = self._partition
@@ -225,3 +223,9 @@ class ItemShard:
         for post_id in list(islice(items, max(len(items) - MOST_ITEMS, 0))):
             del items[post_id]
             self.co_visitation.forget(post_id)
+
+
+def kept_changes(packed: Iterable[bytes]) -> int:
+    """How many entries the change stream keeps when one with these fields is added."""
+    fitting = CHANGES_BYTES // sum(map(len, packed))
+    return min(max(fitting, LEAST_CHANGES), MOST_CHANGES)

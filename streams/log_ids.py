@@ -9,6 +9,7 @@ from io import BytesIO
 from uuid import UUID
 
 from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import NoError, UnknownTopicOrPartitionError, for_code
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Schema, TaggedFields
 
@@ -72,16 +73,19 @@ class _Metadata(Request[_MetadataRequest]):
 async def fetch_log_ids(settings: Settings, partitions: dict[str, int]) -> dict[str, str]:
     """Ids of topics by name. `partitions`: the topics wanted and how many partitions each has to have.
 
-    Raises ServiceUnavailable when a topic is missing or has another number of partitions, or no broker answers.
+    Raises ServiceUnavailable when a topic is missing or has another number of partitions; KafkaError when no broker
+    answers, or one that is only just up.
     """
     client = AIOKafkaClient(bootstrap_servers=settings.require("KAFKA_BOOTSTRAP_SERVERS"))
-    await client.bootstrap()
     try:
+        await client.bootstrap()
         answer = await client.send(client.get_random_node(), _Metadata(list(partitions)))
     finally:
         await client.close()
     ids = {}
     for error, name, topic_id, _, found, *_ in answer.topics:
+        if error not in (NoError.errno, UnknownTopicOrPartitionError.errno):
+            raise for_code(error)(f"topic {name}")
         if error:
             raise ServiceUnavailable(f"topic {name} does not exist: run `reelstream topics`")
         if len(found) != partitions[name]:

@@ -1,8 +1,14 @@
 """What the agents of a worker share: settings, Redis, the log ids and the progress; and what each role has besides."""
 
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
 import asyncpg
+import structlog
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from redis.asyncio import Redis
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
 from schemas import topics
 from schemas.database import create_pool
@@ -17,6 +23,7 @@ from .progress import Progress
 from .redis import connect
 from .user_record import UserRecord
 
+log = structlog.get_logger()
 RECORD_PLANNER = {"enable_seqscan": "off"}
 """What the record's writers ask for has a key. A plan made while a month is empty reads it as a whole, and is kept
 until PostgreSQL next counts its rows: a minute later there may be a million."""
@@ -33,14 +40,17 @@ class Services:
         self.progress = Progress()
         self.log_reader = LogReader(settings)
         self.log_ids: dict[str, str] = {}
+        self._closing = AsyncExitStack()
 
     async def start(self) -> None:
-        """Raises ServiceUnavailable when the topics are not there or not as the settings say."""
+        """Waits for Kafka. Raises ServiceUnavailable when the topics are not there or not as the settings say."""
         self.redis = connect(self.settings.require("REDIS_URL"))
-        await self.read_log_ids()
+        self._closing.push_async_callback(self.redis.aclose)
+        await _once_kafka_answers(self.read_log_ids)
 
     async def stop(self) -> None:
-        await self.redis.aclose()
+        """Closes what `start` came to open."""
+        await self._closing.aclose()
 
     async def read_log_ids(self) -> None:
         """Reads which logs these are: at start and after every rebalance, as a topic may have been made anew."""
@@ -63,15 +73,11 @@ class ModelsServices(Services):
         self.compile()
         self.committer = Committer(self.redis)
         self.producer = create_producer(self.settings)
-        await self.producer.start()
+        await _once_kafka_answers(self.producer.start)
+        self._closing.push_async_callback(self.producer.stop)
         if self.settings.database_url is not None:
             self.pool = await create_pool(self.settings)
-
-    async def stop(self) -> None:
-        if self.pool is not None:
-            self.pool.terminate()
-        await self.producer.stop()
-        await super().stop()
+            self._closing.callback(self.pool.terminate)
 
     def compile(self) -> None:
         compile_models()
@@ -99,7 +105,19 @@ class RecordServices(Services):
     async def start(self) -> None:
         await super().start()
         self.pool = await create_pool(self.settings, **RECORD_PLANNER)
+        self._closing.callback(self.pool.terminate)
 
-    async def stop(self) -> None:
-        self.pool.terminate()
-        await super().stop()
+
+async def _once_kafka_answers(call: Callable[[], Awaitable[None]]) -> None:
+    """Calls it until Kafka answers, with back-off: were the worker to end, it would only be started again and again."""
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type((KafkaError, OSError)),
+        wait=wait_exponential_jitter(initial=0.2, max=5.0),
+        before_sleep=_tell,
+    )
+    await retrying(call)
+
+
+def _tell(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    log.warning("Kafka does not answer, trying again", attempt=state.attempt_number, error=repr(error))

@@ -21,7 +21,6 @@ from reelstream.topics import create_topics
 from schemas.errors import ReelstreamError
 from schemas.migrate import migrate
 from schemas.settings import Settings
-from tests.faults.system import port_pair
 
 KAFKA = Path(__file__).parents[2] / "shared" / "kafka" / "kafka"
 
@@ -123,7 +122,7 @@ def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def running_kafka(folder: Path) -> Iterator[str]:
     if not KAFKA.is_file():
         pytest.skip("no Apache Kafka: set KAFKA_BOOTSTRAP_SERVERS to the address of one to run this test")
-    port = port_pair()
+    port = children.free_port_pair()
     address = embedded_broker.address(port)
     child = Child(
         name="kafka",

@@ -1,9 +1,7 @@
 """The system under test: Apache Kafka, Valkey, PostgreSQL, workers and API as processes to be killed and frozen."""
 
 import asyncio
-import random
 import signal
-import socket
 import subprocess
 import time
 from collections import Counter
@@ -15,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from reelstream import parts
-from reelstream.child import Child, free_port, until_ready
+from reelstream.child import Child, free_port, free_port_pair, until_ready
 from reelstream.embedded import broker, postgres, valkey
 from reelstream.topics import create_topics
 from schemas.heartbeat import ROLES, Heartbeat
@@ -108,7 +106,7 @@ class System:
         self.processes: dict[str, Process] = {}
         self.ended: Counter[str] = Counter()
         self._kafka_port, redis_port, postgres_port, self._api_port = (
-            port_pair(),
+            free_port_pair(),
             free_port(),
             free_port(),
             free_port(),
@@ -181,14 +179,3 @@ class System:
         ours = [process for name, process in self.processes.items() if name not in services]
         await asyncio.gather(*(process.stop(25) for process in ours))
         await asyncio.gather(*(self.processes[name].stop(10) for name in services if name in self.processes))
-
-
-def port_pair() -> int:
-    """A free port whose next one is free too: Kafka's controller takes that. Below those that the system hands out for
-    connections: the next one of those was taken before Kafka was up, once in a run of everything."""
-    while True:
-        port = random.randrange(10_000, 32_000, 2)
-        with socket.socket() as one, socket.socket() as other, suppress(OSError):
-            one.bind(("127.0.0.1", port))
-            other.bind(("127.0.0.1", port + 1))
-            return port

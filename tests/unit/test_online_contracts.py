@@ -220,7 +220,7 @@ def test_many_are_scored_as_one_product(kind: type) -> None:
         np.testing.assert_allclose(row[slots], expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_scores_stay_finite_over_many_events(adapter: Adapter) -> None:
     model = adapter.make()
     draws = np.random.default_rng(1)
@@ -231,7 +231,7 @@ def test_scores_stay_finite_over_many_events(adapter: Adapter) -> None:
     assert all(np.isfinite(numbers).all() for numbers in adapter.numbers(model))
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_blend_stays_finite_over_many_lists() -> None:
     model = Blend(start(3, 8))
     kept = lists(200, 1)

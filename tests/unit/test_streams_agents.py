@@ -1,10 +1,7 @@
-"""Agents without a broker: batching, retrying, and what a batch makes stage 1 send and write."""
+"""Agents without a broker: what a batch makes them send and write."""
 
-import asyncio
 import json
-from types import SimpleNamespace
 
-import faust
 import numpy as np
 import pytest
 
@@ -15,7 +12,7 @@ from schemas.forgetting import FORGET
 from schemas.settings import Settings
 from schemas.topics import owner
 from schemas.user_state import UserState
-from streams.batches import HEAVY_BYTES, MOST_BYTES, Conflict, Pace, apply_batches, batches
+from streams.batches import Conflict
 from streams.commit import SET_EXPIRING
 from streams.generations import NoState
 from streams.impressions import MOST_BYTES as MOST_PAGE_BYTES
@@ -25,80 +22,6 @@ from streams.posts import PostsAgent
 from streams.progress import Progress
 from streams.record import Record, kept_headers
 from streams.touch_writer import MOST_EVENTS, TouchWriter, touch_messages
-
-
-class Recording:
-    """An agent that notes what it is given, and fails as often as it is told to."""
-
-    def __init__(self, failures: int = 0) -> None:
-        self.failures, self.forgotten = failures, 0
-        self.applied: list[Record] = []
-
-    async def apply(self, partition: int, records: list[Record]) -> None:
-        if self.failures:
-            self.failures -= 1
-            raise OSError("Redis is away")
-        self.applied += records
-
-    def forget(self, partition: int) -> None:
-        self.forgotten += 1
-
-
-@pytest.mark.parametrize("failures", [0, 3])
-async def test_an_agent_gets_every_event_in_order_also_after_failures(failures):
-    app = faust.App("test", store="memory://", web_enabled=False, autodiscover=False)
-    recording = Recording(failures)
-    topic = app.topic("t", value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw")
-
-    @app.agent(topic)
-    async def listen(stream):
-        await apply_batches(stream, recording, Progress())
-
-    async with listen.test_context() as agent:
-        for number in range(50):
-            await agent.put(b"%d" % number, key=b"k", wait=False)
-        for _ in range(1_000):
-            if len(recording.applied) == 50:
-                break
-            await asyncio.sleep(0.02)
-    assert [record.value for record in recording.applied] == [b"%d" % number for number in range(50)]
-    assert recording.forgotten == failures
-
-
-class Heavy:
-    """A stream of messages of a megabyte, for ever; counts what was taken."""
-
-    def __init__(self) -> None:
-        self.taken = 0
-
-    def noack(self):
-        return self
-
-    def __aiter__(self):
-        return self
-
-    async def __anext__(self):
-        await asyncio.sleep(0)
-        self.taken += 1
-        place = {"topic": "t", "partition": 0, "offset": self.taken, "timestamp": 0.0}
-        message = SimpleNamespace(**place, key=None, value=MEGABYTE, headers=None)
-        self.current_event = SimpleNamespace(message=message, ack=lambda: None)
-
-
-MEGABYTE = bytes(1 << 20)
-
-
-async def test_what_waits_for_a_batch_is_bounded_in_bytes():
-    stream, taken = Heavy(), []
-    reading = batches(stream, Pace(0.0, 0.0))
-    for _ in range(3):
-        batch = await anext(reading)
-        assert len(batch) <= MOST_BYTES // len(MEGABYTE)
-        taken += [record.offset for record in batch]
-        await asyncio.sleep(0.05)
-        assert stream.taken - len(taken) <= MOST_BYTES // len(MEGABYTE)
-    assert taken == list(range(1, len(taken) + 1))
-    await reading.aclose()
 
 
 class FakeRedis(dict):
@@ -411,14 +334,6 @@ async def test_rows_of_posts_and_deletions_go_to_the_learner_without_their_json(
     assert [post and (post.title, post.item) for post in of_3] == [("Run", b""), None]
 
 
-def test_freshness_is_told_in_quantiles():
-    progress = Progress()
-    assert progress.freshness() == {}
-    progress.done([SimpleNamespace(topic="t", partition=0, offset=7, at=1.0)])
-    assert set(progress.freshness()) == {"0.5", "0.99"}
-    assert progress.applied == {("t", 0): 8}
-
-
 @pytest.mark.parametrize(
     "spoilt",
     [{"at": [1e12]}, {"rank": [99]}, {"post_id": [0]}, {"event": [7]}, {"gain": [float("nan")]}, {"other": [1, 2, 3]}],
@@ -434,13 +349,6 @@ def test_signals_that_stage_1_would_not_write_are_refused(spoilt: dict[str, list
     for payload in (bad, bad[:-1], b"", b"\x94\xa1\xff\xa1a\x00\x90", b"\x91" * 100_000):
         with pytest.raises(ContractError, match="not an item signal"):
             signals.decode(payload)
-
-
-def test_a_pause_is_longer_after_a_batch_that_was_heavy():
-    pace = Pace(0.02, heavy=0.2)
-    light, heavy = Record("t", 0, 0, 1.0, None, b"x"), Record("t", 0, 1, 1.0, None, b"x" * HEAVY_BYTES)
-    assert pace.after([light, light, Record("t", 0, 2, 1.0, b"deleted", None)]) == 0.02
-    assert pace.after([light, heavy]) == 0.2
 
 
 def served(offset: int, *posts: int, algorithm: str = "svd") -> Record:

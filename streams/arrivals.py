@@ -1,0 +1,36 @@
+"""Messages as they come out of Faust's channel, without a turn of the event loop for each.
+
+`async for` over a stream takes such a turn and four coroutines a message: of the 120 µs of CPU that a single event cost
+a worker, all effects included, on a busy machine, 50. The rest of Faust is as ever: its consumer fills the channel, and
+tracks what is not acknowledged.
+"""
+
+from collections.abc import AsyncIterator
+
+import faust
+
+
+async def arrivals(stream: faust.Stream) -> AsyncIterator[faust.EventT]:
+    """Yields what comes, in order, until the stream is stopped. Whoever takes an event has to `ack` it."""
+    queue = stream.channel.queue
+    while True:
+        try:
+            event = await queue.get() if queue.empty() else queue.get_nowait()
+        except StopAsyncIteration:  # which Faust throws into the channel to end a stream
+            return
+        if _is_current(stream, event):
+            yield event
+
+
+def _is_current(stream: faust.Stream, event: faust.EventT) -> bool:
+    """Whether the message came since the last rebalance: one from before it is delivered again, to whoever owns it now.
+
+    Tracks it then: a worker that stops waits for the acknowledgement of what it has begun.
+    """
+    app, message = stream.app, event.message
+    if not message.tracked:  # as those of the consumer come
+        if not app.flow_control.is_active() or message.generation_id != app.consumer_generation_id:
+            return False
+        message.tracked = True
+        app.consumer.track_message(message)
+    return True
