@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from online_models.blend import BlendWeights
-from online_models.features import FEATURES
+from online_models.features import FEATURES, GATES
 from online_models.post_table import TAG_CODES
 from schemas import learnt
 from schemas.errors import ReelstreamError
@@ -131,7 +131,7 @@ class Learnt:
 
     @property
     def blend(self) -> BlendWeights:
-        return BlendWeights(self.weights.linear, self.weights.inner, self.weights.outer)
+        return BlendWeights(self.weights.linear, self.weights.inner, self.weights.outer, GATES)
 
 
 def read_weights(payload: bytes) -> Weights:

@@ -25,7 +25,7 @@ from .co_visitation import growth
 from .compiled import compiled
 from .contexts import distinct_contexts
 from .drift import HitRate
-from .features import FEATURES, START_WEIGHTS
+from .features import FEATURES, GATES, START_WEIGHTS
 from .feed_rates import FeedRates
 from .past_table import PastTable
 from .positives import Positives
@@ -75,7 +75,7 @@ class Recommender:
         self.positives = positives or Positives()
         self.sample = sample
         self.sources = Sources(capacity, users, seed)
-        self.blend = Blend(START_WEIGHTS, seed + 3)
+        self.blend = Blend(START_WEIGHTS, seed + 3, GATES)
         self.shown = ShownLists()
         self.feed_rates = FeedRates()
         self.clicks = 0
@@ -177,6 +177,7 @@ class Recommender:
             if averse[number]:
                 self._past.turn_against(user, slot)
             self._last_at[user] = at
+        self.sources.catch_up()
         self._stale = self.sources.slots.size
 
     def _user(self, user_id: int, context: NDArray[np.int64]) -> int:
@@ -224,7 +225,7 @@ class Recommender:
         if self.hit_rate.add(bool(ranks[-1] < SHOWN)):
             self.blend.hasten()
         shown = found.slots[np.argpartition(-logits, min(SHOWN, len(logits) - 1))[:SHOWN]]
-        popularity = np.array([np.count_nonzero(table.total[: made.slots.size] > table.total[one]) for one in shown])
+        popularity = _more_popular(table.total[: made.slots.size], shown)
         self.tested(Ranked(at, ranks, shown, popularity, events, int(np.count_nonzero(table.known[: made.slots.size]))))
 
     def candidates(
@@ -298,7 +299,7 @@ class Recommender:
         """The blend, and what features need of all posts together: less than 64 KB."""
         blend, table = self.blend.serving(), self.sources.table
         return learnt.encode_weights(
-            learnt.Weights(list(FEATURES), *blend, table.tag_share, table.mean_value, table.spread)
+            learnt.Weights(list(FEATURES), blend.linear, blend.inner, blend.outer, table.tag_share, table.mean_value, table.spread)
         )
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -339,10 +340,22 @@ def _ranks(scores: Any, allowed: Any, slot: Any) -> Any:
     """Of a slot with each source, from 0, among those allowed; ties count half."""
     ranks = np.empty(len(scores))
     for source in range(len(scores)):
-        mine, better, equal = scores[source, slot], 0, -1
-        for other in range(scores.shape[1]):
-            if allowed[other]:
-                better += scores[source, other] > mine
-                equal += scores[source, other] == mine
+        own = scores[source]
+        mine, better, equal = own[slot], 0, -1
+        for other in range(len(own)):  # without branches: so it takes several at a time
+            better += allowed[other] & (own[other] > mine)
+            equal += allowed[other] & (own[other] == mine)
         ranks[source] = better + 0.5 * equal
     return ranks
+
+
+@compiled
+def _more_popular(total: Any, slots: Any) -> Any:
+    """Than each of some slots: how many."""
+    counts = np.zeros(len(slots))
+    for number in range(len(slots)):
+        mine, more = total[slots[number]], 0
+        for other in range(len(total)):
+            more += total[other] > mine
+        counts[number] = more
+    return counts

@@ -53,13 +53,9 @@ def side_features(
 def blend_features(
     of_sources: NDArray[np.float32], side: NDArray[np.float32], averse: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """What a blend sees of candidates, (n, width): features of sources (n, 2S) and of the side (n, WIDTH), what they
-    have in common with what the user turned against (n, 3; online_models.aversion), and features of sources times the
-    history length and times the gap, so that it can trust a source more with a long history, and less when the user was
-    away. On ML-100K: .2474 in place of .2423 of recall@10.
-    """
-    gates = [of_sources * side[:1, NAMES.index(name)] for name in ("history_length", "gap")]
-    return np.concatenate([of_sources, side, averse, *gates], axis=1)
+    """What a blend sees of candidates, (n, width): features of sources (n, 2S) and of the side (n, WIDTH), and what they
+    have in common with what the user turned against (n, 3; online_models.aversion)."""
+    return np.concatenate([of_sources, side, averse], axis=1)
 
 
 @compiled
