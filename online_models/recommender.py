@@ -184,7 +184,7 @@ class Recommender:
         """The slot of the past of a user; of one who is new, what the event tells of it."""
         user, new = self.users.admit(user_id)
         if new:
-            self.sources.factors.start_user(user)
+            self.sources.start_user(user)
             slots = self.sources.slots.find(context)
             known = slots[slots >= 0]
             self._past.start(user, known, np.zeros(len(known), np.bool_))
