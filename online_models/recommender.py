@@ -299,7 +299,9 @@ class Recommender:
         """The blend, and what features need of all posts together: less than 64 KB."""
         blend, table = self.blend.serving(), self.sources.table
         return learnt.encode_weights(
-            learnt.Weights(list(FEATURES), blend.linear, blend.inner, blend.outer, table.tag_share, table.mean_value, table.spread)
+            learnt.Weights(
+                list(FEATURES), blend.linear, blend.inner, blend.outer, table.tag_share, table.mean_value, table.spread
+            )
         )
 
     def state(self) -> dict[str, NDArray[Any]]:

@@ -53,8 +53,8 @@ def side_features(
 def blend_features(
     of_sources: NDArray[np.float32], side: NDArray[np.float32], averse: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """What a blend sees of candidates, (n, width): features of sources (n, 2S) and of the side (n, WIDTH), and what they
-    have in common with what the user turned against (n, 3; online_models.aversion)."""
+    """What a blend sees of candidates, (n, width): features of sources (n, 2S) and of the side (n, WIDTH), and what
+    they have in common with what the user turned against (n, 3; online_models.aversion)."""
     return np.concatenate([of_sources, side, averse], axis=1)
 
 

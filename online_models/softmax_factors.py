@@ -8,7 +8,8 @@ is scored against output vectors R:
 An event (context, post j) takes one step on −log softmax over j and NEGATIVES others, UNIFORM of them drawn from all
 known posts and the rest from the last events, each logit lowered by the log of how likely it was drawn (logQ; Bengio
 and Senécal 2008, Yi et al., RecSys 2019). Then REPLAYS earlier events (online_models.replay) take one each, against the
-same negatives. Events come in minibatches, of which each is learnt by itself, in one call of compiled code. Steps are Adagrad's with one sum for a vector (Duchi et al. 2011), with L2 in proportion to the gradient.
+same negatives. Events come in minibatches, of which each is learnt by itself, in one call of compiled code. Steps are
+Adagrad's with one sum for a vector (Duchi et al. 2011), with L2 in proportion to the gradient.
 """
 
 from collections.abc import Mapping, Sequence
@@ -194,8 +195,8 @@ def _sum(inputs: Float, context: Slot, decay: np.float32, vector: Float) -> None
 
 @compiled
 def _draw(draws: NDArray[np.uint64], below: int) -> int:
-    """xorshift64* (Vigna 2016): of 0 … below − 1, without a division (Lemire 2019). Its state is a part of the model, so
-    that a seed fixes everything."""
+    """xorshift64* (Vigna 2016): of 0 … below − 1, without a division (Lemire 2019). Its state is a part of the model,
+    so that a seed fixes everything."""
     x = draws[0]
     x ^= x >> np.uint64(12)
     x ^= x << np.uint64(25)
