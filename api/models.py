@@ -17,7 +17,7 @@ from .catalogue import Catalogue
 from .redis import RedisBytes
 from .user_tower import UserTower
 
-MODELS = ("svd", "deep")
+MODELS = ("svd", "collaborative", "graph", "deep")
 POLL_SECONDS = 5.0
 """The announcement is the fast way; this is for the one that was missed."""
 
