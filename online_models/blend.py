@@ -133,8 +133,9 @@ class Blend(base.Base):  # type: ignore[misc]
             logits, hidden = _forward(features, self.linear, self.inner, self.outer, self.gates)
         self._forwarded = None
         loss, slope = _slopes(logits, hidden, self.outer, chosen, np.float32(weight))
+        (of_linear, of_inner, of_outer), (gated, opened) = self._sums, _plan(features, self.gates)
         _adagrad(
-            features, slope, hidden, self.linear, self.inner, self.outer, *self._sums, *_plan(features, self.gates)
+            features, slope, hidden, self.linear, self.inner, self.outer, of_linear, of_inner, of_outer, gated, opened
         )
         return float(loss)
 
