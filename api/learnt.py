@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from online_models.blend import BlendWeights
 from online_models.click_through import WEEK
-from online_models.features import FEATURES
+from online_models.features import FEATURES, GATES
 from online_models.post_table import TAG_CODES
 from schemas import learnt
 from schemas.errors import ReelstreamError
@@ -133,7 +133,7 @@ class Learnt:
 
     @property
     def blend(self) -> BlendWeights:
-        return BlendWeights(self.weights.linear, self.weights.inner, self.weights.outer)
+        return BlendWeights(self.weights.linear, self.weights.inner, self.weights.outer, GATES)
 
 
 def read_weights(payload: bytes) -> Weights:

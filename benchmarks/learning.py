@@ -17,8 +17,10 @@ import numpy as np
 from river import reco
 
 from online_models.pairwise_mf import PairwiseMF
+from online_models.past_table import LENGTH
 from online_models.positives import Positives
 from online_models.recommender import Recommender
+from online_models.sources import MINIBATCH
 from reelstream import datasets
 from reelstream.datasets.folder import Folder
 from reelstream.evaluation import Evaluation
@@ -50,17 +52,20 @@ def biased_mf(events: list[Interaction]) -> float:
 
 
 def pairwise_mf(events: list[Interaction]) -> float:
-    """Without its way through Python: slots are known, pasts are short."""
+    """Without its way through Python: slots are known, pasts are short. The best of three rounds, as the whole takes
+    less than a tenth of a second."""
     model = PairwiseMF(capacity=4_096, users=4_096)
-    rows = [(model.admit_user(hash(event.username)), model._admit(event.post_id)) for event in events]
-    past = np.arange(8, dtype=np.int32)
+    users = np.array([model.admit_user(hash(event.username)) for event in events], np.int32)
+    posts = np.array([model._admit(event.post_id) for event in events], np.int32)
+    lengths, pasts = np.full(MINIBATCH, 8, np.int32), np.tile(np.arange(LENGTH, dtype=np.int32), (MINIBATCH, 1))
 
     def learn() -> None:
-        for user, post in rows:
-            model.learn_slots(post, past, user)
-            model.replay.add(post, past, user)
+        for at in range(0, len(events), MINIBATCH):
+            batch = slice(at, at + MINIBATCH)
+            count = len(posts[batch])
+            model.learn_many(posts[batch], pasts[:count], lengths[:count], users[batch])
 
-    return cpu_seconds(learn)
+    return min(cpu_seconds(learn) for _ in range(3))
 
 
 def main() -> None:

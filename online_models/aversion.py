@@ -59,6 +59,10 @@ def _fill(
     counts: Any, found: Any, strength: Any, scale: Any,
 ) -> None:  # fmt: skip
     fade = 1.0
+    counts_of = np.zeros(len(slots), np.int64)
+    for at in range(len(slots)):
+        for tag in tags[slots[at]]:
+            counts_of[at] += tag >= 0
     for q in range(len(disliked)):
         bad = disliked[q]
         row = found[q]
@@ -70,17 +74,17 @@ def _fill(
                 if at >= 0:
                     near = np.sqrt(weights[row, k] * scale / np.sqrt(norm * (strength[slot] * scale + 10.0)))
                     features[at, 0] = max(features[at, 0], min(fade * near, 1.0))
+        others = 0
+        for tag in tags[bad]:
+            others += tag >= 0
         for at in range(len(slots)):
             slot = slots[at]
             if author[slot] >= 0 and author[slot] == author[bad]:
                 features[at, 1] = max(features[at, 1], fade)
-            shared, own, other = 0, 0, 0
-            for tag in tags[slot]:
-                own += tag >= 0
-                for disliked_tag in tags[bad]:
-                    shared += tag >= 0 and tag == disliked_tag
-            for disliked_tag in tags[bad]:
-                other += disliked_tag >= 0
+            shared, own = 0, counts_of[at]
+            for tag in tags[slot, :own]:  # those that are none come last
+                for other in tags[bad, :others]:
+                    shared += tag == other
             if shared:
-                features[at, 2] = max(features[at, 2], fade * shared / (own + other - shared))
+                features[at, 2] = max(features[at, 2], fade * shared / (own + others - shared))
         fade *= DECAY

@@ -13,6 +13,8 @@ ABSENT = 1.5 * DEPTH
 """The rank of a candidate that a source doesn't put among its DEPTH."""
 FLOOR = 0.002
 """Of a source's best score, added to all: so that a score of none has a logarithm."""
+BISECTIONS = 16
+"""Enough to come near the limit of any scores; where they are not, more posts go through the heap."""
 NO_SLOTS = np.empty(0, np.int32)
 
 
@@ -70,9 +72,10 @@ def _top(scores: Any, allowed: Any, above: Any, best: Any) -> int:
     """The best slots with a score above a limit, best first; returns how many."""
     depth, count = len(best), 0
     values = np.empty(depth, np.float32)
+    least = _limit(scores, allowed, above, depth)
     for slot in range(len(scores)):
         score = scores[slot]
-        if not score > above or (count == depth and score <= values[0]) or not allowed[slot]:
+        if score < least or not score > above or (count == depth and score <= values[0]) or not allowed[slot]:
             continue
         if count < depth:  # a heap with the least on top: up from the end, or down from the top
             at = count
@@ -89,6 +92,27 @@ def _top(scores: Any, allowed: Any, above: Any, best: Any) -> int:
         at = _sunk(values, best, end, score, slot)
         values[at], best[at] = score, slot
     return count
+
+
+@compiled
+def _limit(scores: Any, allowed: Any, above: Any, depth: Any) -> Any:
+    """What the best `depth` reach, and few others: by bisection, as counting takes no branches."""
+    low, high = np.float32(np.inf), np.float32(-np.inf)
+    for slot in range(len(scores)):
+        if allowed[slot] and scores[slot] > above:
+            low, high = min(low, scores[slot]), max(high, scores[slot])
+    for _ in range(BISECTIONS):
+        middle = np.float32(0.5) * (low + high)
+        count = 0
+        for slot in range(len(scores)):
+            count += allowed[slot] & (scores[slot] >= middle)
+        if count < depth:
+            high = middle
+            continue
+        low = middle
+        if count < depth + depth // 4:
+            break
+    return low
 
 
 @compiled

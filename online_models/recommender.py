@@ -27,7 +27,7 @@ from .compiled import compiled
 from .contexts import distinct_contexts
 from .drift import HitRate
 from .explicit_ratings import ExplicitRatings
-from .features import FEATURES, START_WEIGHTS
+from .features import FEATURES, GATES, START_WEIGHTS
 from .feed_rates import FeedRates
 from .moved_vectors import MovedVectors
 from .positives import Positives
@@ -80,7 +80,7 @@ class Recommender:
         self.positives = positives or Positives()
         self.sample = sample
         self.sources = Sources(capacity, users, seed)
-        self.blend = Blend(START_WEIGHTS, seed + 3)
+        self.blend = Blend(START_WEIGHTS, seed + 3, GATES)
         self.shown = ShownLists()
         self.feed_rates = FeedRates()
         self.clicks = 0
@@ -193,6 +193,7 @@ class Recommender:
             if averse[number]:
                 self._past.turn_against(user, slot)
             self.readers.last_at[user] = at
+        self.sources.catch_up()
         self._stale = self.sources.slots.size
 
     def _user(self, user_id: int, context: NDArray[np.int64]) -> int:
@@ -202,7 +203,7 @@ class Recommender:
             slots = self.sources.slots.find(context)
             self.readers.start(user, slots[slots >= 0])
             if self.readers.owns(user):
-                self.sources.factors.start_user(user)
+                self.sources.start_user(user)
         return user
 
     def _admit(self, post_id: int) -> int:
@@ -327,7 +328,16 @@ class Recommender:
         """The blend, and what features need of all posts together: less than 64 KB."""
         blend, table = self.blend.serving(), self.sources.table
         return learnt.encode_weights(
-            learnt.Weights(list(FEATURES), *blend, table.tag_share, table.mean_value, table.spread, self.ratings.mean)
+            learnt.Weights(
+                list(FEATURES),
+                blend.linear,
+                blend.inner,
+                blend.outer,
+                table.tag_share,
+                table.mean_value,
+                table.spread,
+                self.ratings.mean,
+            )
         )
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -369,10 +379,10 @@ def _ranks(scores: Any, allowed: Any, slot: Any) -> Any:
     """Of a slot with each source, from 0, among those allowed; ties count half."""
     ranks = np.empty(len(scores))
     for source in range(len(scores)):
-        mine, better, equal = scores[source, slot], 0, -1
-        for other in range(scores.shape[1]):
-            if allowed[other]:
-                better += scores[source, other] > mine
-                equal += scores[source, other] == mine
+        own = scores[source]
+        mine, better, equal = own[slot], 0, -1
+        for other in range(len(own)):  # without branches: so it takes several at a time
+            better += allowed[other] & (own[other] > mine)
+            equal += allowed[other] & (own[other] == mine)
         ranks[source] = better + 0.5 * equal
     return ranks

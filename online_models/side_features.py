@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import compiled
+from .compiled import compiled, compiled_sums
 from .post_columns import PostColumns, Rows
 from .post_table import DAY
 
@@ -53,13 +53,9 @@ def side_features(
 def blend_features(
     of_sources: NDArray[np.float32], side: NDArray[np.float32], averse: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """What a blend sees of candidates, (n, width): features of sources (n, 2S) and of the side (n, WIDTH), what they
-    have in common with what the user turned against (n, 3; online_models.aversion), and features of sources times the
-    history length and times the gap, so that it can trust a source more with a long history, and less when the user was
-    away. On ML-100K: .2474 in place of .2423 of recall@10.
-    """
-    gates = [of_sources * side[:1, NAMES.index(name)] for name in ("history_length", "gap")]
-    return np.concatenate([of_sources, side, averse, *gates], axis=1)
+    """What a blend sees of candidates, (n, width): features of sources (n, 2S) and of the side (n, WIDTH), and what
+    they have in common with what the user turned against (n, 3; online_models.aversion)."""
+    return np.concatenate([of_sources, side, averse], axis=1)
 
 
 @compiled
@@ -86,9 +82,12 @@ def _fill(
                 own_sum += weight
         weight *= TAG_DECAY
     all_tags = tag_share.sum()
+    lengths = np.empty(len(slots), np.float32)
+    for at in range(len(slots)):
+        lengths[at] = np.sqrt(_dot(vectors[slots[at]], vectors[slots[at]])) + np.float32(1e-6)
     for q in range(min(past, 3)):
         near = vectors[context[q]]
-        length = np.sqrt((near * near).sum()) + 1e-6
+        length = np.sqrt(_dot(near, near)) + np.float32(1e-6)
         visits = np.zeros(len(slots))
         row = last[q]
         if row >= 0:
@@ -99,12 +98,7 @@ def _fill(
                 if at >= 0:
                     visits[at] = weights[row, k] * scale / np.sqrt(norm * (strength[slot] * scale + 10.0))
         for at in range(len(slots)):
-            vector = vectors[slots[at]]
-            dot, square = 0.0, 0.0
-            for d in range(len(near)):
-                dot += vector[d] * near[d]
-                square += vector[d] * vector[d]
-            features[at, q] = dot / length / (np.sqrt(square) + 1e-6)
+            features[at, q] = _dot(vectors[slots[at]], near) / length / lengths[at]
             features[at, 16 + q] = 2.0 * np.sqrt(visits[at])
     for at in range(len(slots)):
         slot = slots[at]
@@ -132,7 +126,7 @@ def _fill(
         count, affinity, overlap = 0, 0.0, 0
         for tag in tags[slot]:
             if tag < 0:
-                continue
+                break
             count += 1
             affinity += np.log((own[tag] / own_sum + 0.01) / (tag_share[tag] / all_tags + 0.01))
             if past:
@@ -146,3 +140,11 @@ def _fill(
         features[at, 13] = np.log(1.0 + past) / 2.0 - 1.0
         features[at, 14] = np.log(1.0 + max(gap, 0.0) / 60.0) / 5.0 - 1.0
         features[at, 19] = 3.0 * ((value[slot] + 5.0 * mean_value) / (total[slot] + 5.0) - mean_value)
+
+
+@compiled_sums
+def _dot(one: Any, other: Any) -> Any:
+    total = np.float32(0)
+    for at in range(len(one)):
+        total += one[at] * other[at]
+    return total

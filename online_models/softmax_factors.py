@@ -7,8 +7,9 @@ is scored against output vectors R:
 
 An event (context, post j) takes one step on −log softmax over j and NEGATIVES others, UNIFORM of them drawn from all
 known posts and the rest from the last events, each logit lowered by the log of how likely it was drawn (logQ; Bengio
-and Senécal 2008, Yi et al., RecSys 2019). Then REPLAYS earlier events (online_models.replay) take one each.
-Steps are Adagrad's with one sum for a vector (Duchi et al. 2011), with L2 in proportion to the gradient.
+and Senécal 2008, Yi et al., RecSys 2019). Then REPLAYS earlier events (online_models.replay) take one each, against the
+same negatives. Events come in minibatches, of which each is learnt by itself, in one call of compiled code. Steps are
+Adagrad's with one sum for a vector (Duchi et al. 2011), with L2 in proportion to the gradient.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from river import base
 
 from .compiled import compiled, compiled_sums
-from .replay import Replay
+from .replay import Events, Replay
 from .slots import Slots
 
 NEGATIVES = 32
@@ -29,6 +30,8 @@ REPLAYS = 2
 L2 = 0.005
 SPREAD = 0.05
 """Standard deviation of a new vector."""
+LEAST = 1e-4
+"""Gradients of a logit below this move nothing: most of those of negatives that a model knows to be none."""
 FIRST_SUM = 0.1
 """What the sums of squared gradients begin with."""
 
@@ -69,14 +72,15 @@ class SoftmaxFactors(base.Base):  # type: ignore[misc]
         self._sums = np.zeros((3, capacity), np.float32)
         self.own = np.zeros((self.user_slots.capacity, dim), np.float32)
         self._own_sums = np.zeros(self.user_slots.capacity, np.float32)
+        self._marks = np.zeros(capacity + 1, np.int64)
         self.replay = Replay(capacity)
 
     def learn_one(self, post_id: int, context: Sequence[int], user: int = -1) -> None:
         """A user came to a post after `context` (newest first). user: any number that tells them apart."""
-        posts = [self._admit(one) for one in (*context, post_id)]
-        slots, whose = np.array(posts[:-1], np.int32), self.admit_user(user)
-        self.learn_slots(posts[-1], slots, whose)
-        self.replay.add(posts[-1], slots, whose)
+        slots = [self._admit(one) for one in (*context, post_id)]
+        event = Events(1)
+        event.add(slots[-1], np.array(slots[:-1], np.int32), self.admit_user(user))
+        self.learn_many(*event.take())
 
     def predict_one(self, post_id: int, context: Sequence[int], user: int = -1) -> float:
         """The logit of a post; 0 for a stranger."""
@@ -95,12 +99,18 @@ class SoftmaxFactors(base.Base):  # type: ignore[misc]
         size = self.slots.size
         return np.asarray(np.array(vectors) @ self.outputs[:size].T + self.bias[:size], np.float32)
 
-    def learn_slots(self, post: int, context: Slot, user: int = -1) -> None:
-        """learn_one for who has the slots already, and adds the event to `replay` once all models have learnt it."""
+    def learn_many(self, posts: Slot, pasts: Slot, lengths: Slot, users: Slot) -> None:
+        """learn_one for B events at once, by slots: posts (B,) that users (B,), or −1, came to after pasts (B, LENGTH),
+        of which lengths (B,) count. B is at most REPLAYED. 3 µs an event."""
+        self.replay.add(posts, pasts, lengths, users)
+        self.learn_newest(int(np.count_nonzero(lengths)))
+
+    def learn_newest(self, newest: int) -> None:
+        """Learns as many events that were added to `replay`, for who adds them for several models."""
         ring = self.replay
         _learn(
-            self.inputs, self.outputs, self.bias, self._sums, self.own, self._own_sums, self.slots.size, ring.posts,
-            ring.pasts, ring.lengths, ring.users, ring.drawn, int(ring.count[0]), self._draws, post, context, user,
+            self.inputs, self.outputs, self.bias, self._sums, self.own, self._own_sums, self._marks, self.slots.size,
+            ring.posts, ring.pasts, ring.lengths, ring.users, ring.drawn, int(ring.count[0]), newest, self._draws,
             self.length, np.float32(self.decay), np.float32(self.rate),
         )  # fmt: skip
 
@@ -164,115 +174,121 @@ class SoftmaxFactors(base.Base):  # type: ignore[misc]
 
 def summed(inputs: Float, context: Slot, decay: float) -> Float:
     """x (dim,) = Σ_q g^q E[h_q] / sqrt(Σ_q g^2q) over the posts of `context` (q,), newest first."""
-    return np.asarray(_sum(inputs, context, np.float32(decay)), np.float32)
+    vector = np.empty(inputs.shape[1], np.float32)
+    _sum(inputs, context, np.float32(decay), vector)
+    return vector
 
 
 @compiled_sums
-def _sum(inputs: Float, context: Slot, decay: np.float32) -> Float:
-    vector = np.zeros(inputs.shape[1], np.float32)
+def _sum(inputs: Float, context: Slot, decay: np.float32, vector: Float) -> None:
+    vector[:] = 0
     weight, squares = np.float32(1), np.float32(0)
     for slot in context:
+        near = inputs[slot]
         for at in range(len(vector)):
-            vector[at] += weight * inputs[slot, at]
+            vector[at] += weight * near[at]
         squares += weight * weight
         weight *= decay
     if squares > 0:
         vector /= np.sqrt(squares)
-    return vector
 
 
 @compiled
 def _draw(draws: NDArray[np.uint64], below: int) -> int:
-    """xorshift64* (Vigna 2016): of 0 … below − 1. Its state is a part of the model, so that a seed fixes everything."""
+    """xorshift64* (Vigna 2016): of 0 … below − 1, without a division (Lemire 2019). Its state is a part of the model,
+    so that a seed fixes everything."""
     x = draws[0]
     x ^= x >> np.uint64(12)
     x ^= x << np.uint64(25)
     x ^= x >> np.uint64(27)
     draws[0] = x
-    return int(((x * np.uint64(2685821657736338717)) >> np.uint64(33)) % np.uint64(below))
+    return int((((x * np.uint64(2685821657736338717)) >> np.uint64(33)) * np.uint64(below)) >> np.uint64(31))
 
 
 @compiled
 def _learn(
-    inputs: Any, outputs: Any, bias: Any, sums: Any, own: Any, own_sums: Any, size: Any, posts: Any, pasts: Any,
-    lengths: Any, users: Any, drawn: Any, count: Any, draws: Any, post: Any, past: Any, user: Any, length: Any,
-    decay: Any, rate: Any,
+    inputs: Any, outputs: Any, bias: Any, sums: Any, own: Any, own_sums: Any, marks: Any, size: Any, posts: Any,
+    pasts: Any, lengths: Any, users: Any, drawn: Any, count: Any, newest: Any, draws: Any, length: Any, decay: Any,
+    rate: Any,
 ) -> None:  # fmt: skip
-    """The event, then REPLAYS of those in the ring."""
-    if count == 0 or len(past) == 0 or (length == 0 and user < 0):
-        return
-    negatives = np.empty(NEGATIVES, np.int32)
-    for turn in range(1 + REPLAYS):
-        again = _draw(draws, min(count, len(pasts)))
+    """The newest events of the ring, each with REPLAYS others, against the same negatives."""
+    filled, held = min(count, len(posts)), min(count, len(pasts))
+    negatives, rare = np.empty(NEGATIVES, np.int32), np.empty(NEGATIVES, np.float32)
+    of_user, of_posts = np.empty((2, outputs.shape[1]), np.float32), np.empty((2, 1 + NEGATIVES), np.float32)
+    for event in range(count - newest, count):
         for at in range(NEGATIVES):
             uniform = at < int(UNIFORM * NEGATIVES)
-            negatives[at] = _draw(draws, size) if uniform else posts[_draw(draws, min(count, len(posts)))]
-        target, before, whose = post, past, user
-        if turn > 0:
-            target = posts[_place(count, again, len(pasts), len(posts))]
-            before, whose = pasts[again, : lengths[again]], users[again]
-        if len(before) and (length > 0 or whose >= 0):
-            _step(
-                inputs, outputs, bias, sums, own, own_sums, size, drawn, min(count, len(posts)), negatives, target,
-                before, whose, length, decay, rate,
-            )  # fmt: skip
+            negatives[at] = _draw(draws, size) if uniform else posts[_draw(draws, filled)]
+            rare[at] = _rarity(drawn[negatives[at]], filled, size)
+        for turn in range(1 + REPLAYS):
+            one = event if turn == 0 else count - 1 - _draw(draws, held)
+            again, post = one % len(pasts), posts[one % len(posts)]
+            past, user = pasts[again, : lengths[again]], users[again]
+            if len(past) and (length > 0 or user >= 0):
+                marks[-1] += 1
+                for slot in past:
+                    marks[slot] = marks[-1]
+                _step(
+                    inputs, outputs, bias, sums, own, own_sums, marks, negatives, rare, post,
+                    _rarity(drawn[post], filled, size), past, user, length, decay, rate, of_user,
+                    of_posts,
+                )  # fmt: skip
 
 
 @compiled
-def _place(count: int, again: int, replayed: int, held: int) -> int:
-    """Where among `held` events the one is that is in place `again` of the last `replayed`."""
-    newest = count - 1
-    event = newest - (newest - again) % replayed
-    return int(event % held)
+def _rarity(times: Any, filled: Any, size: Any) -> Any:
+    """−log of how likely a post is drawn, that is in the ring so many times."""
+    return -np.log(np.float32((1.0 - UNIFORM) * times / filled + UNIFORM / size + 1e-7))
 
 
 @compiled_sums
 def _step(
-    inputs: Any, outputs: Any, bias: Any, sums: Any, own: Any, own_sums: Any, size: Any, drawn: Any, filled: Any,
-    negatives: Any, post: Any, context: Any, user: Any, length: Any, decay: Any, rate: Any,
+    inputs: Any, outputs: Any, bias: Any, sums: Any, own: Any, own_sums: Any, marks: Any, negatives: Any, rare: Any,
+    post: Any, rarity: Any, context: Any, user: Any, length: Any, decay: Any, rate: Any, of_user: Any, of_posts: Any,
 ) -> None:  # fmt: skip
-    """One step on the log-likelihood of `post` among itself and the negatives; those the user met are left out."""
+    """One step on the log-likelihood of `post` among itself and the negatives; those the user met, whose marks are that
+    of the last, are left out."""
     dim = outputs.shape[1]
-    x = own[user].copy() if length == 0 else _sum(inputs, context[:length], decay)
     count = len(negatives) + 1
-    logits = np.empty(count, np.float32)
+    x, back, dots, logits = of_user[0], of_user[1], of_posts[0], of_posts[1]
+    if length == 0:
+        x[:] = own[user]
+    else:
+        _sum(inputs, context[:length], decay, x)
     most = np.float32(-1e30)
     for k in range(count):
         slot = post if k == 0 else negatives[k - 1]
-        met = k > 0 and slot == post
-        for at in range(len(context)):
-            met = met or (k > 0 and context[at] == slot)
-        if met:
+        if k > 0 and (slot == post or marks[slot] == marks[-1]):
             logits[k] = np.float32(-1e30)
             continue
-        logit = bias[slot] - np.log(
-            np.float32(UNIFORM / size) + np.float32(1.0 - UNIFORM) * drawn[slot] / filled + np.float32(1e-7)
-        )
+        dot, near = np.float32(0), outputs[slot]
         for at in range(dim):
-            logit += x[at] * outputs[slot, at]
-        logits[k] = logit
-        most = max(most, logit)
+            dot += x[at] * near[at]
+        dots[k] = dot
+        logits[k] = dot + bias[slot] + (rarity if k == 0 else rare[k - 1])
+        most = max(most, logits[k])
     total = np.float32(0)
     for k in range(count):
         logits[k] = np.exp(logits[k] - most)
         total += logits[k]
-    back = np.zeros(dim, np.float32)
+    norm = np.float32(0)
+    for at in range(dim):
+        norm += x[at] * x[at]
+    back[:] = 0
     for k in range(count):
         slot = post if k == 0 else negatives[k - 1]
         gradient = logits[k] / total - (np.float32(1) if k == 0 else np.float32(0))
-        if gradient == 0:
+        if abs(gradient) < LEAST:
             continue
         pull = np.float32(L2) * abs(gradient)
-        squares = np.float32(0)
-        for at in range(dim):
-            each = gradient * x[at] + pull * outputs[slot, at]
-            squares += each * each
-        sums[1, slot] += squares / dim
+        # Of gradient · x + pull · R, but for the square of the second.
+        squares = gradient * (gradient * norm + np.float32(2) * pull * dots[k])
+        sums[1, slot] += max(squares, np.float32(0)) / dim
         step = rate / np.sqrt(sums[1, slot])
+        keep, pushed, near = np.float32(1) - step * pull, step * gradient, outputs[slot]
         for at in range(dim):
-            before = outputs[slot, at]
-            back[at] += gradient * before
-            outputs[slot, at] = before - step * (gradient * x[at] + pull * before)
+            back[at] += gradient * near[at]
+            near[at] = keep * near[at] - pushed * x[at]
         sums[2, slot] += gradient * gradient
         bias[slot] -= rate / np.sqrt(sums[2, slot]) * (gradient + pull * bias[slot])
     squares = np.float32(0)

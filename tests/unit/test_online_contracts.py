@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from river import base
 
-from online_models.blend import START, Blend
+from online_models.blend import START, Blend, Gates
 from online_models.co_visitation import LANDMARK, CoVisitation
 from online_models.decayed_counters import DecayedCounters
 from online_models.explicit_ratings import ExplicitRatings
 from online_models.pairwise_mf import PairwiseMF
+from online_models.replay import DRAWN, Events, Replay
 from online_models.sequence_factors import SequenceFactors
 from online_models.transitions import Transitions
 
@@ -220,6 +221,36 @@ def test_many_are_scored_as_one_product(kind: type) -> None:
         np.testing.assert_allclose(row[slots], expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [SequenceFactors, PairwiseMF])
+def test_factors_learn_as_well_from_minibatches(kind: type) -> None:
+    one, many, waiting = kind(capacity=SMALL), kind(capacity=SMALL), Events(64)
+    for post, context, user, _ in stream(1_920):
+        one.learn_one(post, context, user)
+        slots = np.array([many._admit(other) for other in context], np.int32)
+        waiting.add(many._admit(post), slots, many.admit_user(user))
+        if waiting.full:
+            many.learn_many(*waiting.take())
+    np.testing.assert_array_equal(many.replay.drawn, one.replay.drawn)
+    ranks = [[model.rank(context, user).index(post) for post, context, user, _ in stream(200)] for model in (one, many)]
+    assert np.mean(ranks[1]) == pytest.approx(np.mean(ranks[0]), abs=0.5)
+    assert np.mean(ranks[1]) < 5
+
+
+def test_a_ring_draws_what_it_holds() -> None:
+    ring, waiting, draws = Replay(SMALL), Events(1_000), np.random.default_rng(1)
+    for number in range(DRAWN + 3_000):
+        waiting.add(int(draws.integers(SMALL)), np.array([1] * (number % 3), np.int32), number % 5)
+        if waiting.full:
+            ring.add(*waiting.take())
+    assert ring.count[0] == (DRAWN + 3_000) * 2 // 3
+    for number in range(DRAWN):
+        waiting.add(number % 7, np.array([2], np.int32), -1)
+        if waiting.full:
+            ring.add(*waiting.take())
+    np.testing.assert_array_equal(ring.drawn, np.bincount(ring.posts, minlength=SMALL))
+    np.testing.assert_array_equal(ring.drawn[:7], np.bincount(np.arange(DRAWN) % 7))
+
+
 @pytest.mark.timeout(900)
 def test_scores_stay_finite_over_many_events(adapter: Adapter) -> None:
     model = adapter.make()
@@ -285,6 +316,23 @@ def test_a_blend_learns_whom_to_trust() -> None:
     assert ranks[:, 0].mean() < 0.5 * ranks[:, 1].mean()
     weights = model.weights(["right", "guess", "wrong"])
     assert weights["right"] > weights["guess"] > weights["wrong"]
+
+
+def test_gates_are_products_of_features() -> None:
+    """A blend whose weights of products are added up first is one that is shown the products."""
+    draws, count, weights = np.random.default_rng(3), 12, 6 + 2 * 3
+    gated = Blend(np.full(weights, 0.1, np.float32), gates=Gates(3, (4, 5)))
+    plain = Blend(np.full(weights, 0.1, np.float32))
+    for _ in range(300):
+        features = draws.normal(size=(count, 6)).astype(np.float32)
+        features[:, 4:] = features[0, 4:]
+        whole = np.concatenate([features, *(features[:, :3] * features[0, gate] for gate in (4, 5))], axis=1)
+        chosen = int((features[:, 0] * features[0, 4] + features[:, 5]).argmax())
+        np.testing.assert_allclose(gated.predict_many(features), plain.predict_many(whole), rtol=0.01, atol=0.01)
+        gated.learn_one(features, chosen)
+        plain.learn_one(whole, chosen)
+    assert gated.serves_learnt
+    np.testing.assert_allclose(gated.serving().predict_many(features), plain.predict_many(whole), rtol=0.01, atol=0.01)
 
 
 def test_a_blend_serves_equal_weights_where_nothing_is_to_be_learnt() -> None:
