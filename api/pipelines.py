@@ -14,6 +14,7 @@ from .filters.project import Project
 from .filters.seen import Seen
 from .filters.served import Served
 from .query_hydrators.user_state import UserStateHydrator
+from .ranked_lists import RankedLists
 from .rules import Rule, load_rules
 from .scorers.blend import Blend
 from .scorers.mood import Mood as MoodBonus
@@ -66,6 +67,7 @@ def feed_pipeline(serving: Serving) -> CandidatePipeline:
         selector=Exploration(Mmr(Top())),
         side_effects=[Impressions(serving.producer, serving.settings, serving.metrics)],
         metrics=serving.metrics,
+        lists=RankedLists(serving.metrics),
     )
 
 

@@ -40,7 +40,7 @@ class Serving:
         self._follow_redis = connection(url, FOLLOW_TIMEOUT)
         self.mirror = Mirror(self._follow_redis, settings.kafka_partitions, metrics)
         self.factors = Factors(self._follow_redis, self.mirror)
-        self.models = Models(settings, self._follow_redis)
+        self.models = Models(settings, self._follow_redis, metrics)
         self.producer = Producer(settings)
         self.collections = Collections(settings)
         self.visits = Visits(self.redis)

@@ -31,13 +31,24 @@ class UserStateHydrator:
         self._weights = settings.interaction_weights
 
     async def hydrate(self, query: Query) -> None:
+        await self.read(query)
+        self.decode(query)
+
+    async def read(self, query: Query) -> None:
+        """Of a guest there is nothing to read."""
         if not query.username:
+            query.payloads = (None, None, None)
             return
         partition = owner(query.username, self._partitions)
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.get(keys.user_state(partition, query.username)).get(keys.learnt_user(user_hash(query.username)))
         pipeline.get(keys.user_profile(partition, query.username))
-        payload, own, profile = await pipeline.execute()
+        query.payloads = tuple(await pipeline.execute())
+
+    def decode(self, query: Query) -> None:
+        if query.payloads is None or not query.username:
+            return
+        payload, own, profile = query.payloads
         set_authors(query, profile)
         state = query.state = UserState.decode(payload)
         strengths = {kind: strength_of(kind, self._weights) for kind in set(state.history.kinds)}

@@ -16,7 +16,7 @@ class RuleSource:
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         self._rules = rules
 
-    async def retrieve(self, query: Query) -> Retrieved:
+    def retrieve(self, query: Query) -> Retrieved:
         rules = [rule for rule in self._rules if (rule.pin or rule.factor > 1) and rule.holds(query.now)]
         if not rules:
             return nothing()
