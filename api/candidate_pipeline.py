@@ -51,6 +51,7 @@ class Slate:
     degraded: parts that were skipped, and why. ranking (r,): the list that the page is cut from, −1 for posts that are
     not here. next_place, next_below, end: where the next page begins (api.paging.Cut). ranked: what is kept of the list
     for the pages that follow. scored: whether `sources` has scores, and not 0 for lack of them.
+    reactions: of the user, where posts of the page may have any.
     """
 
     slots: Slots
@@ -69,6 +70,7 @@ class Slate:
     end: bool = True
     ranked: RankedList | None = None
     scored: bool = True
+    reactions: frozenset[int] = frozenset()
 
 
 class SideEffect(Protocol):
@@ -135,7 +137,7 @@ class CandidatePipeline:
                 slots = query.catalogue.slots
                 ranking = np.array([slots.get(post_id, -1) for post_id in query.visit.posts], np.int64)
         with self._measured("page"):
-            ranked = RankedList.of(query, candidates, scores, ranking, int(np.count_nonzero(kept)))
+            ranked = RankedList.of(query, candidates, scores, ranking, int(np.count_nonzero(kept)), not degraded)
             page = cut(query, ranking, kept)
             slate = self._slate(query, ranked, candidates, page, degraded)
             slate.dropped, slate.dropped_posts = dropped, dropped_posts
@@ -258,6 +260,7 @@ class CandidatePipeline:
             next_place=page.place,
             next_below=page.below,
             end=page.end,
+            reactions=ranked.reactions,
             scored=candidates is not None or ranked.scored(page),
         )
 

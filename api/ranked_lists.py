@@ -34,7 +34,7 @@ MOST_BYTES = 48 << 20
 class RankedList:
     """slots, scores, sources (r,): the ranking, its scores, and as bits the sources that had the post among their best,
     0 for one that is there for its popularity. of_sources (≤ SCORED, S): their scores. explored: slot → propensity.
-    total: posts that could be shown. events: of the user. knows: whether the learner could tell anything.
+    total: posts that could be shown. reactions: of the user, where posts of the list may have any. events: of the user. knows: whether the learner could tell anything.
     """
 
     slots: Slots
@@ -42,10 +42,12 @@ class RankedList:
     sources: NDArray[np.int64]
     of_sources: Scores
     names: tuple[str, ...]
+    least: float
     explored: dict[int, float]
     total: int
     events: int
     knows: bool
+    reactions: frozenset[int]
     muted: list[int]
     blocked: list[int]
     catalogue: Catalogue
@@ -57,7 +59,12 @@ class RankedList:
     visit: Visit | None = None
 
     @classmethod
-    def of(cls, query: Query, candidates: Candidates, scores: Scores, ranking: Slots, total: int) -> "RankedList":
+    def of(
+        cls, query: Query, candidates: Candidates, scores: Scores, ranking: Slots, total: int, whole: bool
+    ) -> "RankedList":
+        """whole: no part was skipped."""
+        # Whatever the history tells of was met and is filtered; what left it by its length may come again.
+        reactions = frozenset(query.state.reactions) if query.state.older_reactions or not whole else frozenset()
         places = np.where(ranking >= 0, candidates.places[ranking], -1)
         bits = candidates.taken @ (1 << np.arange(len(candidates.names), dtype=np.int64))
         first = places[:SCORED]
@@ -68,10 +75,12 @@ class RankedList:
             sources=np.append(bits, 0)[places],
             of_sources=of_sources,
             names=tuple(candidates.names),
+            least=float(scores.min(initial=0.0)) - 1.0,
             explored={int(candidates.slots[place]): chance for place, chance in candidates.explored.items()},
             total=total,
             events=query.state.events,
             knows=query.learnt is not None,
+            reactions=reactions,
             muted=query.muted,
             blocked=query.blocked,
             catalogue=query.catalogue,
@@ -114,8 +123,9 @@ class RankedList:
         candidates: what the list was made of, None later. A post that no source had is there for its popularity.
         """
         behind = len(page.slots) - len(page.places)
-        bits = [*self.sources[page.places].tolist(), *[0] * behind]
-        scores = np.append(self.scores[page.places], np.full(behind, self.scores.min(initial=0.0)))
+        bits, scores = self.sources[page.places].tolist(), self.scores[page.places]
+        if behind:
+            bits, scores = bits + [0] * behind, np.append(scores, np.full(behind, self.least))
         if candidates is not None:
             known = candidates.scores[candidates.places[page.slots]].tolist() if len(candidates.slots) else []
         else:
@@ -129,7 +139,7 @@ class RankedList:
             places, names = _named(each, self.names)
             if number < len(known):
                 of_post = known[number]
-                row = dict(zip(names, [of_post[place] for place in places], strict=True))
+                row = {name: of_post[place] for place, name in zip(places, names, strict=True)}
             else:
                 row = dict.fromkeys(names, 0.0)
             if slot in self.explored:

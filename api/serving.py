@@ -11,6 +11,7 @@ from schemas.settings import Settings
 
 from .collections import Collections
 from .factors import Factors
+from .items import EncodedPosts
 from .metrics import Metrics
 from .mirror import Mirror
 from .models import Models
@@ -41,6 +42,7 @@ class Serving:
         self.mirror = Mirror(self._follow_redis, settings.kafka_partitions, metrics)
         self.factors = Factors(self._follow_redis, self.mirror)
         self.models = Models(settings, self._follow_redis, metrics)
+        self.posts = EncodedPosts(settings.cache_ttl, metrics)
         self.producer = Producer(settings)
         self.collections = Collections(settings)
         self.visits = Visits(self.redis)

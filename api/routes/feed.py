@@ -40,7 +40,7 @@ async def _answer(request: Request, given: FeedParameters) -> Response:
     slate.model_versions = query.model_versions
     next_cursor = serving.visits.keep(query, slate)
     page = Page(
-        post=_items(query, slate),
+        post=_explained(query, slate) if given.explain else _items(serving, query, slate),
         algorithm_used=slate.algorithm_used,
         page=query.page,
         page_size=query.page_size,
@@ -93,17 +93,24 @@ def _query(serving: Serving, given: FeedParameters) -> Query:
     )
 
 
-def _items(query: Query, slate: Slate) -> list[dict[str, Any]]:
+def _items(serving: Serving, query: Query, slate: Slate) -> Any:
+    """What is the same for all is encoded once; a post that this user reacted to hardly ever comes again."""
+    posts = query.catalogue.posts
+    # The pipeline keeps servable posts only, and those have a row.
+    shown = [post for slot in slate.slots.tolist() if (post := posts[slot]) is not None]
+    return [item(post, slate.reactions) for post in shown] if slate.reactions else serving.posts.of(shown)
+
+
+def _explained(query: Query, slate: Slate) -> list[dict[str, Any]]:
     items, reactions = [], query.state.reactions
     for slot, score, sources in zip(slate.slots.tolist(), slate.scores.tolist(), slate.sources, strict=True):
         # The pipeline keeps servable posts only, and those have a row.
         if (post := query.catalogue.posts[slot]) is not None:
             shown = item(post, reactions)
-            if query.explain:
-                shares = zip(MOODS, query.catalogue.moods[slot].tolist(), strict=True)
-                moods = {mood: round(share, 3) for mood, share in shares if share}
-                shown["explain"] = {"sources": sources, "score": score, "moods": moods}
-                if slot in query.rules:
-                    shown["explain"]["rules"] = query.rules[slot]
+            shares = zip(MOODS, query.catalogue.moods[slot].tolist(), strict=True)
+            moods = {mood: round(share, 3) for mood, share in shares if share}
+            shown["explain"] = {"sources": sources, "score": score, "moods": moods}
+            if slot in query.rules:
+                shown["explain"]["rules"] = query.rules[slot]
             items.append(shown)
     return items
