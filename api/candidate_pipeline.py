@@ -109,14 +109,13 @@ class CandidatePipeline:
         """The page that the query asks for: from the list that its visit froze, or from a new one."""
         degraded = query.problems.copy()
         await self._read(query, degraded)
-        ranked = self.lists.find(query) if self.lists is not None and not degraded else None
-        if ranked is not None:
+        if self.lists is not None and not degraded:
             with self._measured("list"):
-                slate = self._from_list(query, ranked, degraded)
+                ranked = self.lists.find(query)
+                slate = self._from_list(query, ranked, degraded) if ranked is not None else None
+            self.lists.count(hit=slate is not None)
             if slate is not None:
                 return slate
-        if self.lists is not None:
-            self.lists.count(hit=False)
         self._decode(query, degraded)
         with self._measured("sources"):
             found = await self._retrieval.waited_for(query, degraded)
@@ -234,8 +233,6 @@ class CandidatePipeline:
         page = cut_from_list(query, ranked.slots, shown)
         if page is None:
             return None
-        assert self.lists is not None
-        self.lists.count(hit=True)
         slate = self._slate(query, ranked, None, page, degraded)
         slate.ranked = ranked
         return slate

@@ -24,7 +24,8 @@ SERVABLE, UNKNOWN, DELETED, LOCKED, NOT_PUBLIC = range(5)
 class Catalogue:
     """Posts by slot. A slot never changes its post; arrays are longer than `size`, use `[:size]`.
 
-    revision: grows with each change. slots: post id → slot. posts: the row, or None for a post known only as a neighbour, or deleted.
+    revision: grows with each change. slots: post id → slot. posts: the row, or None for a post known only as a
+    neighbour, or deleted.
     ids (N,); servable (N,): may be shown; created_at (N,): seconds, 0 unknown; category (N,): code of its name.
     availability (N,): SERVABLE, or why not. project (N,): code of the project of its topic, −1 for none.
     category_codes: small letters → code; category_slugs and category_ids: → code as well. moods (N, 5): how

@@ -60,7 +60,7 @@ def feed_pipeline(serving: Serving) -> CandidatePipeline:
     """`GET /api/v1/feed`. `algorithm_used` names sources in the order they have here."""
     rules = load_rules(serving.settings.rules_path)
     return CandidatePipeline(
-        query_hydrators=[UserStateHydrator(serving.redis, serving.settings)],
+        query_hydrators=[UserStateHydrator(serving.reads, serving.settings)],
         sources=feed_sources(rules),
         filters=[*reader_filters(), Seen(), Served(), Excluded(), OfMood()],
         scorers=[Blend(serving.settings), MoodBonus(serving.settings), Rules(rules)],
@@ -74,7 +74,7 @@ def feed_pipeline(serving: Serving) -> CandidatePipeline:
 def list_pipeline(serving: Serving) -> CandidatePipeline:
     """`GET /api/v1/trending` and `/similar`, which rank by themselves: only what a reader may see."""
     return CandidatePipeline(
-        query_hydrators=[UserStateHydrator(serving.redis, serving.settings)],
+        query_hydrators=[UserStateHydrator(serving.reads, serving.settings)],
         sources=[],
         filters=reader_filters(),
         scorers=[],

@@ -1,4 +1,4 @@
-"""The recommendations cache: the ranked list of a user, kept until an event of their own or a change of what ranks it."""
+"""The recommendations cache: the ranked list of a user, until an event of theirs or a change of what ranks it."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,7 +34,9 @@ MOST_BYTES = 48 << 20
 class RankedList:
     """slots, scores, sources (r,): the ranking, its scores, and as bits the sources that had the post among their best,
     0 for one that is there for its popularity. of_sources (≤ SCORED, S): their scores. explored: slot → propensity.
-    total: posts that could be shown. reactions: of the user, where posts of the list may have any. events: of the user. knows: whether the learner could tell anything.
+    least: score of what is behind the list. total: posts that could be shown. reactions: of the user, where posts of
+    the list may have any. events: of the user. knows: whether the learner could tell anything. revision, version,
+    vectors, payloads: of the catalogue, the learner, the models and the user when it was made. visit: of its pages.
     """
 
     slots: Slots
@@ -187,4 +189,5 @@ def _named(bits: int, names: tuple[str, ...]) -> tuple[list[int], list[str]]:
 def _popularity(query: Query, slots: Slots) -> list[float]:
     catalogue = query.catalogue
     decayed = decay_to(catalogue.decayed[slots], catalogue.at[slots], query.now)
-    return decayed[:, popular.WINDOW].tolist()
+    values: list[float] = decayed[:, popular.WINDOW].tolist()
+    return values

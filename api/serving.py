@@ -17,6 +17,7 @@ from .mirror import Mirror
 from .models import Models
 from .postgres import PostgresPing
 from .producer import Producer
+from .reads import Reads
 from .redis import connection
 from .trending_past import TrendingPast
 from .trending_stream import TrendingStream
@@ -38,6 +39,7 @@ class Serving:
         self.metrics = metrics
         url = settings.require("REDIS_URL")
         self.redis = connection(url, REDIS_TIMEOUT)
+        self.reads = Reads(url, REDIS_TIMEOUT)
         self._follow_redis = connection(url, FOLLOW_TIMEOUT)
         self.mirror = Mirror(self._follow_redis, settings.kafka_partitions, metrics)
         self.factors = Factors(self._follow_redis, self.mirror)
@@ -76,6 +78,7 @@ class Serving:
             await self.collections.close()
             await self.visits.close()
             await self.producer.close()
+            await self.reads.close()
             await self.redis.aclose()
             await self._follow_redis.aclose()
 

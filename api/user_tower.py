@@ -11,7 +11,10 @@ from .caches import Cache
 
 
 class UserTower:
-    """Runs an ONNX graph on one thread: .25 ms for 50 events, which the same events need no second time. Raises what ONNX Runtime raises for what is no graph."""
+    """Runs an ONNX graph on one thread: .25 ms for 50 events, which the same events need no second time.
+
+    Raises what ONNX Runtime raises for what is no graph.
+    """
 
     def __init__(self, graph: bytes, cache: Cache[NDArray[np.float32]] | None = None) -> None:
         self._cache = cache

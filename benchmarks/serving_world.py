@@ -3,7 +3,6 @@
 Through Kafka the same takes minutes, and feeds read nothing but Redis.
 """
 
-import asyncio
 import random
 import time
 
@@ -23,7 +22,6 @@ from schemas.events import DEFAULT_WEIGHTS, TYPE_CODES
 from schemas.item_state import Neighbours
 from schemas.models import ModelVersion, chunks_digest, encode_version, pack_graph, pack_vectors
 from schemas.posts import decode_post, encode
-from schemas.settings import Settings
 from schemas.user_state import HistoryEvent, UserState
 from streams.commit import Committer
 from streams.learner_store import LearnerStore
@@ -40,12 +38,13 @@ AT_ONCE = 500
 
 def row(post_id: int) -> bytes:
     """A post of about 600 bytes as the external API sends it."""
+    address = f"https://example.org/{post_id}"
     return msgspec.json.encode(
-        {"id": post_id, "title": f"Post {post_id} about this and that, with #tag{post_id % 97} and #tag{post_id % 53}",
-         "category": {"id": post_id % 20 + 1, "name": f"Category {post_id % 20}", "image_url": "https://example.org/c"},
-         "username": f"author{post_id % 500}", "first_name": "An", "last_name": "Author", "tags": [f"tag{post_id % 31}"],
-         "created_at": int((time.time() - post_id % 720 * 3600) * 1000), "duration_ms": 15_000,
-         "video_link": f"https://example.org/videos/{post_id}.m3u8", "thumbnail_url": f"https://example.org/{post_id}.jpg",
+        {"id": post_id, "title": f"Post {post_id} about this and that, #tag{post_id % 97} and #tag{post_id % 53}",
+         "category": {"id": post_id % 20 + 1, "name": f"Category {post_id % 20}", "image_url": address},
+         "username": f"author{post_id % 500}", "first_name": "An", "last_name": "Author",
+         "tags": [f"tag{post_id % 31}"], "created_at": int((time.time() - post_id % 720 * 3600) * 1000),
+         "duration_ms": 15_000, "video_link": f"{address}.m3u8", "thumbnail_url": f"{address}.jpg",
          "is_available_in_public_feed": True, "is_locked": False, "upvote_count": 3, "view_count": 17}
     )  # fmt: skip
 
@@ -126,7 +125,3 @@ async def _publish_models(redis: object, posts: int) -> None:
             chunks=len(chunks) - len(graphs), metrics={}, graph_chunks=len(graphs), digest=chunks_digest(chunks),
         )  # fmt: skip
         await redis.set(keys.model_current(model), encode_version(version))
-
-
-def events_of(users: list[str], redis_url: str, posts: int, a_second: float) -> None:
-    """Writes events of users, in turn, as stage 1 and 2 do, until it is ended."""

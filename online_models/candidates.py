@@ -44,9 +44,9 @@ def gather(
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:  # fmt: skip
     """slots, places, ranks and features, as Candidates has them.
 
-    scores (S, ≥ N): what lies behind N is not looked at. offers (S,): which rows mean something. firsts (S, m): for sources whose order is known already the best
-    slots of all, best first and −1 behind the last with any evidence; a row that begins with −1 is not known. It saves
-    looking at all posts where m is enough for DEPTH that are allowed.
+    scores (S, ≥ N): what lies behind N is not looked at. offers (S,): which rows mean something. firsts (S, m): for
+    sources whose order is known already the best slots of all, best first and −1 behind the last with any evidence; a
+    row that begins with −1 is not known. It saves looking at all posts where m is enough for DEPTH that are allowed.
     """
     places = np.full(len(allowed), -1, np.int32)
     slots, ranks = _gather(scores, logits, allowed, offers, firsts, DEPTH, places)

@@ -86,6 +86,7 @@ def _fill(
                 own_sum += weight
         weight *= TAG_DECAY
     all_tags = tag_share.sum()
+    known, of_tag = np.zeros(len(tag_share), np.bool_), np.empty(len(tag_share))  # logarithms, each once
     for q in range(min(past, 3)):
         near = vectors[context[q]]
         length = np.sqrt((near * near).sum()) + 1e-6
@@ -134,7 +135,9 @@ def _fill(
             if tag < 0:
                 continue
             count += 1
-            affinity += np.log((own[tag] / own_sum + 0.01) / (tag_share[tag] / all_tags + 0.01))
+            if not known[tag]:
+                known[tag], of_tag[tag] = True, np.log((own[tag] / own_sum + 0.01) / (tag_share[tag] / all_tags + 0.01))
+            affinity += of_tag[tag]
             if past:
                 for other in tags[context[0]]:
                     overlap += other == tag

@@ -15,7 +15,7 @@ from schemas.topics import owner
 from schemas.user_state import HISTORY_LENGTH, UserState
 from schemas.users import decode_user
 
-from ..redis import RedisBytes
+from ..reads import GetsMany
 from ..stages import Query
 
 
@@ -25,8 +25,8 @@ class UserStateHydrator:
 
     name = "user_state"
 
-    def __init__(self, redis: RedisBytes, settings: Settings) -> None:
-        self._redis = redis
+    def __init__(self, reads: GetsMany, settings: Settings) -> None:
+        self._reads = reads
         self._partitions = settings.kafka_partitions
         self._weights = settings.interaction_weights
 
@@ -40,10 +40,10 @@ class UserStateHydrator:
             query.payloads = (None, None, None)
             return
         partition = owner(query.username, self._partitions)
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.get(keys.user_state(partition, query.username)).get(keys.learnt_user(user_hash(query.username)))
-        pipeline.get(keys.user_profile(partition, query.username))
-        query.payloads = tuple(await pipeline.execute())
+        state, learnt_of = keys.user_state(partition, query.username), keys.learnt_user(user_hash(query.username))
+        query.payloads = tuple(
+            await self._reads.get_many((state, learnt_of, keys.user_profile(partition, query.username)))
+        )
 
     def decode(self, query: Query) -> None:
         if query.payloads is None or not query.username:

@@ -1,5 +1,7 @@
 """One score from those of all sources."""
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,7 +38,7 @@ class Blend:
             weights = self.weights(query, candidates)
         else:
             scores = scores + learnt.blend.predict_many(features(query, learnt, candidates))
-            weights = START * np.array([name not in _learnt(candidates) for name in candidates.names])
+            weights = np.where(_columns(tuple(candidates.names)) < 0, START, 0.0)
         both = candidates.features[:, ::2] + candidates.features[:, 1::2]
         return np.asarray(scores + both @ weights, np.float64)
 
@@ -51,10 +53,9 @@ def features(query: Query, learnt: Learnt, candidates: Candidates) -> NDArray[np
     """(n, width), in the order of online_models.features. Zeros for a source that the pipeline does not have."""
     size = query.catalogue.size
     found = np.zeros((len(candidates.slots), 2 * len(NAMES)), np.float32)
-    for column, name in enumerate(candidates.names):
-        if (name := LEARNT_NAMES.get(name, name)) in NAMES:
-            at = 2 * NAMES.index(name)
-            found[:, at : at + 2] = candidates.features[:, 2 * column : 2 * column + 2]
+    columns = _columns(tuple(candidates.names))
+    ours = np.flatnonzero(columns >= 0)
+    found.reshape(len(found), -1, 2)[:, columns[ours]] = candidates.features.reshape(len(found), -1, 2)[:, ours]
     side = side_features(
         candidates.slots.astype(np.int32), candidates.places, query.past, query.glad,
         query.columns(learnt), learnt.posts.outputs[1], query.rows(query.past), query.catalogue.strength[:size],
@@ -72,5 +73,8 @@ def averse(query: Query, candidates: Candidates) -> NDArray[np.float32]:
     )  # fmt: skip
 
 
-def _learnt(candidates: Candidates) -> set[str]:
-    return {name for name in candidates.names if LEARNT_NAMES.get(name, name) in NAMES}
+@cache
+def _columns(names: tuple[str, ...]) -> NDArray[np.int64]:
+    """(S,): which source of the learner each is, −1 for one that it does not have."""
+    known = [LEARNT_NAMES.get(name, name) for name in names]
+    return np.array([NAMES.index(name) if name in NAMES else -1 for name in known], np.int64)
