@@ -104,7 +104,7 @@ class RankedList:
         age = query.now - self.made_at
         if (
             self.payloads != query.payloads
-            or self.vectors is not query.vectors
+            or self.vectors != query.vectors
             or self.catalogue is not query.catalogue
             or (self.version is None) is not (query.online is None)
             or (query.visit is not None and (self.visit is None or self.visit.id != query.visit.id))

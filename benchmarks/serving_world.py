@@ -3,7 +3,9 @@
 Through Kafka the same takes minutes, and feeds read nothing but Redis.
 """
 
+import asyncio
 import random
+import sys
 import time
 
 import msgspec
@@ -125,3 +127,26 @@ async def _publish_models(redis: object, posts: int) -> None:
             chunks=len(chunks) - len(graphs), metrics={}, graph_chunks=len(graphs), digest=chunks_digest(chunks),
         )  # fmt: skip
         await redis.set(keys.model_current(model), encode_version(version))
+
+
+async def live(redis_url: str, partitions: int, users: int, posts: int, rate: float) -> None:
+    """Events of users in turn, `rate` a second, as stages 1 and 2 leave them in Redis; until it is ended."""
+    redis, draw, started = connect(redis_url), random.Random(2), time.monotonic()
+    number = 0
+    while True:
+        name, post_id = f"u{number * 31 % users}", draw.randrange(1, posts + 1)
+        key = keys.user_state(topics.owner(name, partitions), name)
+        state = UserState.decode(await redis.get(key))
+        event = HistoryEvent(int(time.time() * 1000), post_id, TYPE_CODES["view"], 1000)
+        learn_one(state, event, DEFAULT_WEIGHTS)
+        partition = topics.owner(str(post_id), partitions)
+        pipeline = redis.pipeline(transaction=False)
+        pipeline.set(key, state.encode())
+        pipeline.xadd(keys.item_changes(partition), {"states": np.array([post_id], "<i8").tobytes()}, maxlen=1_000)
+        await pipeline.execute()
+        number += 1
+        await asyncio.sleep(max(started + number / rate - time.monotonic(), 0.0))
+
+
+if __name__ == "__main__":
+    asyncio.run(live(sys.argv[1], *(int(each) for each in sys.argv[2:6])))
