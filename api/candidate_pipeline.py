@@ -230,11 +230,17 @@ class CandidatePipeline:
         except Exception as error:
             _log.warning("a list is made anew", reason=repr(error))
             return None
-        page = cut_from_list(query, ranked.slots, shown)
+        there, ranking = np.flatnonzero(shown), ranked.slots
+        same = query.visit is not None or len(there) == len(ranking)
+        if not same:  # a new list of what is left, as one that was made now
+            ranking, shown = ranking[there], shown[there]
+        page = cut_from_list(query, ranking, shown)
         if page is None:
             return None
+        if not same:
+            page.places = there[page.places]
         slate = self._slate(query, ranked, None, page, degraded)
-        slate.ranked = ranked
+        slate.ranking, slate.ranked = ranking, ranked if same else None
         return slate
 
     def _slate(

@@ -140,7 +140,8 @@ def api_memory(url: str) -> int:
     """MiB of the largest process that listens on the port of `url`."""
     port = int(url.rsplit(":", 1)[1])
     pids = {each.pid for each in psutil.net_connections("tcp") if each.laddr.port == port and each.status == "LISTEN"}
-    family = [child for pid in pids if pid for child in (parent := psutil.Process(pid)).children() + [parent]]
+    parents = [psutil.Process(pid) for pid in pids if pid]
+    family = [each for parent in parents for each in (parent, *parent.children())]
     return max(each.memory_info().rss for each in family) >> 20
 
 
