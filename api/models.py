@@ -20,7 +20,7 @@ from .metrics import Metrics
 from .redis import RedisBytes
 from .user_tower import UserTower
 
-MODELS = ("svd", "deep")
+MODELS = ("svd", "collaborative", "graph", "deep")
 POST_SECONDS = 24 * 3_600.0
 """Post embeddings: another version, or another catalogue, replaces them earlier."""
 USER_SECONDS = 3_600.0

@@ -25,9 +25,11 @@ from .selector.top import Top
 from .serving import Serving
 from .side_effects.impressions import Impressions
 from .sources.co_visitation import CoVisitation
+from .sources.collaborative import Collaborative
 from .sources.deep import Deep
 from .sources.factors import Factors
 from .sources.fresh import Fresh
+from .sources.graph import Graph
 from .sources.mood import Mood
 from .sources.next import Next
 from .sources.popular import Popular
@@ -46,8 +48,8 @@ from .stages import Filter, Source
 def feed_sources(rules: tuple[Rule, ...] = ()) -> list[Source]:
     """Of a feed. Those that only the learner has offer something once it published, to users with a past."""
     return [
-        CoVisitation(), Profile(), Next(), Sequence(), TasteFactors(), Factors(), Tastes(), Svd(), Deep(),
-        TrendingHour(), Trending(), Popular(), Popularity(), Fresh(), Mood(), RuleSource(rules),
+        CoVisitation(), Profile(), Next(), Sequence(), TasteFactors(), Factors(), Tastes(), Svd(), Collaborative(),
+        Graph(), Deep(), TrendingHour(), Trending(), Popular(), Popularity(), Fresh(), Mood(), RuleSource(rules),
     ]  # fmt: skip
 
 

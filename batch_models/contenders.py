@@ -31,8 +31,15 @@ def _deep(settings: Settings, positives: Positives) -> Model:
     return Deep(settings.embedding_dim, positives)
 
 
+def _graph(settings: Settings, positives: Positives) -> Model:
+    from .graph import Graph
+
+    return Graph(settings.embedding_dim, positives)
+
+
 MODELS: dict[str, Make] = {
     "deep": _deep,
+    "graph": _graph,
     "collaborative": lambda settings, aim: Collaborative(settings.embedding_dim, aim),
     "succession": lambda settings, aim: Succession(aim),
     "item-based": lambda settings, _: ItemBased("item-based", 0.8),

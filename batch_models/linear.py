@@ -31,15 +31,15 @@ class Linear:
     def __init__(
         self, matrix: sp.csr_matrix | NDArray[np.float32], history: History, posts: NDArray[np.int64] | None = None
     ) -> None:
-        self._matrix, self._history, self._posts = matrix, history, posts
+        self.matrix, self._history, self.posts = matrix, history, posts
 
     def scores(self, before: Interactions, users: NDArray[np.int64]) -> NDArray[np.float32]:
         history = self._history(before.of_users(users))
-        if self._posts is None:
-            whole: NDArray[np.float32] = _dense(history @ self._matrix)
+        if self.posts is None:
+            whole: NDArray[np.float32] = _dense(history @ self.matrix)
             return whole
         scores = np.full((len(users), len(before.post_ids)), -np.inf, np.float32)
-        scores[:, self._posts] = _dense(history[:, self._posts] @ self._matrix)
+        scores[:, self.posts] = _dense(history[:, self.posts] @ self.matrix)
         return scores
 
 

@@ -24,14 +24,14 @@ from schemas.errors import ReelstreamError, ServiceUnavailable
 from schemas.models import ModelVersion, chunks_digest, pack_graph, pack_vectors, unpack_vectors
 from schemas.settings import Settings
 
-from . import dataset, publish, registry
+from . import dataset, publish, registry, snapshots, training_requests
 from .dataset import Interactions
 from .evaluate import Figures, Trial
 from .model import Published, Servable
 
 log = structlog.get_logger()
 
-MODELS = {"svd": "svd", "deep": "deep_ranker"}
+MODELS = {"svd": "svd", "collaborative": "collaborative", "graph": "graph", "deep": "deep_ranker"}
 """Every batch model and its module here, which is imported when it is trained. It has `choose`, `fitted` and `serves`,
 as in svd.py."""
 
@@ -70,10 +70,13 @@ class Trained:
         }  # fmt: skip
 
 
-def run(settings: Settings, models: list[str], every_minutes: float | None) -> None:
+def run(
+    settings: Settings, models: list[str], every_minutes: float | None, snapshot: Path | None = None
+) -> None:  # fmt: skip
     """Refreshes models (all when none is named) once, or for ever with a pause between. SIGTERM ends it at once.
 
-    A refused model is a log line, not an error. Raises ReelstreamError for a name that is not a model and, when it
+    With a snapshot it learns from that instead of from what PostgreSQL has now. A refused model is a log line, not an
+    error. Raises ReelstreamError for a name that is not a model and, when it
     runs once, ServiceUnavailable when PostgreSQL, Redis or Kafka can't be reached.
     """
     if unknown := [name for name in models if name not in MODELS]:
@@ -85,19 +88,32 @@ def run(settings: Settings, models: list[str], every_minutes: float | None) -> N
     names = models or list(MODELS)
     if every_minutes is None:
         for name in names:
-            asyncio.run(_refresh_once(settings, name))
+            asyncio.run(_refresh_once(settings, name, snapshot))
         return
+    due = names
     while True:
-        for name in names:
+        for name in due:
             try:
-                asyncio.run(_refresh_once(settings, name))
+                asyncio.run(_refresh_once(settings, name, snapshot))
             except ReelstreamError as error:
                 log.warning("refresh failed, the next one comes", model=name, minutes=every_minutes, reason=str(error))
-        until = time.monotonic() + every_minutes * 60
-        while (left := until - time.monotonic()) > 0:
-            time.sleep(min(left, LOOK_SECONDS))
-            for name in names:
-                asyncio.run(_restore(settings, name))
+        due = asyncio.run(_pause(settings, names, every_minutes * 60)) or names
+
+
+async def _pause(settings: Settings, names: list[str], seconds: float) -> list[str]:
+    """Until a training is asked for: of which models. None when the time is over."""
+    looking = asyncio.create_task(_look_after(settings, names))
+    try:
+        return await training_requests.wait(settings, names, seconds)
+    finally:
+        looking.cancel()
+
+
+async def _look_after(settings: Settings, names: list[str]) -> None:
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        for name in names:
+            await _restore(settings, name)
 
 
 async def _restore(settings: Settings, name: str) -> None:
@@ -108,9 +124,9 @@ async def _restore(settings: Settings, name: str) -> None:
         log.warning("model not looked after", model=name, error=repr(error))
 
 
-async def _refresh_once(settings: Settings, name: str) -> None:
+async def _refresh_once(settings: Settings, name: str, snapshot: Path | None) -> None:
     try:
-        await refresh(settings, name)
+        await refresh(settings, name, snapshot)
     except Refused as reason:
         log.warning(str(reason), model=name)
     except asyncpg.UndefinedTableError as error:
@@ -121,12 +137,16 @@ async def _refresh_once(settings: Settings, name: str) -> None:
         ) from error
 
 
-async def refresh(settings: Settings, name: str) -> ModelVersion:
-    """One model, from the record to the feed. Raises Refused when nothing is published."""
+async def refresh(settings: Settings, name: str, snapshot: Path | None = None) -> ModelVersion:
+    """One model, from the record, or a snapshot of it, to the feed. Raises Refused when nothing is published."""
     began = time.monotonic()
     async with _alone(settings) as connection:
-        interactions = await dataset.snapshot(connection)
-        log.info("snapshot read", model=name, events=len(interactions), seconds=_since(began))
+        if snapshot is None:
+            interactions = await dataset.snapshot(connection, settings.training_events)
+            snapshot = await asyncio.to_thread(snapshots.save, settings.model_path, interactions)
+        else:
+            interactions = await asyncio.to_thread(snapshots.load, snapshot)
+        log.info("snapshot read", model=name, events=len(interactions), folder=str(snapshot), seconds=_since(began))
 
         serving = _serving(settings, name)
         model = import_module(f".{MODELS[name]}", __package__)

@@ -65,7 +65,7 @@ def versions(model_path: Path, model: str) -> list[str]:
 
 def models(model_path: Path) -> list[str]:
     """Models with a saved version, by name."""
-    return sorted(path.name for path in model_path.glob("*") if versions(model_path, path.name))
+    return sorted({path.parent.parent.name for path in model_path.glob("*/[!.]*/card.json")})
 
 
 def card(model_path: Path, model: str, version: str) -> Card:

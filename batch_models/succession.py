@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from online_models.positives import Positives
 from schemas.events import InteractionType
 
-from .dataset import Interactions, pairs, wanted
+from .dataset import Interactions, liked, pairs, wanted
 from .linear import Linear, recent_past
 from .neighbours import keep_largest
 
@@ -33,19 +33,24 @@ class Succession:
         self._aim = aim
 
     def fit(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> Linear:
-        found = pairs(part, weights)
-        kept = np.flatnonzero(found.strengths > 0)
-        kept = kept[np.lexsort((found.last[kept], found.users[kept]))]
-        users, posts = found.users[kept], found.posts[kept]
-        hit = np.asarray(wanted(part, self._aim)[users, posts]).ravel() > 0
-        count = len(part.post_ids)
-        near = sp.csr_matrix((count, count), dtype=np.float32)
-        for lag in range(1, LAGS + 1):
-            near = near + _apart(users, posts, hit, lag, count)
-        met = np.maximum(np.bincount(posts, minlength=count), 1).astype(np.float32)
+        met = np.maximum(np.asarray(liked(part, weights).sum(axis=0)).ravel(), 1.0)
         damped = sp.diags_array(met**-DAMPING)
-        matrix = keep_largest((damped @ near @ damped).tocsr(), NEIGHBOURS)
+        matrix = keep_largest((damped @ near(part, weights, self._aim) @ damped).tocsr().astype(np.float32), NEIGHBOURS)
         return Linear(matrix, recent_past(weights, RECENCY))
+
+
+def near(part: Interactions, weights: Mapping[InteractionType, float], aim: Positives) -> sp.csr_matrix:
+    """(posts, posts): from each post to those that were met around it and were positive, before any damping."""
+    found = pairs(part, weights)
+    kept = np.flatnonzero(found.strengths > 0)
+    kept = kept[np.lexsort((found.last[kept], found.users[kept]))]
+    users, posts = found.users[kept], found.posts[kept]
+    hit = np.asarray(wanted(part, aim)[users, posts]).ravel() > 0
+    count = len(part.post_ids)
+    total = sp.csr_matrix((count, count), dtype=np.float32)
+    for lag in range(1, LAGS + 1):
+        total = total + _apart(users, posts, hit, lag, count)
+    return total
 
 
 def _apart(

@@ -15,7 +15,7 @@ from . import topics
 from .dead_letters import DeadLetter
 from .events import Interaction
 from .impressions import Impression
-from .models import ModelVersion
+from .models import ModelVersion, TrainingRequest
 from .posts import PostRow
 from .topics import TOPICS, Topic
 from .trending import TrendingSnapshot
@@ -51,6 +51,7 @@ MESSAGES = (
     Message("impression", Impression, topics.IMPRESSIONS, "username", published=True),
     Message("trending", TrendingSnapshot, topics.TRENDING, "category, or `all`", published=True),
     Message("model", ModelVersion, topics.MODELS, "name of the model", published=True),
+    Message("training-request", TrainingRequest, topics.MODELS, "`train:` and the name of the model"),
     Message("dead-letter", DeadLetter, topics.DEAD_LETTERS, "topic that the message came by", published=True),
 )
 
@@ -76,7 +77,7 @@ def asyncapi() -> dict[str, Any]:
             "license": {"name": "MIT"},
         },
         "defaultContentType": "application/json",
-        "channels": {m.topic: _channel(m, by_topic[m.topic]) for m in MESSAGES},
+        "channels": {m.topic: _channel(by_topic[m.topic]) for m in MESSAGES},
         "operations": {
             f"{'read' if m.published else 'publish'}-{m.name}": {
                 "action": "send" if m.published else "receive",
@@ -89,14 +90,14 @@ def asyncapi() -> dict[str, Any]:
     }
 
 
-def _channel(message: Message, topic: Topic) -> dict[str, Any]:
+def _channel(topic: Topic) -> dict[str, Any]:
     settings: dict[str, Any] = {"cleanup.policy": ["compact" if topic.retention_ms is None else "delete"]}
     if topic.retention_ms is not None:
         settings["retention.ms"] = topic.retention_ms
     return {
-        "address": message.topic,
-        "messages": {message.name: {"$ref": f"#/components/messages/{message.name}"}},
-        "bindings": {"kafka": {"topic": message.topic, "topicConfiguration": settings, "bindingVersion": "0.5.0"}},
+        "address": topic.name,
+        "messages": {m.name: {"$ref": f"#/components/messages/{m.name}"} for m in MESSAGES if m.topic == topic.name},
+        "bindings": {"kafka": {"topic": topic.name, "topicConfiguration": settings, "bindingVersion": "0.5.0"}},
     }
 
 

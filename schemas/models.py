@@ -33,6 +33,13 @@ class ModelVersion(msgspec.Struct, kw_only=True):
     graph_chunks: int = 0
 
 
+class TrainingRequest(msgspec.Struct, kw_only=True):
+    """Asks for a training now (topic `models`; the key is `train:` and the model's name, so that the request does not
+    take the place of what was published). train: name of the model."""
+
+    train: str
+
+
 encode_version = msgspec.json.Encoder().encode
 decode_version = msgspec.json.Decoder(ModelVersion).decode
 

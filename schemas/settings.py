@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     model_path: Path = Field(Path("./models"), description="where trained models are kept")
     embedding_dim: Annotated[int, Field(ge=2, le=4096)] = Field(128, description="length of trained vectors")
     train_every_minutes: Annotated[float, Field(gt=0)] = Field(10.0, description="pause between training runs")
+    training_events: Count = Field(20_000_000, description="batch models learn from so many of the newest interactions")
     max_recommendations: Annotated[int, Field(ge=1, le=1000)] = Field(50, description="largest page_size")
     cold_start_threshold: Annotated[int, Field(ge=0)] = Field(
         5, description="interactions until a feed is fully personalised"

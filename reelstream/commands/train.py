@@ -11,6 +11,10 @@ def train(
     every: Annotated[
         float | None, typer.Option(metavar="MINUTES", min=0.01, help="Train again and again, with this pause.")
     ] = None,
+    snapshot: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Learn from a snapshot of before, under MODEL_PATH/snapshots, not from now."),
+    ] = None,
     data: Annotated[Path, typer.Option(help="State directory of a running `reelstream up`.")] = Path(".reelstream"),
 ) -> None:
     """Trains on what PostgreSQL has, compares with popularity on a later time slice, and publishes what is better."""
@@ -23,4 +27,4 @@ def train(
     except ImportError as error:
         raise ReelstreamError(f"Training needs more packages ({error}): pip install 'reelstream[batch]'") from None
 
-    run(load_settings(data), models or [], every)
+    run(load_settings(data), models or [], every, snapshot)

@@ -14,11 +14,11 @@ from pathlib import Path
 import asyncpg
 import numpy as np
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from redis.asyncio import Redis
 
 from api.user_tower import UserTower
-from batch_models import publish, refresh
+from batch_models import publish, refresh, registry, snapshots, training_requests
 from online_models.event_sequence import EventSequence
 from schemas import keys, topics
 from schemas.errors import ReelstreamError
@@ -92,6 +92,8 @@ async def announced(bootstrap: str, version: str) -> ModelVersion:
         consumer.assign([partition])
         await consumer.seek_to_beginning(partition)
         async for message in consumer:
+            if (message.key or b"").startswith(b"train:"):
+                continue  # a request
             found = decode_version(message.value)
             if found.version == version:
                 assert message.key == b"svd"
@@ -172,7 +174,20 @@ async def test_a_refused_model_changes_nothing(settings: Settings, case: str) ->
         await refresh.refresh(settings, "svd")
     async with Redis.from_url(settings.require("REDIS_URL")) as redis:
         assert await redis.get(keys.model_current("svd")) is None
-    assert not settings.model_path.exists()
+    assert registry.models(settings.model_path) == []
+
+
+async def test_a_training_is_repeated_from_its_snapshot_and_learns_from_the_newest_alone(settings: Settings) -> None:
+    await record(settings.require("DATABASE_URL"), tastes=True)
+    few = settings.model_copy(update={"training_events": 1_000})
+    first = await refresh.refresh(few, "svd")
+    (folder,) = snapshots.saved(settings.model_path)
+    assert len(snapshots.load(folder)) == 1_000
+    card = registry.card(settings.model_path, "svd", first.version)
+    assert (card.events, card.data_digest) == (1_000, snapshots.load(folder).digest())
+    again = await refresh.refresh(settings, "svd", folder)
+    assert again.digest == first.digest
+    assert registry.card(settings.model_path, "svd", again.version).data_digest == card.data_digest
 
 
 async def test_two_trainings_never_run_at_once(settings: Settings) -> None:
@@ -218,6 +233,38 @@ def test_the_loop_publishes_goes_on_and_ends_at_sigterm(settings: Settings) -> N
         assert next(rounds) != next(rounds)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 128 + signal.SIGTERM
+
+
+async def tell(bootstrap: str, *values: bytes) -> None:
+    """Requests, or what is none, on the topic `models`."""
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
+    await producer.start()
+    try:
+        for number, value in enumerate(values):
+            await producer.send_and_wait(topics.MODELS, value, key=f"train:{number}".encode())
+    finally:
+        await producer.stop()
+
+
+def test_a_message_asks_for_a_training_and_does_so_once(settings: Settings) -> None:
+    asyncio.run(record(settings.require("DATABASE_URL"), tastes=True))
+    bootstrap = settings.require("KAFKA_BOOTSTRAP_SERVERS")
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "60"], env=environment(settings), stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            next(line for line in iter(process.stdout.readline, "") if "svd is published: recall@10" in line)
+            asyncio.run(tell(bootstrap, b'{"train": "svd"}', b"{", b'{"train": "svd"}', b'{"train": "nothing"}'))
+            heard = []
+            for line in iter(process.stdout.readline, ""):
+                heard.append(line)
+                if "svd is published: recall@10" in line:
+                    break
+            assert any("not trained here" in line and "nothing" in line for line in heard)
+        finally:
+            process.kill()
+    assert asyncio.run(training_requests.wait(settings, ["svd"], 3.0)) == []
 
 
 def test_a_service_that_is_away_is_a_sentence_once_and_a_line_in_the_loop(

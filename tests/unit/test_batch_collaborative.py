@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from batch_models.collaborative import Collaborative, mixed, moments, parts, sampled, standardised
+from batch_models import collaborative
+from batch_models.collaborative import Collaborative, mixed, moments, sampled
+from batch_models.collaborative_parts import parts, through_users
 from batch_models.dataset import Columns, Interactions, Row, pairs, pasts
 from batch_models.ease import Ease
 from batch_models.item_based import ItemBased
@@ -72,18 +74,19 @@ def test_mixed_finds_the_part_that_knows_and_gives_noise_next_to_nothing() -> No
     features = draw.standard_normal((500, 30, 3)).astype(np.float32)
     features[:, 0, 1] += 2.0
     features[:, 0, 2] -= 2.0
-    noise, knows, opposite = mixed(features)
+    (noise, knows, opposite), _ = mixed(features)
     assert knows > 1.0
     assert noise < 0.2
     assert opposite == 0.0
 
 
-def test_standardised_scores_keep_their_order_and_unknown_posts_are_last() -> None:
-    rows = np.array([[3.0, -np.inf, 100.0, 1.0], [-np.inf] * 4], np.float32)
-    first, second = standardised(rows)
-    assert np.argsort(first).tolist()[2:] == [0, 2]
-    assert first[1] == first[3] == first.min()
-    assert second.tolist() == [0.0] * 4
+def test_the_scale_of_a_part_changes_its_weight_and_nothing_else() -> None:
+    features = np.random.default_rng(1).standard_normal((500, 30, 2)).astype(np.float32)
+    features[:, 0, :] += 1.0
+    mix, loss = mixed(features)
+    scaled, same = mixed(features * np.array([10.0, 1.0], np.float32))
+    assert scaled == pytest.approx(mix / [10.0, 1.0], rel=0.01)
+    assert same == pytest.approx(loss, rel=1e-3)
 
 
 def test_succession_knows_where_users_go_next_and_popularity_does_not() -> None:
@@ -93,15 +96,48 @@ def test_succession_knows_where_users_go_next_and_popularity_does_not() -> None:
 
 def test_the_hybrid_finds_the_order_in_which_posts_were_met() -> None:
     whole = ring()
-    hybrid = Collaborative(16, EVERYTHING).fit(whole, DEFAULT_WEIGHTS, 1)
-    weights = dict(zip((part.name for part in parts(16, EVERYTHING)), hybrid.mix, strict=True))
-    assert max(weights, key=weights.__getitem__) == "succession"
+    mix = collaborative.choose(whole, DEFAULT_WEIGHTS, 16).mix
+    assert mix["succession"] > 0
     assert ndcg(Collaborative(16, EVERYTHING), whole) > 1.5 * ndcg(Popularity(), whole)
 
 
 def test_without_a_moment_to_learn_from_parts_count_the_same() -> None:
     whole = ring(3)
-    assert set(Collaborative(8, EVERYTHING).fit(whole, DEFAULT_WEIGHTS, 1).mix) == {1.0}
+    choice = collaborative.choose(whole, DEFAULT_WEIGHTS, 8)
+    assert choice.mix == dict.fromkeys([*parts(8, EVERYTHING), "popularity"], 1.0)
+    assert collaborative.fitted(whole, DEFAULT_WEIGHTS, choice).item_vectors.any()
+
+
+def test_the_vectors_say_what_the_sum_of_the_parts_says() -> None:
+    """All posts are known and the rank is enough, so nothing is lost."""
+    whole = ring()
+    mix = dict.fromkeys([*parts(8, EVERYTHING), "popularity"], 0.0) | {"succession": 2.0}
+    choice = collaborative.Choice(8, mix, recency=0.8, exponent=1.0)
+    scores = collaborative.fitted(whole, DEFAULT_WEIGHTS, choice).scores(whole, np.arange(40))
+    single = Succession(Positives()).fit(whole, DEFAULT_WEIGHTS, 1).scores(whole, np.arange(40))
+    histories = single.sum(axis=1) / scores.sum(axis=1)
+    assert scores * histories[:, None] == pytest.approx(single, abs=1e-3)
+
+
+def test_a_user_without_a_history_gets_what_is_popular_and_an_unknown_post_is_never_found() -> None:
+    columns = Columns()
+    columns.extend(Row(f"u{at % 7}", 1 + at % (2 + at // 40), "like", 1.0, float(at)) for at in range(100))
+    whole = columns.interactions({1: True, 2: True, 3: True, 4: True, 9: True})
+    mix = dict.fromkeys([*parts(8, EVERYTHING), "popularity"], 1.0)
+    fitted = collaborative.fitted(whole, DEFAULT_WEIGHTS, collaborative.Choice(8, mix))
+    scores = fitted.scores(whole.part(0, 0), np.zeros(1, np.int64))[0]
+    assert np.isneginf(scores[-1])
+    counts = RecentPopularity(Positives()).fit(whole, DEFAULT_WEIGHTS, 1).scores(whole, np.arange(1))[0]
+    assert np.argsort(-scores)[:4].tolist() == np.argsort(-counts)[:4].tolist()
+
+
+def test_through_users_a_post_says_what_those_who_met_it_turned_to() -> None:
+    columns = Columns()
+    columns.extend([Row("a", 1, "view", 0.1, 1.0), Row("a", 2, "like", 1.0, 2.0), Row("b", 3, "like", 1.0, 3.0)])
+    whole = columns.interactions({})
+    found = through_users(whole, DEFAULT_WEIGHTS, Positives()).toarray()
+    length = np.hypot(0.95, 1.0)
+    assert found == pytest.approx(np.array([[0, 0.95 / length, 0], [0, 1 / length, 0], [0, 0, 1]]), abs=1e-6)
 
 
 @pytest.mark.parametrize("model", [UserBased(EVERYTHING), ItemBased("item-based", 0.8)])
