@@ -118,7 +118,7 @@ class Mirror:
                     chunk = []
             await self._fetch(catalogue, partition, chunk, chunk, chunk)
         self.catalogue, self._places = catalogue, places
-        gc.freeze()  # a full collection need not walk 100,000 posts, which would hold a feed up for 50 ms and more
+        gc.freeze()  # a full collection, which holds feeds up, need not walk every post any more
         self._metrics.mirror_reloads.inc()
         _log.info("mirror loaded", posts=catalogue.count_posts())
 
