@@ -258,7 +258,7 @@ class CandidatePipeline:
             total_count=ranked.total,
             dropped={},
             degraded=degraded,
-            model_versions=query.model_versions_of(ranked.knows),
+            model_versions=ranked.model_versions,
             ranking=ranked.slots,
             next_place=page.place,
             next_below=page.below,

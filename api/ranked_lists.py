@@ -35,7 +35,7 @@ class RankedList:
     """slots, scores, sources (r,): the ranking, its scores, and as bits the sources that had the post among their best,
     0 for one that is there for its popularity. of_sources (≤ SCORED, S): their scores. explored: slot → propensity.
     least: score of what is behind the list. total: posts that could be shown. reactions: of the user, where posts of
-    the list may have any. events: of the user. knows: whether the learner could tell anything. revision, version,
+    the list may have any. events: of the user. model_versions: that ranked it. revision, version,
     vectors, payloads: of the catalogue, the learner, the models and the user when it was made. visit: of its pages.
     """
 
@@ -48,7 +48,7 @@ class RankedList:
     explored: dict[int, float]
     total: int
     events: int
-    knows: bool
+    model_versions: dict[str, str]
     reactions: frozenset[int]
     muted: list[int]
     blocked: list[int]
@@ -81,7 +81,7 @@ class RankedList:
             explored={int(candidates.slots[place]): chance for place, chance in candidates.explored.items()},
             total=total,
             events=query.state.events,
-            knows=query.learnt is not None,
+            model_versions=query.model_versions,
             reactions=reactions,
             muted=query.muted,
             blocked=query.blocked,

@@ -103,12 +103,8 @@ class Query:
     @property
     def model_versions(self) -> dict[str, str]:
         """Of the models that the request is answered with, by name."""
-        return self.model_versions_of(self.learnt is not None)
-
-    def model_versions_of(self, knows: bool) -> dict[str, str]:
-        """The same for a user of whom it is known whether the learner can tell anything."""
         versions = {name: vectors.version.version for name, vectors in self.vectors.items()}
-        return versions | ({"online": str(self.online.version)} if knows and self.online is not None else {})
+        return versions | ({"online": str(self.learnt.version)} if self.learnt is not None else {})
 
     @property
     def scale(self) -> float:

@@ -37,7 +37,6 @@ async def _answer(request: Request, given: FeedParameters) -> Response:
     query = _query(serving, given)
     await serving.visits.open(query, given.cursor)
     slate = await pipeline.run(query)
-    slate.model_versions = query.model_versions
     next_cursor = serving.visits.keep(query, slate)
     page = Page(
         post=_explained(query, slate) if given.explain else _items(serving, query, slate),

@@ -185,6 +185,22 @@ async def test_a_list_is_of_one_reader_one_question_and_one_state_of_the_models(
     assert user.decoded == 2
 
 
+async def test_a_page_of_a_kept_list_names_the_models_that_ranked_it(catalogue: Catalogue, metrics: Metrics) -> None:
+    class Knows(User):
+        def decode(self, query: Query) -> None:
+            super().decode(query)
+            query.past = np.zeros(1, np.int32)
+
+    feed = CandidatePipeline([Knows()], [Popular()], [Deleted()], [], Top(), [], metrics, RankedLists(metrics))
+    vectors = {"svd": SimpleNamespace(version=SimpleNamespace(version="3"))}
+    learnt = SimpleNamespace(version=9, posts=None)
+    pages = []
+    for _ in range(2):
+        query = Query("u", NOW, catalogue, vectors=vectors, online=learnt)  # type: ignore[arg-type]
+        pages.append((await feed.run(query)).model_versions)
+    assert pages == [{"svd": "3", "online": "9"}] * 2
+
+
 async def test_a_list_is_made_anew_when_posts_moved_a_while_ago_and_kept_when_nothing_did(
     feed: CandidatePipeline, catalogue: Catalogue, user: User
 ) -> None:
