@@ -3,46 +3,44 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol
 
 import numpy as np
 import structlog
 
-from online_models import candidates as best
 from schemas.visits import MOST_FROZEN
 
 from .catalogue import Catalogue
 from .metrics import Metrics
-from .paging import cut
+from .paging import Cut, cut, cut_from_list
+from .ranked_lists import RankedList, RankedLists
+from .retrieval import Retrieval
 from .sources import popular
 from .stages import (
-    EXPLORATION,
     Candidates,
+    Decodes,
     Explainer,
     Filter,
     Mask,
     Query,
     QueryHydrator,
-    Retrieved,
     Scorer,
     Scores,
     Selector,
     Slots,
     Source,
     weighed,
-)  # fmt: skip
+)
 
 HYDRATOR_DEADLINE = 0.25
-SOURCE_DEADLINE = 0.05
 MOST_NAMED = 10
 """Posts of each reason that `explain` names."""
 
 _NO_SLOTS: Slots = np.empty(0, np.int64)
-
-T = TypeVar("T")
+_STAGES = ("query_hydrators", "list", "sources", "filters", "candidates", "scorers", "selector", "page")
 
 _log = structlog.get_logger()
 
@@ -54,7 +52,9 @@ class Slate:
     explained: of each post, explainer → what it says; empty unless asked for.
     dropped: filter → posts it held back; dropped_posts: ids of the first MOST_NAMED, when they are to be explained.
     degraded: parts that were skipped, and why. ranking (r,): the list that the page is cut from, −1 for posts that are
-    not here. next_place, next_below, end: where the next page begins (api.paging.Cut).
+    not here. next_place, next_below, end: where the next page begins (api.paging.Cut). ranked: what is kept of the list
+    for the pages that follow. scored: whether `sources` has scores, and not 0 for lack of them.
+    reactions: of the user, where posts of the page may have any.
     """
 
     slots: Slots
@@ -72,6 +72,9 @@ class Slate:
     next_place: int = 0
     next_below: int = 0
     end: bool = True
+    ranked: RankedList | None = None
+    scored: bool = True
+    reactions: frozenset[int] = frozenset()
 
 
 class SideEffect(Protocol):
@@ -82,34 +85,50 @@ class SideEffect(Protocol):
     async def run(self, query: Query, slate: Slate) -> None: ...
 
 
-@dataclass
 class CandidatePipeline:
-    """Hydrators and sources run side by side; filters and scorers one after the other, in the order of the lists."""
+    """Sources first, then filters and scorers in the order of the lists; what came of it is kept in `lists`, from which
+    the next pages of a user without a new event are cut."""
 
-    query_hydrators: list[QueryHydrator]
-    sources: list[Source]
-    filters: list[Filter]
-    scorers: list[Scorer]
-    selector: Selector
-    side_effects: list[SideEffect]
-    metrics: Metrics
-    explainers: list[Explainer] = field(default_factory=list)
-    _popular: tuple[Catalogue | None, float, Slots] = field(default=(None, 0.0, _NO_SLOTS), init=False)
+    def __init__(
+        self, query_hydrators: Sequence[QueryHydrator], sources: Sequence[Source], filters: Sequence[Filter],
+        scorers: Sequence[Scorer], selector: Selector, side_effects: Sequence[SideEffect], metrics: Metrics,
+        lists: RankedLists | None = None, explainers: Sequence[Explainer] = (),
+    ) -> None:  # fmt: skip
+        self.query_hydrators = query_hydrators
+        self.sources = sources
+        self.filters = filters
+        self.scorers = scorers
+        self.selector = selector
+        self.side_effects = side_effects
+        self.metrics = metrics
+        self.lists = lists
+        self.explainers = explainers
+        self._retrieval = Retrieval(sources, self._skipping)
+        self._names = [source.name for source in sources]
+        self._lasting = [each for each in filters if not getattr(each, "of_state", False)]
+        self._dropped = {each.name: metrics.dropped.labels(each.name) for each in filters}
+        self._stages = {stage: metrics.stages.labels(stage) for stage in _STAGES}
+        self._popular: tuple[Catalogue | None, float, Slots] = (None, 0.0, _NO_SLOTS)
 
     async def run(self, query: Query) -> Slate:
         """The page that the query asks for: from the list that its visit froze, or from a new one."""
         degraded = query.problems.copy()
-        await self._hydrate(query, degraded)
+        await self._read(query, degraded)
+        if self.lists is not None and not degraded:
+            with self._measured("list"):
+                ranked = self.lists.find(query)
+                slate = self._from_list(query, ranked, degraded) if ranked is not None else None
+            self.lists.count(hit=slate is not None)
+            if slate is not None:
+                return slate
+        self._decode(query, degraded)
         with self._measured("sources"):
-            retrieved = await self._all(
-                [(f"{source.name} source", source.retrieve(query)) for source in self.sources],
-                SOURCE_DEADLINE,
-                degraded,
-            )
+            found = await self._retrieval.waited_for(query, degraded)
         # From here on nothing waits, so the catalogue can't change under the arrays.
         with self._measured("filters"):
-            kept, held_back = self._filter(query, degraded)
-        candidates = self._candidates(kept, retrieved)
+            kept, dropped, dropped_posts = self._filter(query, degraded)
+        with self._measured("candidates"):
+            candidates = self._retrieval.candidates(query, kept, found)
         scores = np.zeros(len(candidates.slots))
         with self._measured("scorers"):
             for scorer in self.scorers:
@@ -121,21 +140,32 @@ class CandidatePipeline:
             else:
                 slots = query.catalogue.slots
                 ranking = np.array([slots.get(post_id, -1) for post_id in query.visit.posts], np.int64)
-        slate = self._slate(query, candidates, scores, ranking, kept, held_back, degraded)
+        with self._measured("page"):
+            ranked = RankedList.of(query, candidates, scores, ranking, int(np.count_nonzero(kept)), not degraded)
+            page = cut(query, ranking, kept)
+            slate = self._slate(query, ranked, candidates, page, degraded)
+            slate.dropped, slate.dropped_posts = dropped, dropped_posts
+            if self.lists is not None and query.visit is None and not degraded:
+                self.lists.keep(query, ranked)
+                slate.ranked = ranked
         if query.explain:
-            for explainer in self.explainers:
-                with self._skipping(f"{explainer.name} explainer", degraded):
-                    for row, said in zip(
-                        slate.explained, explainer.explain(query, candidates, slate.slots), strict=True
-                    ):
-                        if said is not None:
-                            row[explainer.name] = said
+            self._explain(query, candidates, slate)
         return slate
+
+    def _explain(self, query: Query, candidates: Candidates, slate: Slate) -> None:
+        slate.explained = [{} for _ in slate.sources]
+        for explainer in self.explainers:
+            with self._skipping(f"{explainer.name} explainer", slate.degraded):
+                all_said = explainer.explain(query, candidates, slate.slots)
+                for row, said in zip(slate.explained, all_said, strict=True):
+                    if said is not None:
+                        row[explainer.name] = said
 
     async def allowed(self, query: Query) -> tuple[Mask, list[str]]:
         """What may be shown to the reader (N,), for lists that rank by themselves, and what was skipped."""
         degraded: list[str] = []
-        await self._hydrate(query, degraded)
+        await self._read(query, degraded)
+        self._decode(query, degraded)
         return self._filter(query, degraded)[0], degraded
 
     async def after(self, query: Query, slate: Slate) -> None:
@@ -144,68 +174,40 @@ class CandidatePipeline:
             with self._skipping(f"{side_effect.name} side effect", []):
                 await side_effect.run(query, slate)
 
-    async def _hydrate(self, query: Query, degraded: list[str]) -> None:
+    async def _read(self, query: Query, degraded: list[str]) -> None:
         with self._measured("query_hydrators"):
-            await self._all(
-                [(f"{hydrator.name} hydrator", hydrator.hydrate(query)) for hydrator in self.query_hydrators],
-                HYDRATOR_DEADLINE,
-                degraded,
-            )
+            for hydrator in self.query_hydrators:
+                with self._skipping(f"{hydrator.name} hydrator", degraded):
+                    async with asyncio.timeout(HYDRATOR_DEADLINE):
+                        await (hydrator.read(query) if isinstance(hydrator, Decodes) else hydrator.hydrate(query))
 
-    def _filter(self, query: Query, degraded: list[str]) -> tuple[Mask, dict[str, Slots]]:
-        """Which slots of the whole catalogue stay (N,), and which posts each filter held back.
+    def _decode(self, query: Query, degraded: list[str]) -> None:
+        """What was read, once it is needed."""
+        for hydrator in self.query_hydrators:
+            if isinstance(hydrator, Decodes):
+                with self._skipping(f"{hydrator.name} hydrator", degraded):
+                    hydrator.decode(query)
 
-        All posts are asked about, not just candidates: a mask over 100,000 posts takes 50 µs, no source spends its
+    def _filter(self, query: Query, degraded: list[str]) -> tuple[Mask, dict[str, int], dict[str, list[int]]]:
+        """Which slots of the whole catalogue stay (N,), how many each filter held back, and which, to be explained.
+
+        All posts are asked about, not just candidates: a mask over 100,000 posts takes some 10 µs, no source spends its
         places on posts that fall out, and what stays is known for total_count and for the pages after the candidates.
         """
-        slots = np.arange(query.catalogue.size)
-        held_back = {}
+        size, everything = query.catalogue.size, slice(0, query.catalogue.size)
+        kept, left = np.ones(size, np.bool_), size
+        dropped, named = {}, {}
         for each in self.filters:
             with self._skipping(f"{each.name} filter", degraded):
-                keep = each.keep(query, slots)
-                if keep.all():
-                    held_back[each.name] = _NO_SLOTS
-                    continue
-                held_back[each.name] = slots[~keep]
-                self.metrics.dropped.labels(each.name).inc(len(held_back[each.name]))
-                slots = slots[keep]
-        kept = np.zeros(query.catalogue.size, np.bool_)
-        kept[slots] = True
-        return kept, held_back
-
-    def _candidates(self, kept: Mask, retrieved: list[Retrieved | None]) -> Candidates:
-        """The union of the best of each source among those that stay (online_models.candidates).
-
-        Sources that offer nothing have zeros and are not looked at: of a stranger most. Scores go there as shares of
-        the best of their source: single precision would lose those of events long ago.
-        """
-        offers = [row for row, found in enumerate(retrieved) if found is not None and len(found.slots)]
-        shares, scale = np.zeros((len(offers), len(kept)), np.float32), np.ones(len(offers))
-        logits = np.zeros(len(offers), np.bool_)
-        for row, source in enumerate(offers):
-            found = cast(Retrieved, retrieved[source])
-            logits[row] = found.logits
-            if found.logits:
-                shares[row] = -np.inf
-            else:
-                scale[row] = found.scores.max()
-            shares[row, found.slots] = found.scores / scale[row]
-        union = best.Candidates(shares, logits, kept)
-        count, sources = len(union.slots), len(self.sources)
-        scores, taken = np.zeros((count, sources)), np.zeros((count, sources), np.bool_)
-        features = np.zeros((count, sources, 2), np.float32)
-        scores[:, offers] = shares[:, union.slots].T * scale
-        taken[:, offers] = union.ranks < best.ABSENT
-        features[:, offers] = union.features.reshape(count, len(offers), 2)
-        return Candidates(
-            slots=union.slots.astype(np.int64),
-            places=union.places,
-            names=[source.name for source in self.sources],
-            personal=np.array([source.personal for source in self.sources]),
-            scores=scores,
-            taken=taken,
-            features=features.reshape(count, 2 * sources),
-        )
+                mask = each.keep(query, everything)
+                if query.explain and (held_back := np.flatnonzero(kept & ~mask)[:MOST_NAMED]).size:
+                    named[each.name] = query.catalogue.ids[held_back].tolist()
+                kept &= mask
+                before, left = left, int(np.count_nonzero(kept))
+                dropped[each.name] = before - left
+                if before > left:
+                    self._dropped[each.name].inc(before - left)
+        return kept, dropped, named
 
     def _ranking(self, query: Query, candidates: Candidates, order: Slots, kept: Mask) -> Slots:
         """The first MOST_FROZEN posts (r,): the candidates in their order, and behind them the most popular others."""
@@ -233,66 +235,53 @@ class CandidatePipeline:
             self._popular = query.catalogue, query.now, slots
         return slots
 
+    def _from_list(self, query: Query, ranked: RankedList, degraded: list[str]) -> Slate | None:
+        """A page of a list that was ranked before, each post of it checked by what holds now. None: it is not long
+        enough, or a filter fails."""
+        query.muted, query.blocked = ranked.muted, ranked.blocked
+        shown = np.ones(len(ranked.slots), np.bool_)
+        try:
+            for each in self._lasting:
+                shown &= each.keep(query, ranked.slots)
+        except Exception as error:
+            _log.warning("a list is made anew", reason=repr(error))
+            return None
+        there, ranking = np.flatnonzero(shown), ranked.slots
+        same = query.visit is not None or len(there) == len(ranking)
+        if not same:  # a new list of what is left, as one that was made now
+            ranking, shown = ranking[there], shown[there]
+        page = cut_from_list(query, ranking, shown)
+        if page is None:
+            return None
+        if not same:
+            page.places = there[page.places]
+        slate = self._slate(query, ranked, None, page, degraded)
+        slate.ranking, slate.ranked = ranking, ranked if same else None
+        return slate
+
     def _slate(
-        self,
-        query: Query,
-        candidates: Candidates,
-        scores: Scores,
-        ranking: Slots,
-        kept: Mask,
-        held_back: dict[str, Slots],
-        degraded: list[str],
-    ) -> Slate:
-        """Cuts the page; what is no candidate is there for its popularity, and ranks below those that are."""
-        page = cut(query, ranking, kept)
-        places = candidates.places[page.slots]
-        least, popularity = scores.min(initial=0.0) - 1.0, query.decayed(popular.WINDOW)[page.slots].tolist()
-        rows = [
-            dict(_taken(candidates, place)) if place >= 0 else {popular.Popular.name: popularity[number]}
-            for number, place in enumerate(places.tolist())
-        ]
-        for row, place in zip(rows, places.tolist(), strict=True):
-            if place in candidates.explored:
-                row[EXPLORATION] = candidates.explored[place]
-        names = dict.fromkeys(name for row in rows for name in row)
-        used = "+".join(source.name for source in self.sources if source.name in names)
+        self, query: Query, ranked: RankedList, candidates: Candidates | None, page: Cut, degraded: list[str]
+    ) -> Slate:  # fmt: skip
+        """The page; what is no candidate is there for its popularity, and ranks below those that are."""
+        scores, rows = ranked.rows(query, candidates, page)
+        names = {name for row in rows for name in row}
+        used = "+".join(name for name in self._names if name in names)
         return Slate(
             slots=page.slots,
-            scores=np.append(scores, least)[places],  # place −1 is the last
+            scores=scores,
             sources=rows,
-            algorithm_used=used if query.state.events else f"cold_start:{used}",
-            total_count=int(np.count_nonzero(kept)),
-            explained=[{} for _ in rows] if query.explain else [],
-            dropped={name: len(slots) for name, slots in held_back.items()},
-            dropped_posts=_named(query, held_back) if query.explain else {},
+            algorithm_used=used if ranked.events else f"cold_start:{used}",
+            total_count=ranked.total,
+            dropped={},
             degraded=degraded,
-            ranking=ranking,
+            model_versions=ranked.model_versions,
+            ranking=ranked.slots,
             next_place=page.place,
             next_below=page.below,
             end=page.end,
+            reactions=ranked.reactions,
+            scored=candidates is not None or ranked.scored(page),
         )
-
-    async def _all(
-        self, parts: list[tuple[str, Coroutine[Any, Any, T]]], deadline: float, degraded: list[str]
-    ) -> list[T | None]:
-        """What each part returns, side by side; None for those that fail or are not done by the deadline.
-
-        One timer for all: one each took 0.07 ms more for 15 parts.
-        """
-        if not parts:
-            return []
-        tasks = [asyncio.create_task(work) for _, work in parts]
-        try:
-            await asyncio.wait(tasks, timeout=deadline)
-        finally:
-            late = [task for task in tasks if task.cancel()]
-        results: list[T | None] = [None] * len(parts)
-        for number, ((part, _), task) in enumerate(zip(parts, tasks, strict=True)):
-            with self._skipping(part, degraded):
-                if task in late:
-                    raise TimeoutError(f"not done after {deadline * 1000:.0f} ms")
-                results[number] = task.result()
-        return results
 
     @contextmanager
     def _skipping(self, part: str, degraded: list[str]) -> Iterator[None]:
@@ -301,24 +290,15 @@ class CandidatePipeline:
         except Exception as error:
             _log.warning("feed part skipped", part=part, error=repr(error))
             self.metrics.failures.labels(part).inc()
+            if isinstance(error, TimeoutError) and not str(error):
+                error = TimeoutError(f"not done after {HYDRATOR_DEADLINE * 1000:.0f} ms")
             degraded.append(f"{part}: {str(error) or type(error).__name__}")
 
     @contextmanager
     def _measured(self, stage: str) -> Iterator[None]:
         started = time.perf_counter()
         yield
-        self.metrics.stages.labels(stage).observe(time.perf_counter() - started)
-
-
-def _taken(candidates: Candidates, place: int) -> Iterator[tuple[str, float]]:
-    """The sources that put a candidate among their best, with their scores."""
-    row, taken = candidates.scores[place].tolist(), candidates.taken[place].tolist()
-    return ((name, score) for name, score, has in zip(candidates.names, row, taken, strict=True) if has)
-
-
-def _named(query: Query, held_back: dict[str, Slots]) -> dict[str, list[int]]:
-    """Ids of the first posts of each reason."""
-    return {name: query.catalogue.ids[slots[:MOST_NAMED]].tolist() for name, slots in held_back.items() if len(slots)}
+        self._stages[stage].observe(time.perf_counter() - started)
 
 
 def _by_popularity(query: Query, slots: Slots) -> Slots:

@@ -23,7 +23,8 @@ SERVABLE, UNKNOWN, DELETED, LOCKED, NOT_PUBLIC = range(5)
 class Catalogue:
     """Posts by slot. A slot never changes its post; arrays are longer than `size`, use `[:size]`.
 
-    slots: post id → slot. posts: the row, or None for a post known only as a neighbour, or deleted.
+    revision: grows with each change. slots: post id → slot. posts: the row, or None for a post known only as a
+    neighbour, or deleted.
     ids (N,); servable (N,): may be shown; created_at (N,): seconds, 0 unknown; category (N,): code of its name.
     availability (N,): SERVABLE, or why not. project (N,): code of the project of its topic, −1 for none.
     category_codes: small letters → code; category_slugs and category_ids: → code as well. moods (N, 5): how
@@ -37,6 +38,7 @@ class Catalogue:
 
     def __init__(self, capacity: int = 1024, mood_map: MoodMap | None = None) -> None:
         self.size = 0
+        self.revision = 0
         self.mood_map = mood_map or MoodMap.load()
         self.slots: dict[int, int] = {}
         self.posts: list[Post | None] = []
@@ -85,6 +87,7 @@ class Catalogue:
     def set_row(self, post_id: int, post: Post | None) -> None:
         """A new row of a post; None when it was deleted."""
         slot = self.slot(post_id)
+        self.revision += 1
         self.posts[slot] = post
         self.revisions[slot] += 1
         self.servable[slot] = post is not None and post.servable
@@ -107,6 +110,7 @@ class Catalogue:
 
     def set_state(self, post_id: int, state: ItemState) -> None:
         slot = self.slot(post_id)
+        self.revision += 1
         self.decayed[slot] = state.decayed
         self.at[slot] = state.at
         self.strength[slot] = state.strength
@@ -117,6 +121,7 @@ class Catalogue:
         Those that are not known yet get a slot of their own, and resolve when their rows arrive.
         """
         slot, count = self.slot(post_id), len(ids)
+        self.revision += 1
         # Slots first: taking a new one may replace the arrays.
         slots = [known if (known := self.slots.get(near)) is not None else self.slot(near) for near in ids.tolist()]
         self.neighbour_slots[slot, :count] = slots

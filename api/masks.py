@@ -1,4 +1,4 @@
-"""Masks that several filters have in common, each (n,) for slots (n,): True stays."""
+"""Masks that several filters have in common, each (n,) for slots (n,) or all of them as a slice: True stays."""
 
 from collections.abc import Sequence
 
@@ -9,28 +9,34 @@ from .matching import Match
 from .stages import Mask, Query, Slots
 
 
-def none_of(query: Query, dropped: NDArray[np.integer], slots: Slots) -> Mask:
+def everything(query: Query, slots: Slots | slice) -> Mask:
+    return np.ones(query.catalogue.size if isinstance(slots, slice) else len(slots), np.bool_)
+
+
+def none_of(query: Query, dropped: NDArray[np.integer], slots: Slots | slice) -> Mask:
     """All but the slots `dropped` (d,)."""
+    if not len(dropped):
+        return everything(query, slots)
     mask = np.ones(query.catalogue.size, np.bool_)
     mask[dropped] = False
     return mask[slots]
 
 
-def by_none_of(query: Query, authors: Sequence[int], slots: Slots) -> Mask:
+def by_none_of(query: Query, authors: Sequence[int], slots: Slots | slice) -> Mask:
     """All but posts of `authors`, by code of Catalogue.author_codes."""
     if not authors:
-        return np.ones(len(slots), np.bool_)
+        return everything(query, slots)
     return np.isin(query.catalogue.written_by[slots], authors, invert=True)
 
 
-def younger_than(query: Query, days: float, slots: Slots) -> Mask:
+def younger_than(query: Query, days: float, slots: Slots | slice) -> Mask:
     """Those that were made within the last `days`; not those without a date."""
     created = query.catalogue.created_at[slots]
     return np.asarray((created > 0) & (query.now - created <= days * 86_400.0))
 
 
-def meant_by(query: Query, match: Match | None, slots: Slots) -> Mask:
+def meant_by(query: Query, match: Match | None, slots: Slots | slice) -> Mask:
     """Those that the request narrows the feed to; all when it does not."""
     if match is None:
-        return np.ones(len(slots), np.bool_)
+        return everything(query, slots)
     return match.of(query.catalogue, slots)

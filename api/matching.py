@@ -17,10 +17,10 @@ class Match(NamedTuple):
     by: str | None
     code: int
 
-    def of(self, catalogue: Catalogue, slots: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def of(self, catalogue: Catalogue, slots: NDArray[np.int64] | slice) -> NDArray[np.bool_]:
         """(n,): whether posts are meant; none are when nothing matched."""
         if self.by is None:
-            return np.zeros(len(slots), np.bool_)
+            return np.zeros(len(catalogue.ids[slots]), np.bool_)
         codes = catalogue.project if self.by == "topic" else catalogue.category
         return np.equal(codes[slots], self.code)
 

@@ -31,6 +31,10 @@ class Metrics:
         self.failures = Counter(
             "reelstream_feed_part_failures", "Feed parts that failed or were late", ["part"], registry=registry
         )
+        self.cache_requests = Counter(
+            "reelstream_cache_requests", "Looks into a cache, and what came of them", ["cache", "outcome"],
+            registry=registry,
+        )  # fmt: skip
         self.impressions = Counter(
             "reelstream_impressions", "Served pages told to Kafka, or lost", ["outcome"], registry=registry
         )

@@ -1,6 +1,7 @@
 """The mirror: item-side state of Redis kept in this process, loaded once and then followed through change streams."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Collection
 from typing import Any
@@ -117,6 +118,7 @@ class Mirror:
                     chunk = []
             await self._fetch(catalogue, partition, chunk, chunk, chunk)
         self.catalogue, self._places = catalogue, places
+        gc.freeze()  # a full collection, which holds feeds up, need not walk every post any more
         self._metrics.mirror_reloads.inc()
         _log.info("mirror loaded", posts=catalogue.count_posts())
 

@@ -10,9 +10,13 @@ from .stages import Mask, Query, Slots
 
 @dataclass
 class Cut:
-    """slots (n,): the page. place, below: where the next one begins (schemas.visits.Cursor). end: there is none."""
+    """slots (n,): the page. places (≤ n,): of the first of them in the list; the others come from behind it.
+
+    place, below: where the next page begins (schemas.visits.Cursor). end: there is none.
+    """
 
     slots: Slots
+    places: Slots
     place: int
     below: int
     end: bool
@@ -36,16 +40,33 @@ def cut(query: Query, ranking: Slots, kept: Mask) -> Cut:
         end = min(start + size, len(ranking))
         skip = max(start - len(ranking), 0)
         start = min(start, len(ranking))
-    chosen = ranking[start:end][shown[start:end]]
+    places = start + np.flatnonzero(shown[start:end])
+    chosen = ranking[places]
     wanted = size - len(chosen) if query.cursor is not None else size - (end - start)
     more_in_list = bool(shown[end:].any())
     if more_in_list or not wanted:
         rest = _behind(query, ranking, kept, below) if not more_in_list else ranking[:0]
-        return Cut(chosen, end, below, end=not more_in_list and len(rest) == 0)
+        return Cut(chosen, places, end, below, end=not more_in_list and len(rest) == 0)
     rest = _behind(query, ranking, kept, below)
     tail = rest[skip : skip + wanted]
     below = int(query.catalogue.ids[tail[-1]]) if len(tail) else below
-    return Cut(np.concatenate([chosen, tail]), end, below, end=skip + wanted >= len(rest))
+    return Cut(np.concatenate([chosen, tail]), places, end, below, end=skip + wanted >= len(rest))
+
+
+def cut_from_list(query: Query, ranking: Slots, shown: Mask) -> Cut | None:
+    """The same from a list (r,) alone, of which shown (r,) may be shown now. None where a page needs what is behind
+    the list, or tells whether there is anything."""
+    size = query.page_size
+    if query.cursor is not None:
+        start = query.cursor.place
+        end = _end(shown, start, size)
+    else:
+        start = (query.page - 1) * size
+        end = start + size
+    if end >= len(ranking) or not shown[end:].any():
+        return None
+    places = start + np.flatnonzero(shown[start:end])
+    return Cut(ranking[places], places, end, query.cursor.below if query.cursor else 0, end=False)
 
 
 def _end(shown: Mask, start: int, size: int) -> int:

@@ -21,6 +21,7 @@ from .filters.project import Project
 from .filters.seen import Seen
 from .filters.served import Served
 from .query_hydrators.user_state import UserStateHydrator
+from .ranked_lists import RankedLists
 from .rules import Rule, load_rules
 from .scorers.blend import Blend
 from .scorers.mood import Mood as MoodBonus
@@ -78,13 +79,14 @@ def feed_pipeline(serving: Serving) -> CandidatePipeline:
     sources, blend = feed_sources(rules), Blend(serving.settings)
     experiments.check(serving.experiments, [source.name for source in sources], [Blend.name, MoodBonus.name])
     return CandidatePipeline(
-        query_hydrators=[UserStateHydrator(serving.redis, serving.settings)],
+        query_hydrators=[UserStateHydrator(serving.reads, serving.settings)],
         sources=sources,
         filters=[*reader_filters(serving.settings), Seen(), Served(), Excluded(), OfMood()],
         scorers=[SourceWeights(), blend, Ranker(serving.settings), MoodBonus(serving.settings), Rules(rules)],
         selector=Exploration(Mmr(Top())),
         side_effects=[Impressions(serving.producer, serving.settings, serving.metrics)],
         metrics=serving.metrics,
+        lists=RankedLists(serving.metrics),
         explainers=[History(), TasteMatches(), Contributions(blend)],
     )
 
@@ -92,7 +94,7 @@ def feed_pipeline(serving: Serving) -> CandidatePipeline:
 def list_pipeline(serving: Serving) -> CandidatePipeline:
     """`GET /api/v1/trending` and `/similar`, which rank by themselves: only what a reader may see."""
     return CandidatePipeline(
-        query_hydrators=[UserStateHydrator(serving.redis, serving.settings)],
+        query_hydrators=[UserStateHydrator(serving.reads, serving.settings)],
         sources=[],
         filters=reader_filters(serving.settings),
         scorers=[],

@@ -13,11 +13,13 @@ from .collections import Collections
 from .content_follower import ContentFollower
 from .experiments import load_experiments
 from .factors import Factors
+from .items import EncodedPosts
 from .metrics import Metrics
 from .mirror import Mirror
 from .models import Models
 from .postgres import PostgresPing
 from .producer import Producer
+from .reads import Reads
 from .redis import connection
 from .trending_past import TrendingPast
 from .trending_stream import TrendingStream
@@ -39,11 +41,13 @@ class Serving:
         self.metrics = metrics
         url = settings.require("REDIS_URL")
         self.redis = connection(url, REDIS_TIMEOUT)
+        self.reads = Reads(url, REDIS_TIMEOUT)
         self._follow_redis = connection(url, FOLLOW_TIMEOUT)
         self.mirror = Mirror(self._follow_redis, settings.kafka_partitions, metrics)
         self.factors = Factors(self._follow_redis, self.mirror)
-        self.models = Models(settings, self._follow_redis)
+        self.models = Models(settings, self._follow_redis, metrics)
         self.content = ContentFollower(self.mirror, self.models)
+        self.posts = EncodedPosts(settings.cache_ttl, metrics)
         self.producer = Producer(settings)
         self.collections = Collections(settings)
         self.visits = Visits(self.redis)
@@ -79,6 +83,7 @@ class Serving:
             await self.collections.close()
             await self.visits.close()
             await self.producer.close()
+            await self.reads.close()
             await self.redis.aclose()
             await self._follow_redis.aclose()
 

@@ -4,8 +4,9 @@ Work goes in arrays: a candidate is a slot of the catalogue (api/catalogue.py), 
 the page is cut.
 """
 
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +57,8 @@ class Query:
     (online_models.explicit_ratings), zeros for a user who rated nothing. past (p,): the history as the learner has it,
     without posts that the user turned against. hours (p,): of the day, UTC, when they met each. glad (g,): those of
     them that the user was glad of; all when it was none. disliked (d,): slots of what the user turned against, newest
-    first. last_at: seconds since 1970 of the user's newest event but dislikes, 0 without one.
+    first. last_at: seconds since 1970 of the user's newest event but dislikes, 0 without one. payloads: all that Redis
+    has of the user, as it came; None when that is not known.
     """
 
     username: str
@@ -97,6 +99,7 @@ class Query:
     glad: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     disliked: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     last_at: float = 0.0
+    payloads: tuple[bytes | None, ...] | None = None
     _decayed: Scores = field(default_factory=lambda: np.empty((3, 0)))
     _visited: Scores = field(default_factory=lambda: np.empty((2, 0)))
 
@@ -137,15 +140,21 @@ class Query:
 
     def decayed(self, window: int) -> Scores:
         """Decayed sums (N,) of all posts now, by place of the window in schemas.trending.WINDOWS."""
-        found: Scores = self._popularity()[window]
+        found: Scores = self.popularity()[window]
         return found
 
-    def _popularity(self) -> Scores:
+    def popularity(self) -> Scores:
+        """(3, N): decayed sums now, or as of what the query stands on."""
         size = self.catalogue.size
         if self._decayed.shape[1] != size:
             decayed = decay_to(self.catalogue.decayed[:size], self.catalogue.at[:size], self.now)
             self._decayed = np.ascontiguousarray(decayed.T)
         return self._decayed
+
+    def stand_on(self, popularity: Scores) -> None:
+        """Takes popularity (3, N) of a moment ago for that of now. One of fewer posts is not taken."""
+        if popularity.shape[1] == self.catalogue.size:
+            self._decayed = popularity
 
     def rows(self, posts: NDArray[np.int32]) -> Rows:
         """Co-visitation rows, of which those of posts (q,) are asked for: that of a post lies in its slot."""
@@ -165,7 +174,7 @@ class Query:
         size, catalogue, posts, weights = self.catalogue.size, self.catalogue, online.posts, online.weights
         posts.make_room()
         return PostColumns(
-            self._popularity(), np.ones(len(self._decayed)), posts.total[:size], posts.value[:size],
+            self.popularity(), np.ones(3), posts.total[:size], posts.value[:size],
             posts.first_at[:size], posts.last_at[:size], catalogue.created_at[:size], catalogue.author[:size],
             catalogue.tags[:size], weights.tag_share, weights.mean_value, weights.spread,
         )  # fmt: skip
@@ -179,36 +188,88 @@ class QueryHydrator(Protocol):
     async def hydrate(self, query: Query) -> None: ...
 
 
-@dataclass
+@runtime_checkable
+class Decodes(Protocol):
+    """A hydrator that does it in two steps: read, which waits and sets `payloads`, and decode, for which there is no
+    need when the user's list is ranked already."""
+
+    async def read(self, query: Query) -> None: ...
+
+    def decode(self, query: Query) -> None: ...
+
+
 class Retrieved:
     """All posts a source has evidence for: slots (n,), distinct, and their scores (n,), > 0, higher is better.
 
-    logits: scores are logarithms of how likely a post is, but for a constant, and may be negative.
+    logits: scores are logarithms of how likely a post is, but for a constant, and may be negative. row (N,): the same
+    as a score of every slot, 0 or less, or with logits −∞, for no evidence; a source gives whichever it has.
     """
 
-    slots: Slots
-    scores: Scores
-    logits: bool = False
+    def __init__(
+        self, slots: Slots | None = None, scores: Scores | None = None, logits: bool = False,
+        row: NDArray[np.floating] | None = None,
+    ) -> None:  # fmt: skip
+        self.logits = logits
+        self.row = row
+        self._slots, self._scores = slots, scores
+
+    @property
+    def slots(self) -> Slots:
+        if self._slots is None:
+            row = cast(NDArray[np.floating], self.row)
+            self._slots = np.flatnonzero(row > (-np.inf if self.logits else 0.0))
+        return self._slots
+
+    @property
+    def scores(self) -> Scores:
+        if self._scores is None:
+            self._scores = np.asarray(cast(NDArray[np.floating], self.row)[self.slots], np.float64)
+        return self._scores
+
+    def write(self, row: NDArray[np.float32]) -> float:
+        """Fills row (N,), of which scores are shares of the best but for logits; returns the best, 0 for no evidence.
+
+        Single precision would lose scores of events long ago, but not shares.
+        """
+        if self.row is None:
+            row[:] = -np.inf if self.logits else 0.0
+            if len(self.slots):
+                best = 1.0 if self.logits else float(self.scores.max())
+                row[self.slots] = self.scores / best
+                return best
+            return 0.0
+        if self.logits:
+            row[:] = self.row
+            return 1.0
+        best = float(self.row.max(initial=0.0))
+        if best > 0:
+            np.maximum(np.multiply(self.row, 1.0 / best, out=row, casting="unsafe"), 0.0, out=row)
+        return best
 
 
 class Source(Protocol):
     """Finds candidates. It doesn't filter: what may not be shown falls out later, before the best are taken.
 
-    personal: whether its scores depend on the user.
+    personal: whether its scores depend on the user. What one that is not retrieves serves all feeds of a second.
     """
 
     name: str
     personal: bool
 
-    async def retrieve(self, query: Query) -> Retrieved: ...
+    def retrieve(self, query: Query) -> Retrieved | Coroutine[Any, Any, Retrieved]:
+        """A coroutine where it has to wait for another service: such sources run side by side, to a deadline."""
+        ...
 
 
 class Filter(Protocol):
-    """Says which slots (n,) may stay: True keeps. `name` is the reason given for the others."""
+    """Says which slots (n,), or of a slice of them, may stay: True keeps. `name` is the reason given for the others.
+
+    of_state: whether it depends on the state of the user: what it holds back from a list stays so until an event.
+    """
 
     name: str
 
-    def keep(self, query: Query, slots: Slots) -> Mask: ...
+    def keep(self, query: Query, slots: Slots | slice) -> Mask: ...
 
 
 @dataclass
@@ -267,10 +328,9 @@ class Explainer(Protocol):
     def explain(self, query: Query, candidates: Candidates, slots: Slots) -> list[Any]: ...
 
 
-def evidence(scores: Scores) -> Retrieved:
+def evidence(scores: NDArray[np.floating]) -> Retrieved:
     """What a source with scores for all slots (N,) retrieves: those above zero."""
-    slots = np.flatnonzero(scores > 0)
-    return Retrieved(slots, scores[slots])
+    return Retrieved(row=scores)
 
 
 def nothing() -> Retrieved:
@@ -292,5 +352,5 @@ def ranked(query: Query, online: Learnt, model: int, user: NDArray[np.float32]) 
     posts.make_room()
     scores = np.empty(size, np.float32)
     logits(posts.outputs[model][:size], posts.bias[model][:size], user, scores)
-    slots = np.flatnonzero(posts.known[:size])
-    return Retrieved(slots, scores[slots].astype(np.float64), logits=True)
+    scores[~posts.known[:size]] = -np.inf
+    return Retrieved(row=scores, logits=True)

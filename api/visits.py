@@ -74,10 +74,14 @@ class Visits:
         While Redis does not take lists there is no cursor, and `degraded` says so.
         """
         visit, ids, reader = query.visit, query.catalogue.ids, reader_of(query)
+        if visit is None and query.session_id is None and slate.ranked is not None:
+            visit = slate.ranked.shared_visit(query.now)
         new = visit is None and (not slate.end or query.page > 1)
         if visit is None:
             newest = int(ids[: query.catalogue.size].max(initial=0))
             visit = Visit.begin(query.asked, newest, ids[slate.ranking].tolist())
+            if slate.ranked is not None:
+                slate.ranked.visit = visit
         session = keys.served(reader, query.session_id) if query.session_id and len(slate.slots) else ""
         page = visits.encode_page(visit.id, ids[slate.slots].tolist()) if session else b""
         full = len(self._waiting) + len(self._sending) >= MOST_WAITING

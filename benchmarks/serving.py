@@ -1,19 +1,22 @@
 """Feeds a second, and how long one takes, beside a route that does nothing and one that reads a key of Redis.
 
-    python benchmarks/serving.py [--posts 10000] [--users 5000] [--events 200000] [--seconds 10]
-        [--processes 1]
+    python benchmarks/serving.py [--posts 10000] [--users 5000] [--events 100000] [--seconds 10]
+        [--processes 1] [--returning 500] [--live 0]
 
-A whole `reelstream up` with generated posts and histories (some posts and users far busier than others), once all of
-them are applied. wrk (Debian: apt install wrk) asks for feeds of 20 of users in turn: one connection for the times,
-eight for the rate, the same for each route, one after the other. The load generator is on the same machine. With more
-than one process, feeds come from `reelstream api --processes` beside the one of `up`.
+`reelstream api` on what workers and trainer leave in Redis (serving_world.py): generated posts and histories, some of
+both far busier than others, the learnt blend, `svd`, and `deep` with its ONNX user tower. wrk (Debian: apt install wrk)
+asks for feeds of 20, one connection for the times and eight for the rate, each route alone, one after the other; the
+load generator is on the same machine. Two kinds of feeds:
+
+    cold   of all users in turn, each request leaving out another post: no list that was ranked can be used again
+    warm   of --returning users in turn: their lists are kept, until an event of theirs; --live writes so many events
+           of them a second to Redis, as workers do
 """
 
 import argparse
 import asyncio
 import json
 import os
-import random
 import re
 import shutil
 import subprocess
@@ -26,14 +29,14 @@ from pathlib import Path
 
 import httpx
 import psutil
-from system import last_line, running_up
+from serving_world import fill
+from system import embedded_services, last_line
 
-from reelstream.addresses import load_settings
 from reelstream.child import free_port
-from reelstream.state import read_running
 from schemas import keys
 from schemas.topics import owner
 
+PARTITIONS = 4
 ONE, MANY = 1, 8
 """Connections."""
 IN_A_ROW = 20
@@ -42,38 +45,21 @@ _LATENCY = re.compile(r"^\s+(50|90|99)%\s+([\d.]+)(us|ms|s)$", re.MULTILINE)
 _RATE = re.compile(r"^Requests/sec:\s+([\d.]+)$", re.MULTILINE)
 _FAILED = re.compile(r"(Non-2xx or 3xx responses: \d+|Socket errors: .*)")
 _MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
-_SCRIPT = """
+_COLD = """
 local number = 0
 request = function()
   number = number + 1
-  return wrk.format("GET", "/api/v1/feed?page_size=20&username=u" .. (number * 7919 %% %d))
+  local address = "/api/v1/feed?page_size=20&username=u%%d&exclude=%%d"
+  return wrk.format("GET", address:format(number * 7919 %% %d, os.time() %% 1000000 * 100000 + number))
 end
 """
-
-
-async def fill(url: str, posts: int, users: int, events: int) -> None:
-    """Posts, then likes and views of theirs; returns when the workers have applied all."""
-    draw = random.Random(1)
-    async with httpx.AsyncClient(base_url=url, timeout=60) as api:
-        for start in range(1, posts + 1, 1000):
-            rows = [
-                {"id": number, "title": f"Post {number}", "category": f"Category {number % 20}",
-                 "username": f"author{number % 500}", "tags": [f"tag{number % 97}"]}
-                for number in range(start, min(start + 1000, posts + 1))
-            ]  # fmt: skip
-            (await api.post("/api/v1/posts", json=rows)).raise_for_status()
-        for _ in range(0, events, 1000):
-            rows = [
-                {"username": f"u{int(users * draw.random() ** 2)}", "post_id": 1 + int(posts * draw.random() ** 3),
-                 "interaction_type": draw.choice(("view", "like"))}
-                for _ in range(1000)
-            ]  # fmt: skip
-            (await api.post("/api/v1/interactions", json=rows)).raise_for_status()
-        quiet = 0
-        while quiet < 5:
-            workers = (await api.get("/health/ready")).json()["workers"]
-            quiet = 0 if any(worker["lag"] for worker in workers) else quiet + 1
-            await asyncio.sleep(1.0)
+_WARM = """
+local number = 0
+request = function()
+  number = number + 1
+  return wrk.format("GET", "/api/v1/feed?page_size=20&username=u" .. (number * 31 %% %d))
+end
+"""
 
 
 def wait_until_ready(url: str, times: int = 1) -> None:
@@ -101,18 +87,37 @@ def yardsticks(redis_url: str, key: str) -> Iterator[str]:
 
 
 @contextmanager
-def served_by(processes: int, state: Path, url: str) -> Iterator[str]:
-    """The URL of an API of so many processes."""
-    running = read_running(state)
-    if processes == 1 or running is None:
-        yield url
-        return
-    port = free_port()
+def served(processes: int, environment: dict[str, str]) -> Iterator[tuple[str, float]]:
+    """The URL of an API of so many processes, and the seconds until it had all posts."""
+    port, started = free_port(), time.monotonic()
     command = [sys.executable, "-m", "reelstream", "api", "--port", str(port), "--processes", str(processes)]
-    with subprocess.Popen(command, env={**os.environ, **running.environment}) as process:
+    with subprocess.Popen(command, env={**os.environ, **environment}) as process:
         try:
-            wait_until_ready(f"http://127.0.0.1:{port}/health/ready", IN_A_ROW)
-            yield f"http://127.0.0.1:{port}"
+            url = f"http://127.0.0.1:{port}"
+            wait_until_ready(f"{url}/api/v1/feed?username=u1", 1 if processes == 1 else IN_A_ROW)
+            first = time.monotonic() - started
+            while not _whole(url):
+                time.sleep(0.2)
+            yield url, first
+        finally:
+            process.terminate()
+
+
+def _whole(url: str) -> bool:
+    """Whether each process answers with all it can: 20 answers in a row, each over a connection of its own."""
+    answers = [httpx.get(f"{url}/api/v1/feed?username=u1").json() for _ in range(IN_A_ROW)]
+    return all({*answer["model_versions"]} == {"svd", "deep", "online"} for answer in answers)
+
+
+@contextmanager
+def living(rate: int, redis_url: str, users: int, posts: int) -> Iterator[None]:
+    if not rate:
+        yield
+        return
+    command = [sys.executable, str(Path(__file__).with_name("serving_world.py")), redis_url, str(PARTITIONS)]
+    with subprocess.Popen([*command, str(users), str(posts), str(rate)]) as process:
+        try:
+            yield
         finally:
             process.terminate()
 
@@ -132,53 +137,56 @@ def load(url: str, seconds: int, connections: int, *script: str) -> dict[str, fl
 
 
 def api_memory(url: str) -> int:
-    """MiB of the process that listens on the port of `url`."""
+    """MiB of the largest process that listens on the port of `url`."""
     port = int(url.rsplit(":", 1)[1])
     pids = {each.pid for each in psutil.net_connections("tcp") if each.laddr.port == port and each.status == "LISTEN"}
-    return max(psutil.Process(pid).memory_info().rss for pid in pids if pid) >> 20
+    parents = [psutil.Process(pid) for pid in pids if pid]
+    family = [each for parent in parents for each in (parent, *parent.children())]
+    return max(each.memory_info().rss for each in family) >> 20
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--posts", type=int, default=10_000)
     parser.add_argument("--users", type=int, default=5_000)
-    parser.add_argument("--events", type=int, default=200_000)
+    parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--returning", type=int, default=500)
+    parser.add_argument("--live", type=int, default=0)
     options = parser.parse_args()
     if shutil.which("wrk") is None:
         raise SystemExit("this needs wrk (Debian: apt install wrk)")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        state, script = Path(folder) / "state", Path(folder) / "feeds.lua"
-        script.write_text(_SCRIPT % options.users)
-        with running_up(state, {}) as url:
-            asyncio.run(fill(url, options.posts, options.users, options.events))
-            settings = load_settings(state)
-            key = keys.user_state(owner("u1", settings.kafka_partitions), "u1")
-            with (
-                served_by(options.processes, state, url) as feeds,
-                yardsticks(settings.require("REDIS_URL"), key) as others,
-            ):
-                load(feeds, 3, MANY, "-s", str(script))
-                figures = {
-                    name: {
-                        "one_client": load(address, options.seconds, ONE, *arguments),
-                        "eight_clients": load(address, options.seconds, MANY, *arguments),
-                    }
-                    for name, address, *arguments in (
-                        ("nothing", f"{others}/nothing"),
-                        ("one_read", f"{others}/one-read"),
-                        ("feed", feeds, "-s", str(script)),
-                    )
-                }
+        state = Path(folder)
+        scripts = {"cold": _COLD % options.users, "warm": _WARM % options.returning}
+        for name, script in scripts.items():
+            (state / name).write_text(script)
+        with embedded_services(state) as environment:
+            redis_url = environment["REDIS_URL"]
+            asyncio.run(fill(redis_url, PARTITIONS, options.posts, options.users, options.events))
+            environment |= {"KAFKA_PARTITIONS": str(PARTITIONS)}
+            key = keys.user_state(owner("u1", PARTITIONS), "u1")
+            with served(options.processes, environment) as (feeds, started), yardsticks(redis_url, key) as others:
+                routes = [("nothing", f"{others}/nothing"), ("one_read", f"{others}/one-read")]
+                routes += [(name, feeds, "-s", str(state / name)) for name in scripts]
+                figures = {}
+                for name, address, *arguments in routes:
+                    with living(options.live if name == "warm" else 0, redis_url, options.returning, options.posts):
+                        load(address, 3, MANY, *arguments)
+                        figures[name] = {
+                            "one_client": load(address, options.seconds, ONE, *arguments),
+                            "eight_clients": load(address, options.seconds, MANY, *arguments),
+                        }
                 memory = api_memory(feeds)
     print(json.dumps(figures, indent=2))
     rates = {name: each["eight_clients"]["per_second"] for name, each in figures.items()}
     last_line({
-        "posts": options.posts, "users": options.users, "processes": options.processes, **figures["feed"],
-        "api_mib": memory,
-        "ratio_to_one_read": round(rates["feed"] / rates["one_read"], 3),
-        "ratio_to_nothing": round(rates["feed"] / rates["nothing"], 3),
+        "posts": options.posts, "users": options.users, "processes": options.processes, "live": options.live,
+        "cold": figures["cold"], "warm": figures["warm"], "api_mib": memory, "first_answer_s": round(started, 1),
+        "ratio_to_one_read": {name: round(rates[name] / rates["one_read"], 3) for name in scripts},
+        "ratio_to_nothing": {name: round(rates[name] / rates["nothing"], 3) for name in scripts},
     })  # fmt: skip
 
 

@@ -35,25 +35,51 @@ class Candidates:
     ) -> None:  # fmt: skip
         """scores (S, N): of all sources; where a source has no logits, 0 is no evidence. allowed (N,). also (a,): slots
         that are candidates whatever the sources say."""
-        places = np.full(scores.shape[1], -1, np.int32)
-        slots, ranks = _gather(scores, logits, allowed, DEPTH, places)
-        if len(others := np.unique(also[places[also] < 0])):
-            places[others] = len(slots) + np.arange(len(others), dtype=np.int32)
-            slots = np.concatenate([slots, others])
-            ranks = np.concatenate([ranks, np.full((len(others), len(scores)), ABSENT, np.float32)])
+        every = np.ones(len(scores), np.bool_)
+        slots, places, ranks, self.features = gather(scores, logits, allowed, every, UNSORTED, also)
         self.slots, self.places, self.ranks = slots, places, ranks
-        self.features = _features(scores, logits, slots, ranks)
+
+
+def gather(
+    scores: NDArray[np.float32], logits: NDArray[np.bool_], allowed: NDArray[np.bool_], offers: NDArray[np.bool_],
+    firsts: NDArray[np.int32], also: NDArray[np.int32] = NO_SLOTS,
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:  # fmt: skip
+    """slots, places, ranks and features, as Candidates has them.
+
+    scores (S, ≥ N): what lies behind N is not looked at. offers (S,): which rows mean something. firsts (S, m): for
+    sources whose order is known already the best slots of all, best first and −1 behind the last with any evidence; a
+    row that begins with −1 is not known. It saves looking at all posts where m is enough for DEPTH that are allowed.
+    """
+    places = np.full(len(allowed), -1, np.int32)
+    slots, ranks = _gather(scores, logits, allowed, offers, firsts, DEPTH, places)
+    if len(also) and len(others := np.unique(also[places[also] < 0])):
+        places[others] = len(slots) + np.arange(len(others), dtype=np.int32)
+        slots = np.concatenate([slots, others])
+        ranks = np.concatenate([ranks, np.full((len(others), len(scores)), ABSENT, np.float32)])
+    return slots, places, ranks, _features(scores, logits, slots, ranks, offers, _RANKS)
+
+
+UNSORTED = np.full((1, 1), -1, np.int32)
+_RANKS = (1.0 - 2.0 * np.log(1.0 + np.append(np.arange(DEPTH), ABSENT)) / np.log(1.0 + ABSENT)).astype(np.float32)
+"""r of each rank, the last of ABSENT: 16,000 logarithms of a feed are these 81."""
 
 
 @compiled
-def _gather(scores: Any, logits: Any, allowed: Any, depth: Any, places: Any) -> tuple[Any, Any]:
+def _gather(
+    scores: Any, logits: Any, allowed: Any, offers: Any, firsts: Any, depth: Any, places: Any
+) -> tuple[Any, Any]:
     sources = len(scores)
     best = np.empty((sources, depth), np.int32)
     counts = np.zeros(sources, np.int32)
     total = 0
     slots = np.empty(sources * depth, np.int32)
     for source in range(sources):
-        counts[source] = _top(scores[source], allowed, np.float32(-np.inf if logits[source] else 0.0), best[source])
+        if not offers[source]:
+            continue
+        known = firsts[source] if source < len(firsts) else firsts[0, :0]
+        counts[source] = _walk(known, allowed, best[source])
+        if counts[source] < 0:
+            counts[source] = _top(scores[source], allowed, np.float32(-np.inf if logits[source] else 0.0), best[source])
         for at in range(counts[source]):
             slot = best[source, at]
             if places[slot] < 0:
@@ -68,12 +94,27 @@ def _gather(scores: Any, logits: Any, allowed: Any, depth: Any, places: Any) -> 
 
 
 @compiled
+def _walk(known: Any, allowed: Any, best: Any) -> int:
+    """Takes the best allowed slots from an order that is known; −1 when it does not reach far enough."""
+    count = 0
+    if len(known) == 0 or known[0] < 0:
+        return -1
+    for at in range(len(known)):
+        if known[at] < 0 or count == len(best):
+            return count
+        if allowed[known[at]]:
+            best[count] = known[at]
+            count += 1
+    return count if count == len(best) else -1
+
+
+@compiled
 def _top(scores: Any, allowed: Any, above: Any, best: Any) -> int:
     """The best slots with a score above a limit, best first; returns how many."""
     depth, count = len(best), 0
     values = np.empty(depth, np.float32)
     least = _limit(scores, allowed, above, depth)
-    for slot in range(len(scores)):
+    for slot in range(len(allowed)):
         score = scores[slot]
         if score < least or not score > above or (count == depth and score <= values[0]) or not allowed[slot]:
             continue
@@ -98,13 +139,13 @@ def _top(scores: Any, allowed: Any, above: Any, best: Any) -> int:
 def _limit(scores: Any, allowed: Any, above: Any, depth: Any) -> Any:
     """What the best `depth` reach, and few others: by bisection, as counting takes no branches."""
     low, high = np.float32(np.inf), np.float32(-np.inf)
-    for slot in range(len(scores)):
+    for slot in range(len(allowed)):
         if allowed[slot] and scores[slot] > above:
             low, high = min(low, scores[slot]), max(high, scores[slot])
     for _ in range(BISECTIONS):
         middle = np.float32(0.5) * (low + high)
         count = 0
-        for slot in range(len(scores)):
+        for slot in range(len(allowed)):
             count += allowed[slot] & (scores[slot] >= middle)
         if count < depth:
             high = middle
@@ -134,23 +175,27 @@ def _sunk(values: Any, best: Any, count: int, score: Any, slot: Any) -> int:
 
 
 @compiled
-def _features(scores: Any, logits: Any, slots: Any, ranks: Any) -> Any:
+def _features(scores: Any, logits: Any, slots: Any, ranks: Any, offers: Any, of_ranks: Any) -> Any:
     sources, count = len(scores), len(slots)
     features = np.zeros((count, 2 * sources), np.float32)
-    span = np.log(1.0 + ABSENT)
+    none = 0.5 * np.log(FLOOR / (1.0 + FLOOR))
     for source in range(sources):
+        if not offers[source]:
+            continue
         most = np.float32(-np.inf)
-        offers = False
+        some = False
         for at in range(count):
             most = max(most, scores[source, slots[at]])
-            offers = offers or ranks[at, source] < ABSENT
-        if not offers:
+            some = some or ranks[at, source] < ABSENT
+        if not some:
             continue
         for at in range(count):
-            score = scores[source, slots[at]]
+            score, rank = scores[source, slots[at]], ranks[at, source]
             if logits[source]:
                 features[at, 2 * source] = max(0.5 * (score - most), -4.0)
+            elif score == 0:
+                features[at, 2 * source] = none
             else:
                 features[at, 2 * source] = 0.5 * np.log((score + FLOOR * most) / (most + FLOOR * most))
-            features[at, 2 * source + 1] = 1.0 - 2.0 * np.log(1.0 + ranks[at, source]) / span
+            features[at, 2 * source + 1] = of_ranks[int(rank) if rank < ABSENT else len(of_ranks) - 1]
     return features

@@ -85,6 +85,7 @@ def _fill(
     lengths = np.empty(len(slots), np.float32)
     for at in range(len(slots)):
         lengths[at] = np.sqrt(_dot(vectors[slots[at]], vectors[slots[at]])) + np.float32(1e-6)
+    known, of_tag = np.zeros(len(tag_share), np.bool_), np.empty(len(tag_share))  # logarithms, each once
     for q in range(min(past, 3)):
         near = vectors[context[q]]
         length = np.sqrt(_dot(near, near)) + np.float32(1e-6)
@@ -128,7 +129,9 @@ def _fill(
             if tag < 0:
                 break
             count += 1
-            affinity += np.log((own[tag] / own_sum + 0.01) / (tag_share[tag] / all_tags + 0.01))
+            if not known[tag]:
+                known[tag], of_tag[tag] = True, np.log((own[tag] / own_sum + 0.01) / (tag_share[tag] / all_tags + 0.01))
+            affinity += of_tag[tag]
             if past:
                 for other in tags[context[0]]:
                     overlap += other == tag

@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     cold_start_threshold: Annotated[int, Field(ge=0)] = Field(
         5, description="interactions until a feed is fully personalised"
     )
+    cache_ttl: Annotated[int, Field(ge=1, le=86_400 * 30)] = Field(
+        3600, description="seconds that the API keeps what has no lifetime of its own: posts as answers show them"
+    )
     similarity_threshold: Fraction = Field(0.3, description="/similar drops what is less similar than this")
     cors_origins: str | None = Field(
         None, description="origins whose pages may call the API, with commas between, or *; none when not set"

@@ -1,10 +1,8 @@
 """Holds back what is older than is wanted."""
 
-import numpy as np
-
 from schemas.settings import Settings
 
-from ..masks import younger_than
+from ..masks import everything, younger_than
 from ..stages import Mask, Query, Slots
 
 
@@ -17,8 +15,8 @@ class Age:
     def __init__(self, settings: Settings) -> None:
         self._most = settings.max_post_age_days
 
-    def keep(self, query: Query, slots: Slots) -> Mask:
+    def keep(self, query: Query, slots: Slots | slice) -> Mask:
         limits = [days for days in (self._most, query.max_age_days) if days is not None]
         if not limits:
-            return np.ones(len(slots), np.bool_)
+            return everything(query, slots)
         return younger_than(query, min(limits), slots)

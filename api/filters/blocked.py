@@ -9,5 +9,5 @@ class Blocked:
 
     name = "blocked"
 
-    def keep(self, query: Query, slots: Slots) -> Mask:
+    def keep(self, query: Query, slots: Slots | slice) -> Mask:
         return by_none_of(query, query.blocked, slots)

@@ -9,5 +9,5 @@ class Category:
 
     name = "category"
 
-    def keep(self, query: Query, slots: Slots) -> Mask:
+    def keep(self, query: Query, slots: Slots | slice) -> Mask:
         return meant_by(query, query.category, slots)

@@ -11,6 +11,6 @@ class Deleted:
 
     name = "deleted"
 
-    def keep(self, query: Query, slots: Slots) -> Mask:
+    def keep(self, query: Query, slots: Slots | slice) -> Mask:
         found = query.catalogue.availability[slots]
         return np.not_equal(found, DELETED) & np.not_equal(found, UNKNOWN)

@@ -9,5 +9,5 @@ class Excluded:
 
     name = "excluded"
 
-    def keep(self, query: Query, slots: Slots) -> Mask:
+    def keep(self, query: Query, slots: Slots | slice) -> Mask:
         return none_of(query, query.catalogue.known_slots(query.exclude), slots)

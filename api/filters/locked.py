@@ -11,5 +11,5 @@ class Locked:
 
     name = "locked"
 
-    def keep(self, query: Query, slots: Slots) -> Mask:
+    def keep(self, query: Query, slots: Slots | slice) -> Mask:
         return np.not_equal(query.catalogue.availability[slots], LOCKED)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..masks import everything
 from ..stages import Mask, Query, Slots
 
 
@@ -10,8 +11,8 @@ class Mood:
 
     name = "mood"
 
-    def keep(self, query: Query, slots: Slots) -> Mask:
+    def keep(self, query: Query, slots: Slots | slice) -> Mask:
         if query.mood is None:
-            return np.ones(len(slots), np.bool_)
+            return everything(query, slots)
         moods = query.catalogue.moods[slots]
         return np.asarray((moods[:, query.mood] > 0) | ~moods.any(axis=1))

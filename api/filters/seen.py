@@ -8,6 +8,7 @@ class Seen:
     """Drops posts the user viewed, liked or met in any other way."""
 
     name = "seen"
+    of_state = True
 
-    def keep(self, query: Query, slots: Slots) -> Mask:
+    def keep(self, query: Query, slots: Slots | slice) -> Mask:
         return none_of(query, query.catalogue.known_slots(query.state.seen), slots)

@@ -9,5 +9,5 @@ class Served:
 
     name = "served"
 
-    def keep(self, query: Query, slots: Slots) -> Mask:
+    def keep(self, query: Query, slots: Slots | slice) -> Mask:
         return none_of(query, query.served, slots)

@@ -15,7 +15,7 @@ from schemas.topics import owner
 from schemas.user_state import HISTORY_LENGTH, UserState
 from schemas.users import decode_user
 
-from ..redis import RedisBytes
+from ..reads import GetsMany
 from ..stages import Query
 
 
@@ -25,19 +25,28 @@ class UserStateHydrator:
 
     name = "user_state"
 
-    def __init__(self, redis: RedisBytes, settings: Settings) -> None:
-        self._redis = redis
+    def __init__(self, reads: GetsMany, settings: Settings) -> None:
+        self._reads = reads
         self._partitions = settings.kafka_partitions
         self._weights = settings.interaction_weights
 
     async def hydrate(self, query: Query) -> None:
+        await self.read(query)
+        self.decode(query)
+
+    async def read(self, query: Query) -> None:
+        """Of a reader without a name or a session there is nothing to read."""
         if not (reader := query.reader):
+            query.payloads = (None, None, None)
             return
         partition = owner(reader, self._partitions)
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.get(keys.user_state(partition, reader)).get(keys.learnt_user(user_hash(reader)))
-        pipeline.get(keys.user_profile(partition, reader))
-        payload, own, profile = await pipeline.execute()
+        state, learnt_of = keys.user_state(partition, reader), keys.learnt_user(user_hash(reader))
+        query.payloads = tuple(await self._reads.get_many((state, learnt_of, keys.user_profile(partition, reader))))
+
+    def decode(self, query: Query) -> None:
+        if query.payloads is None or not query.reader:
+            return
+        payload, own, profile = query.payloads
         set_authors(query, profile)
         state = query.state = UserState.decode(payload)
         strengths = {kind: strength_of(kind, self._weights) for kind in set(state.history.kinds)}

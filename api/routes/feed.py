@@ -38,10 +38,9 @@ async def _answer(request: Request, given: FeedParameters) -> Response:
     query = _query(serving, given)
     await serving.visits.open(query, given.cursor)
     slate = await pipeline.run(query)
-    slate.model_versions = query.model_versions
     next_cursor = serving.visits.keep(query, slate)
     page = Page(
-        post=_items(query, slate),
+        post=_explained(query, slate) if given.explain else _items(serving, query, slate),
         algorithm_used=slate.algorithm_used,
         page=query.page,
         page_size=query.page_size,
@@ -108,25 +107,32 @@ def _query(serving: Serving, given: FeedParameters) -> Query:
     )
 
 
-def _items(query: Query, slate: Slate) -> list[dict[str, Any]]:
+def _items(serving: Serving, query: Query, slate: Slate) -> Any:
+    """What is the same for all is encoded once; a post that this user reacted to hardly ever comes again."""
+    posts = query.catalogue.posts
+    # The pipeline keeps servable posts only, and those have a row.
+    shown = [post for slot in slate.slots.tolist() if (post := posts[slot]) is not None]
+    return [item(post, slate.reactions) for post in shown] if slate.reactions else serving.posts.of(shown)
+
+
+def _explained(query: Query, slate: Slate) -> list[dict[str, Any]]:
     items, reactions = [], query.state.reactions
-    ratings = predicted_ratings(query, slate.slots) if query.explain else {}
+    ratings = predicted_ratings(query, slate.slots)
     for place, slot in enumerate(slate.slots.tolist()):
         # The pipeline keeps servable posts only, and those have a row.
         if (post := query.catalogue.posts[slot]) is not None:
             shown = item(post, reactions)
-            if query.explain:
-                shares = zip(MOODS, query.catalogue.moods[slot].tolist(), strict=True)
-                moods = {mood: round(share, 3) for mood, share in shares if share}
-                shown["explain"] = {
-                    "sources": slate.sources[place], "score": float(slate.scores[place]), "moods": moods,
-                    **slate.explained[place],
-                }  # fmt: skip
-                if slot in ratings:
-                    shown["explain"]["predicted_rating"] = ratings[slot]
-                if slot in query.rules:
-                    shown["explain"]["rules"] = query.rules[slot]
-                if slot in query.heads:
-                    shown["explain"]["ranker"] = query.heads[slot]
+            shares = zip(MOODS, query.catalogue.moods[slot].tolist(), strict=True)
+            moods = {mood: round(share, 3) for mood, share in shares if share}
+            shown["explain"] = {
+                "sources": slate.sources[place], "score": float(slate.scores[place]), "moods": moods,
+                **slate.explained[place],
+            }  # fmt: skip
+            if slot in ratings:
+                shown["explain"]["predicted_rating"] = ratings[slot]
+            if slot in query.rules:
+                shown["explain"]["rules"] = query.rules[slot]
+            if slot in query.heads:
+                shown["explain"]["ranker"] = query.heads[slot]
             items.append(shown)
     return items

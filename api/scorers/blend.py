@@ -1,5 +1,7 @@
 """One score from those of all sources."""
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,8 +44,7 @@ class Blend:
         """Equal weights of the sources (S,) for this user; 0 for those that the learnt blend weighs."""
         weights = START * np.where(candidates.personal, 1.0, query.coldness(self._threshold))
         if query.learnt is not None:
-            names = learnt_names(candidates)
-            weights[[name in names for name in candidates.names]] = 0.0
+            weights[_columns(tuple(candidates.names)) >= 0] = 0.0
         return weights
 
     @staticmethod
@@ -56,10 +57,9 @@ def features(query: Query, learnt: Learnt, candidates: Candidates) -> NDArray[np
     """(n, width), in the order of online_models.features. Zeros for a source that the pipeline does not have."""
     size = query.catalogue.size
     found = np.zeros((len(candidates.slots), 2 * len(NAMES)), np.float32)
-    for column, name in enumerate(candidates.names):
-        if (name := LEARNT_NAMES.get(name, name)) in NAMES:
-            at = 2 * NAMES.index(name)
-            found[:, at : at + 2] = candidates.features[:, 2 * column : 2 * column + 2]
+    columns = _columns(tuple(candidates.names))
+    ours = np.flatnonzero(columns >= 0)
+    found.reshape(len(found), -1, 2)[:, columns[ours]] = candidates.features.reshape(len(found), -1, 2)[:, ours]
     side = side_features(
         candidates.slots.astype(np.int32), candidates.places, query.past, query.glad,
         query.columns(learnt), learnt.posts.outputs[1], query.rows(query.past), query.catalogue.strength[:size],
@@ -79,4 +79,12 @@ def averse(query: Query, candidates: Candidates) -> NDArray[np.float32]:
 
 def learnt_names(candidates: Candidates) -> set[str]:
     """Of the sources that the learner has."""
-    return {name for name in candidates.names if LEARNT_NAMES.get(name, name) in NAMES}
+    columns = _columns(tuple(candidates.names))
+    return {name for name, column in zip(candidates.names, columns.tolist(), strict=True) if column >= 0}
+
+
+@cache
+def _columns(names: tuple[str, ...]) -> NDArray[np.int64]:
+    """(S,): which source of the learner each is, −1 for one that it does not have."""
+    known = [LEARNT_NAMES.get(name, name) for name in names]
+    return np.array([NAMES.index(name) if name in NAMES else -1 for name in known], np.int64)

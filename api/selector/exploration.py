@@ -46,7 +46,8 @@ class Exploration:
         chosen = int(pool[winners[0]])
         candidates.explored[chosen] = float(np.mean(winners == winners[0]))
         place = size - 1 - int(random.integers(size // 3))
-        return np.insert(order[order != chosen], place, chosen)
+        rest = order[order != chosen]
+        return np.concatenate([rest[:place], [chosen], rest[place:]])
 
 
 def _seed(query: Query) -> list[int]:

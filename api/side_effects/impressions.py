@@ -1,5 +1,6 @@
 """Tells Kafka what was shown (topic `impressions`)."""
 
+import asyncio
 import random
 from math import isfinite
 
@@ -17,6 +18,8 @@ from ..stages import EXPLORATION, Query
 
 MOST_WAITING = 256
 """Pages whose impression is under way; beyond, with Kafka down, they are dropped and counted."""
+GATHER_SECONDS = 0.02
+"""Under load, pages wait so long for others: to send each by itself took 0.3 ms of a feed's 1.3."""
 SAMPLE = 0.1
 """Share of pages whose impression carries the scores of each source, for the record."""
 
@@ -33,24 +36,50 @@ class Impressions:
         self._producer = producer
         self._partitions = settings.kafka_partitions
         self._metrics = metrics
-        self._waiting = 0
+        self._waiting: list[tuple[Query, Slate]] = []
+        self._sent: asyncio.Future[None] | None = None
+        self._sending = 0
+        self._sender: asyncio.Task[None] | None = None
 
     async def run(self, query: Query, slate: Slate) -> None:
-        if self._waiting >= MOST_WAITING:
+        """Returns when Kafka has the page, or refused it."""
+        if len(self._waiting) + self._sending >= MOST_WAITING:
             self._metrics.impressions.labels("dropped").inc()
             return
-        self._waiting += 1
+        self._waiting.append((query, slate))
+        if self._sent is None:
+            self._sent = asyncio.get_running_loop().create_future()
+        sent = self._sent
+        if self._sender is None:
+            self._sender = asyncio.create_task(self._send())
+        await asyncio.shield(sent)
+
+    async def _send(self) -> None:
+        """Until nothing waits: the first at once, and as soon as there are several at a time, those of 20 ms."""
         try:
-            key = query.username or query.session_id or ""  # of a guest there is nothing but the session
-            partition = topics.owner(key, self._partitions)
-            value = encode(_impression(query, slate))
-            await self._producer.send([Record(topics.IMPRESSIONS, key.encode(), value, partition)])
-            self._metrics.impressions.labels("sent").inc()
-        except ReelstreamError as error:
-            self._metrics.impressions.labels("failed").inc()
-            _log.warning("impression lost", recommendation_id=slate.recommendation_id, error=str(error))
+            while self._waiting:
+                pages, self._waiting = self._waiting, []
+                told, self._sent = self._sent, None
+                self._sending = len(pages)
+                outcome = "sent"
+                try:
+                    await self._producer.send([self._record(query, slate) for query, slate in pages])
+                except ReelstreamError as error:
+                    outcome = "failed"
+                    _log.warning("impressions lost", pages=len(pages), error=str(error))
+                finally:
+                    if told is not None and not told.done():
+                        told.set_result(None)
+                self._metrics.impressions.labels(outcome).inc(len(pages))
+                if len(pages) > 1 or len(self._waiting) > 1:
+                    await asyncio.sleep(GATHER_SECONDS)
         finally:
-            self._waiting -= 1
+            self._sending, self._sender = 0, None
+
+    def _record(self, query: Query, slate: Slate) -> Record:
+        key = query.username or query.session_id or ""  # of a guest there is nothing but the session
+        value = encode(_impression(query, slate))
+        return Record(topics.IMPRESSIONS, key.encode(), value, topics.owner(key, self._partitions))
 
 
 def _impression(query: Query, slate: Slate) -> Impression:
@@ -66,6 +95,6 @@ def _impression(query: Query, slate: Slate) -> Impression:
         scores=[score if isfinite(score) else None for score in slate.scores.tolist()],
         sources=[list(sources) for sources in slate.sources],
         propensities=[sources.get(EXPLORATION, 1.0) for sources in slate.sources],
-        features=slate.sources if random.random() < SAMPLE else None,
+        features=slate.sources if slate.scored and random.random() < SAMPLE else None,
         variant=query.variant,
     )

@@ -9,5 +9,5 @@ class CoVisitation:
     name = "co_visitation"
     personal = True
 
-    async def retrieve(self, query: Query) -> Retrieved:
+    def retrieve(self, query: Query) -> Retrieved:
         return evidence(query.visited()[0])

@@ -13,18 +13,17 @@ class Collaborative:
     name = "collaborative"
     personal = True
 
-    async def retrieve(self, query: Query) -> Retrieved:
+    def retrieve(self, query: Query) -> Retrieved:
         model = query.vectors.get("collaborative")
         if model is None or not len(model.ids):
             return nothing()
-        rank = (model.vectors.shape[1] - 2) // 2
-        rows = model.rows(query.catalogue)
+        vectors, rows = model.of_slots(query.catalogue), model.rows(query.catalogue)
+        rank = (vectors.shape[1] - 2) // 2
         weights = model.vectors[0, -1] ** np.arange(len(query.history)) * (query.strengths > 0)
-        history = rows[query.history]
-        weights[history < 0] = 0.0
+        weights[rows[query.history] < 0] = 0.0
         if not (total := weights.sum()):
             return nothing()
-        user = (weights / total).astype(np.float32) @ model.vectors[history, rank + 1 : -1]
-        scores = model.vectors[:, :rank] @ user + model.vectors[:, rank]
-        slots = np.flatnonzero(rows >= 0)
-        return Retrieved(slots, scores[rows[slots]].astype(np.float64), logits=True)
+        user = (weights / total).astype(np.float32) @ vectors[query.history, rank + 1 : -1]
+        scores = vectors[:, :rank] @ user + vectors[:, rank]
+        scores[rows < 0] = -np.inf
+        return Retrieved(row=scores, logits=True)

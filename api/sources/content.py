@@ -23,7 +23,7 @@ class Content:
     name = "content"
     personal = True
 
-    async def retrieve(self, query: Query) -> Retrieved:
+    def retrieve(self, query: Query) -> Retrieved:
         model = query.vectors.get("content")
         if not isinstance(model, ContentVectors):
             return nothing()

@@ -10,7 +10,7 @@ class Factors:
     name = "factors"
     personal = True
 
-    async def retrieve(self, query: Query) -> Retrieved:
+    def retrieve(self, query: Query) -> Retrieved:
         if (learnt := query.learnt) is None or query.own is None or len(query.own) != learnt.posts.dim:
             return nothing()
         return ranked(query, learnt, 2, query.own)

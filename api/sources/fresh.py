@@ -14,7 +14,7 @@ class Fresh:
     name = "fresh"
     personal = False
 
-    async def retrieve(self, query: Query) -> Retrieved:
+    def retrieve(self, query: Query) -> Retrieved:
         created = query.catalogue.created_at[: query.catalogue.size]
         ages = np.maximum(query.now - created, 0.0)
         return evidence(np.where(created > 0, np.exp2(-ages / HALF_LIFE), 0.0))

@@ -16,17 +16,17 @@ class Graph:
     name = "graph"
     personal = True
 
-    async def retrieve(self, query: Query) -> Retrieved:
+    def retrieve(self, query: Query) -> Retrieved:
         model = query.vectors.get("graph")
         if model is None:
             return nothing()
-        rows = model.rows(query.catalogue)
+        vectors, rows = model.of_slots(query.catalogue), model.rows(query.catalogue)
         weights = RECENCY ** np.arange(len(query.history)) * (query.strengths > 0)
-        history = rows[query.history]
-        weights[history < 0] = 0.0
+        weights[rows[query.history] < 0] = 0.0
         if not (total := weights.sum()):
             return nothing()
-        user = (weights / total).astype(np.float32) @ model.vectors[history]
+        user = (weights / total).astype(np.float32) @ vectors[query.history]
         user[-1] = 1.0
-        slots = np.flatnonzero(rows >= 0)
-        return Retrieved(slots, (model.vectors @ user)[rows[slots]].astype(np.float64), logits=True)
+        scores = vectors @ user
+        scores[rows < 0] = -np.inf
+        return Retrieved(row=scores, logits=True)

@@ -13,7 +13,7 @@ class Mood:
     name = "mood"
     personal = True
 
-    async def retrieve(self, query: Query) -> Retrieved:
+    def retrieve(self, query: Query) -> Retrieved:
         if query.mood is None:
             return nothing()
         shares = query.catalogue.moods[: query.catalogue.size, query.mood]

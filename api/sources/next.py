@@ -14,7 +14,7 @@ class Next:
     name = "next"
     personal = True
 
-    async def retrieve(self, query: Query) -> Retrieved:
+    def retrieve(self, query: Query) -> Retrieved:
         if (learnt := query.learnt) is None:
             return nothing()
         posts, last = learnt.posts, query.past[:PAST]

@@ -11,7 +11,7 @@ class Popularity:
     name = "popularity"
     personal = False
 
-    async def retrieve(self, query: Query) -> Retrieved:
+    def retrieve(self, query: Query) -> Retrieved:
         if (learnt := query.learnt) is None:
             return nothing()
         learnt.posts.make_room()

@@ -9,5 +9,5 @@ class Profile:
     name = "profile"
     personal = True
 
-    async def retrieve(self, query: Query) -> Retrieved:
+    def retrieve(self, query: Query) -> Retrieved:
         return evidence(query.visited()[1]) if query.learnt is not None else nothing()

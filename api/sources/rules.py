@@ -16,7 +16,7 @@ class RuleSource:
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         self._rules = rules
 
-    async def retrieve(self, query: Query) -> Retrieved:
+    def retrieve(self, query: Query) -> Retrieved:
         rules = [rule for rule in rules_of(query, self._rules) if rule.pin or rule.factor > 1]
         if not rules:
             return nothing()

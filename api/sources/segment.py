@@ -35,8 +35,9 @@ class Segment:
 
     name = "segment"
     personal = False
+    of_reader = True
 
-    async def retrieve(self, query: Query) -> Retrieved:
+    def retrieve(self, query: Query) -> Retrieved:
         if query.profile is None or query.state.events > MOST_EVENTS:
             return nothing()
         texts = [text.casefold() for text in _texts(decode_user(query.profile))]

@@ -12,5 +12,5 @@ class Sequence:
     name = "sequence"
     personal = True
 
-    async def retrieve(self, query: Query) -> Retrieved:
+    def retrieve(self, query: Query) -> Retrieved:
         return of_past(query, 0, SHORT)

@@ -16,17 +16,14 @@ class Svd:
     name = "svd"
     personal = True
 
-    async def retrieve(self, query: Query) -> Retrieved:
+    def retrieve(self, query: Query) -> Retrieved:
         model = query.vectors.get("svd")
         if model is None or not len(query.history):
             return evidence(np.empty(0))
-        rows = model.rows(query.catalogue)
+        vectors, rows = model.of_slots(query.catalogue), model.rows(query.catalogue)
         weights = RECENCY ** np.arange(len(query.history)) * np.maximum(query.strengths, 0.0)
-        history = rows[query.history]
-        weights[history < 0] = 0.0
+        weights[rows[query.history] < 0] = 0.0
         total = weights.sum()
         if total <= 0:
             return evidence(np.empty(0))
-        user = (weights / total).astype(np.float32) @ model.vectors[history]
-        of_rows = (model.vectors @ user).astype(np.float64)
-        return evidence(np.where(rows >= 0, of_rows[rows], 0.0))
+        return evidence(vectors @ ((weights / total).astype(np.float32) @ vectors[query.history]))

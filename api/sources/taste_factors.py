@@ -11,5 +11,5 @@ class TasteFactors:
     name = "taste_factors"
     personal = True
 
-    async def retrieve(self, query: Query) -> Retrieved:
+    def retrieve(self, query: Query) -> Retrieved:
         return of_past(query, 1, LONG)

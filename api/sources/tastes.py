@@ -14,7 +14,7 @@ class Tastes:
     name = "tastes"
     personal = True
 
-    async def retrieve(self, query: Query) -> Retrieved:
+    def retrieve(self, query: Query) -> Retrieved:
         if (learnt := query.learnt) is None:
             return nothing()
         catalogue, size = query.catalogue, query.catalogue.size

@@ -13,5 +13,5 @@ class Trending:
     name = "trending"
     personal = False
 
-    async def retrieve(self, query: Query) -> Retrieved:
+    def retrieve(self, query: Query) -> Retrieved:
         return evidence(query.decayed(WINDOW))

@@ -14,5 +14,5 @@ class TrendingHour:
     name = "trending_1h"
     personal = False
 
-    async def retrieve(self, query: Query) -> Retrieved:
+    def retrieve(self, query: Query) -> Retrieved:
         return evidence(query.decayed(WINDOW)) if query.learnt is not None else nothing()

@@ -92,7 +92,7 @@ def query_on(catalogue: Catalogue, made: np.ndarray | None = None, **fields: obj
 
 
 async def found(source: Source, query: Query) -> dict[int, float]:
-    retrieved = await source.retrieve(query)
+    retrieved = source.retrieve(query)
     return dict(zip(query.catalogue.ids[retrieved.slots].tolist(), retrieved.scores.tolist(), strict=True))
 
 
@@ -178,8 +178,8 @@ async def test_a_user_who_has_seen_everything_gets_an_empty_page(catalogue: Cata
     class Nothing:
         name = "nothing"
 
-        def keep(self, query: Query, slots: np.ndarray) -> np.ndarray:
-            return np.zeros(len(slots), np.bool_)
+        def keep(self, query: Query, slots: np.ndarray | slice) -> np.ndarray:
+            return np.zeros(query.catalogue.size, np.bool_)
 
     feed = CandidatePipeline([], feed_sources(), [Nothing()], [Blend(SETTINGS)], Top(), [], Metrics())
     slate = await feed.run(query_on(catalogue))

@@ -94,14 +94,14 @@ async def test_co_visitation_finds_neighbours_of_the_history() -> None:
     catalogue = catalogue_of(1, 2, 3, 4)
     catalogue.set_neighbours(1, np.array([3, 4]), np.array([8e6, 4e6]))
     query = query_on(catalogue, past=np.array([catalogue.slots[1]], np.int32))
-    found = ids_and_scores(query, await CoVisitation().retrieve(query))
+    found = ids_and_scores(query, CoVisitation().retrieve(query))
     assert set(found) == {3, 4}
     assert found[3] == pytest.approx(2 * found[4])
 
 
 async def test_co_visitation_finds_nothing_for_a_user_without_history() -> None:
     query = query_on(catalogue_of(1, 2))
-    assert len((await CoVisitation().retrieve(query)).slots) == 0
+    assert len((CoVisitation().retrieve(query)).slots) == 0
 
 
 async def test_trending_and_popular_weigh_recent_and_lasting_interest() -> None:
@@ -109,8 +109,8 @@ async def test_trending_and_popular_weigh_recent_and_lasting_interest() -> None:
     catalogue.set_state(1, ItemState(decayed=[0.0, 4.0, 4.0], at=NOW))
     catalogue.set_state(2, ItemState(decayed=[0.0, 6.0, 6.0], at=NOW - 2 * 86_400))
     query = query_on(catalogue)
-    assert ids_and_scores(query, await Trending().retrieve(query)) == pytest.approx({1: 4.0, 2: 1.5})
-    assert ids_and_scores(query, await Popular().retrieve(query)) == pytest.approx({1: 4.0, 2: 6 * 2 ** (-2 / 7)})
+    assert ids_and_scores(query, Trending().retrieve(query)) == pytest.approx({1: 4.0, 2: 1.5})
+    assert ids_and_scores(query, Popular().retrieve(query)) == pytest.approx({1: 4.0, 2: 6 * 2 ** (-2 / 7)})
 
 
 async def test_fresh_orders_by_age_and_leaves_out_posts_without_a_date() -> None:
@@ -119,7 +119,7 @@ async def test_fresh_orders_by_age_and_leaves_out_posts_without_a_date() -> None
         row = {"id": post_id, "created_at": (NOW - days * 86_400) * 1000}
         catalogue.set_row(post_id, decode_post(msgspec.json.encode(row)))
     query = query_on(catalogue)
-    assert ids_and_scores(query, await Fresh().retrieve(query)) == pytest.approx({1: 0.5, 2: 1.0, 3: 1.0})
+    assert ids_and_scores(query, Fresh().retrieve(query)) == pytest.approx({1: 0.5, 2: 1.0, 3: 1.0})
 
 
 def svd_of(vectors: dict[int, list[float]]) -> dict[str, ItemVectors]:
@@ -133,7 +133,7 @@ async def test_svd_folds_in_the_history_by_recency_and_strength() -> None:
     catalogue = catalogue_of(1, 2, 3, 4, 5)
     vectors = svd_of({3: [1.0, 0.0], 1: [1.0, 0.0], 2: [0.0, 1.0], 4: [0.0, 1.0]})
     query = query_on(catalogue, history=np.array([0, 1, 4]), strengths=np.array([3.0, 1.0, 9.0]), vectors=vectors)
-    found = ids_and_scores(query, await Svd().retrieve(query))
+    found = ids_and_scores(query, Svd().retrieve(query))
     total = 3.0 + 0.95
     assert found == pytest.approx({1: 3 / total, 3: 3 / total, 2: 0.95 / total, 4: 0.95 / total}, rel=1e-5)
 
@@ -142,11 +142,11 @@ async def test_svd_follows_a_catalogue_that_grows_and_finds_nothing_without_stre
     catalogue = catalogue_of(1)
     svd, vectors = Svd(), svd_of({1: [1.0, 0.0], 8: [0.5, 0.0]})
     query = query_on(catalogue, history=np.array([0]), strengths=np.array([1.0]), vectors=vectors)
-    assert ids_and_scores(query, await svd.retrieve(query)) == {1: 1.0}
+    assert ids_and_scores(query, svd.retrieve(query)) == {1: 1.0}
     catalogue.set_row(8, decode_post(b'{"id":8}'))
-    assert ids_and_scores(query, await svd.retrieve(query)) == {1: 1.0, 8: 0.5}
+    assert ids_and_scores(query, svd.retrieve(query)) == {1: 1.0, 8: 0.5}
     query.strengths = np.array([-5.0])
-    assert len((await svd.retrieve(query)).slots) == 0
+    assert len((svd.retrieve(query)).slots) == 0
 
 
 def test_what_nobody_may_see_is_dropped_for_its_reason() -> None:

@@ -86,13 +86,7 @@ class OneState:
     def __init__(self, state: UserState) -> None:
         self._state = state
 
-    def pipeline(self, transaction: bool) -> "OneState":
-        return self
-
-    def get(self, key: str) -> "OneState":
-        return self
-
-    async def execute(self) -> list[bytes | None]:
+    async def get_many(self, keys: list[str]) -> list[bytes | None]:
         return [self._state.encode(), None, None]
 
 

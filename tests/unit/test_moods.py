@@ -99,13 +99,13 @@ def catalogue() -> Catalogue:
 async def test_a_mood_holds_back_others_and_brings_its_own(catalogue: Catalogue) -> None:
     query = Query("u", EVENING, catalogue, mood=MOODS.index("calm"))
     assert OfMood().keep(query, np.arange(4)).tolist() == [True, False, True, True]
-    found = await MoodSource().retrieve(query)
+    found = MoodSource().retrieve(query)
     assert dict(zip(found.slots.tolist(), found.scores.tolist(), strict=True)) == pytest.approx(
         {0: 1.0, 2: 0.5 * (1 + np.log1p(50.0))}
     )
     query.mood = None
     assert OfMood().keep(query, np.arange(4)).all()
-    assert not len((await MoodSource().retrieve(query)).slots)
+    assert not len((MoodSource().retrieve(query)).slots)
 
 
 def test_the_mood_asked_for_decides_and_that_of_the_hour_fades_with_each_event(catalogue: Catalogue) -> None:

@@ -21,6 +21,7 @@ from api.metrics import Metrics
 from api.mirror import Mirror
 from api.pipelines import feed_sources
 from api.query_hydrators.user_state import UserStateHydrator
+from api.reads import Reads
 from api.redis import connection
 from api.scorers.blend import LEARNT_NAMES, Blend, features
 from api.selector.top import Top
@@ -137,8 +138,10 @@ async def serving(valkey: str, world: World, until: Any) -> AsyncIterator[tuple[
         return factors.of(mirror.catalogue) is not None
 
     await until(loaded)
-    yield factors, mirror, opened
+    reads = Reads(url, 1.0)
+    yield factors, mirror, reads
     await cancel(running)
+    await reads.close()
     await opened.aclose()
     await written.aclose()
 
@@ -153,14 +156,14 @@ class Kept(Blend):
 
 
 async def test_feeds_rank_as_the_learner_does(serving: tuple[Factors, Mirror, Any], world: World) -> None:
-    factors, mirror, redis = serving
+    factors, mirror, reads = serving
     catalogue, recommender, now = mirror.catalogue, world.recommender, time.time()
     assert recommender.blend.serves_learnt
     blend = Kept(SETTINGS)
     sources = [source for source in feed_sources() if LEARNT_NAMES.get(source.name, source.name) in NAMES]
     assert len(sources) == len(NAMES)
     feed = CandidatePipeline(
-        [UserStateHydrator(redis, SETTINGS)], sources, [NotPublic(), Seen(), NotInterested()], [blend], Top(), [],
+        [UserStateHydrator(reads, SETTINGS)], sources, [NotPublic(), Seen(), NotInterested()], [blend], Top(), [],
         Metrics(),
     )  # fmt: skip
     posts = recommender.sources.slots

@@ -1,0 +1,193 @@
+"""The recommendations cache: the ranked list of a user, until an event of theirs or a change of what ranks it."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from online_models.decayed_counters import decay_to
+from schemas.visits import Visit
+
+from .caches import Cache
+from .catalogue import Catalogue
+from .metrics import Metrics
+from .models import ItemVectors
+from .paging import Cut
+from .sources import popular
+from .stages import EXPLORATION, Candidates, Query, Scores, Slots
+
+LIST_SECONDS = 30 * 60.0
+"""At most. An event of the user, a change of their row, another model or another catalogue ends a list at once."""
+MOVED_SECONDS = 5.0
+"""A list that is older is made anew when the item side or the learner moved meanwhile: somebody who only looks again
+has to see new posts and what is trending, and while events come something moves all the time."""
+SHARED_SECONDS = 60.0
+"""So long the lists of one ranking share a visit, and a first page that is asked for again writes nothing to Redis."""
+SCORED = 40
+"""Places of a list whose score with each source is kept, for samples of impressions: two pages."""
+MOST_BYTES = 48 << 20
+"""10 KB a list: some 5,000 of them."""
+
+
+@dataclass
+class RankedList:
+    """slots, scores, sources (r,): the ranking, its scores, and as bits the sources that had the post among their best,
+    0 for one that is there for its popularity. of_sources (≤ SCORED, S): their scores. explored: slot → propensity.
+    least: score of what is behind the list. total: posts that could be shown. reactions: of the user, where posts of
+    the list may have any. events: of the user. model_versions: that ranked it. revision, version,
+    vectors, payloads: of the catalogue, the learner, the models and the user when it was made. visit: of its pages.
+    """
+
+    slots: Slots
+    scores: Scores
+    sources: NDArray[np.int64]
+    of_sources: Scores
+    names: tuple[str, ...]
+    least: float
+    explored: dict[int, float]
+    total: int
+    events: int
+    model_versions: dict[str, str]
+    reactions: frozenset[int]
+    muted: list[int]
+    blocked: list[int]
+    catalogue: Catalogue
+    revision: int
+    version: int | None
+    vectors: dict[str, ItemVectors]
+    payloads: tuple[bytes | None, ...] | None
+    made_at: float
+    visit: Visit | None = None
+
+    @classmethod
+    def of(
+        cls, query: Query, candidates: Candidates, scores: Scores, ranking: Slots, total: int, whole: bool
+    ) -> "RankedList":
+        """whole: no part was skipped."""
+        # Whatever the history tells of was met and is filtered; what left it by its length may come again.
+        reactions = frozenset(query.state.reactions) if query.state.older_reactions or not whole else frozenset()
+        places = np.where(ranking >= 0, candidates.places[ranking], -1)
+        bits = candidates.taken @ (1 << np.arange(len(candidates.names), dtype=np.int64))
+        first = places[:SCORED]
+        of_sources = np.append(candidates.scores, np.zeros((1, len(candidates.names))), axis=0)[first]
+        return cls(
+            slots=ranking,
+            scores=np.append(scores, scores.min(initial=0.0) - 1.0)[places],  # place −1 is the last
+            sources=np.append(bits, 0)[places],
+            of_sources=of_sources,
+            names=tuple(candidates.names),
+            least=float(scores.min(initial=0.0)) - 1.0,
+            explored={int(candidates.slots[place]): chance for place, chance in candidates.explored.items()},
+            total=total,
+            events=query.state.events,
+            model_versions=query.model_versions,
+            reactions=reactions,
+            muted=query.muted,
+            blocked=query.blocked,
+            catalogue=query.catalogue,
+            revision=query.catalogue.revision,
+            version=query.online.version if query.online is not None else None,
+            vectors=query.vectors,
+            payloads=query.payloads,
+            made_at=query.now,
+        )  # fmt: skip
+
+    @property
+    def size(self) -> int:
+        """Bytes, with what Python adds."""
+        state = sum(len(payload) for payload in self.payloads or () if payload is not None)
+        return 24 * len(self.slots) + self.of_sources.nbytes + state + 2_000
+
+    def serves(self, query: Query) -> bool:
+        """Whether nothing changed that a reader would notice."""
+        age = query.now - self.made_at
+        if (
+            self.payloads != query.payloads
+            or self.vectors != query.vectors
+            or self.catalogue is not query.catalogue
+            or (self.version is None) is not (query.online is None)
+            or (query.visit is not None and (self.visit is None or self.visit.id != query.visit.id))
+        ):
+            return False
+        if query.visit is not None or 0 <= age < MOVED_SECONDS:
+            return True
+        version = query.online.version if query.online is not None else None
+        return age >= 0 and self.revision == query.catalogue.revision and self.version == version
+
+    def shared_visit(self, now: float) -> Visit | None:
+        """The visit of this very list, while it is new enough for a reader's other visits not to have pushed it out."""
+        return self.visit if 0 <= now - self.made_at < SHARED_SECONDS else None
+
+    def rows(self, query: Query, candidates: Candidates | None, page: Cut) -> tuple[Scores, list[dict[str, float]]]:
+        """Of posts of a page (n,): scores (n,), and the score with each source that had it; 0 where that is not kept.
+
+        candidates: what the list was made of, None later. A post that no source had is there for its popularity.
+        """
+        behind = len(page.slots) - len(page.places)
+        bits, scores = self.sources[page.places].tolist(), self.scores[page.places]
+        if behind:
+            bits, scores = bits + [0] * behind, np.append(scores, np.full(behind, self.least))
+        if candidates is not None:
+            known = candidates.scores[candidates.places[page.slots]].tolist() if len(candidates.slots) else []
+        else:
+            known = self.of_sources[page.places[page.places < len(self.of_sources)]].tolist()
+        popularity = _popularity(query, page.slots) if 0 in bits else []
+        rows = []
+        for number, (slot, each) in enumerate(zip(page.slots.tolist(), bits, strict=True)):
+            if not each:
+                rows.append({popular.Popular.name: popularity[number]})
+                continue
+            places, names = _named(each, self.names)
+            if number < len(known):
+                of_post = known[number]
+                row = {name: of_post[place] for place, name in zip(places, names, strict=True)}
+            else:
+                row = dict.fromkeys(names, 0.0)
+            if slot in self.explored:
+                row[EXPLORATION] = self.explored[slot]
+            rows.append(row)
+        return scores, rows
+
+    def scored(self, page: Cut) -> bool:
+        """Whether the scores with each source are kept of all posts of a page."""
+        return len(page.places) == len(page.slots) and bool((page.places < len(self.of_sources)).all())
+
+
+class RankedLists:
+    """Lists by reader, by what the request asked for, and by the size of the page, which exploration depends on."""
+
+    def __init__(self, metrics: Metrics, most_bytes: int = MOST_BYTES) -> None:
+        self._cache: Cache[RankedList] = Cache("recommendations", LIST_SECONDS, most_bytes, metrics)
+
+    def find(self, query: Query) -> RankedList | None:
+        """A list that still holds. Not for a request that wants to know why: an answer to that is made anew."""
+        if query.explain or query.payloads is None:
+            return None
+        found = self._cache.get(_key(query))
+        return found if found is not None and found.serves(query) else None
+
+    def keep(self, query: Query, ranked: RankedList) -> None:
+        if query.payloads is not None:
+            self._cache.put(_key(query), ranked, ranked.size)
+
+    def count(self, hit: bool) -> None:
+        self._cache.count(hit)
+
+
+def _key(query: Query) -> tuple[str, str | None, bytes, int, str]:
+    return query.username, query.session_id, query.asked, query.page_size, query.variant
+
+
+@lru_cache(8_192)
+def _named(bits: int, names: tuple[str, ...]) -> tuple[list[int], list[str]]:
+    """Places and names of sources, from bits."""
+    places = [place for place in range(len(names)) if bits >> place & 1]
+    return places, [names[place] for place in places]
+
+
+def _popularity(query: Query, slots: Slots) -> list[float]:
+    catalogue = query.catalogue
+    decayed = decay_to(catalogue.decayed[slots], catalogue.at[slots], query.now)
+    values: list[float] = decayed[:, popular.WINDOW].tolist()
+    return values

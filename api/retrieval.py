@@ -1,0 +1,166 @@
+"""What all sources say of all posts, one row a source, and the candidates that come of it."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from inspect import iscoroutine
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from online_models import candidates as best
+
+from .catalogue import Catalogue
+from .stages import Candidates, Mask, Query, Retrieved, Scores, Source
+
+SOURCE_DEADLINE = 0.05
+STANDING_SECONDS = 1.0
+"""What does not depend on the user is worked out so often, by the first feed that needs it."""
+FIRSTS = 1_024
+"""Posts whose order is kept of such a source. Where filters leave fewer than DEPTH of them, all are looked at."""
+
+T = TypeVar("T")
+Skipping = Callable[[str, list[str]], AbstractContextManager[None]]
+"""Names a part that fails in a list, and goes on."""
+
+
+@dataclass
+class _Standing:
+    """Rows of sources (S, ≥ N) in single precision, in which a request overwrites the personal ones; scale (S,): the
+    best score of each row, 0 for a source that offers nothing. logits (S,). firsts (S, FIRSTS): as in
+    online_models.candidates.gather. popularity (3, N): decayed sums at that time."""
+
+    catalogue: Catalogue
+    at: float
+    rows: NDArray[np.float32]
+    scale: Scores
+    logits: Mask
+    firsts: NDArray[np.int32]
+    popularity: Scores
+    degraded: list[str]
+
+
+class Retrieval:
+    """Asks sources. Those that wait for nothing are plain calls, one after the other: a task and a timer for each took
+    1 ms of a feed. Those that are coroutines run side by side, to a deadline.
+    """
+
+    def __init__(self, sources: Sequence[Source], skipping: Skipping) -> None:
+        self.sources = sources
+        self._skipping = skipping
+        self._names = [source.name for source in sources]
+        self._personal = np.array([source.personal for source in sources], np.bool_)
+        self._standing: dict[bool, _Standing] = {}
+
+    async def waited_for(self, query: Query, degraded: list[str]) -> dict[int, Retrieved | None]:
+        """By place of the source, what those found that have to wait; and what the others found, not yet in rows."""
+        standing = self._refreshed(query, degraded)
+        query.stand_on(standing.popularity)
+        found: dict[int, Retrieved | None] = {}
+        waiting: list[tuple[int, str, Coroutine[Any, Any, Retrieved]]] = []
+        for place, source in enumerate(self.sources):
+            if not source.personal and standing.scale[place] >= 0:
+                continue
+            with self._skipping(f"{source.name} source", degraded):
+                result = source.retrieve(query)
+                if iscoroutine(result):
+                    waiting.append((place, f"{source.name} source", result))
+                else:
+                    found[place] = result  # type: ignore[assignment]
+        if waiting:
+            parts = [(name, work) for _, name, work in waiting]
+            results = await side_by_side(parts, SOURCE_DEADLINE, degraded, self._skipping)
+            found |= {place: result for (place, _, _), result in zip(waiting, results, strict=True)}
+        return found
+
+    def candidates(self, query: Query, kept: Mask, found: dict[int, Retrieved | None]) -> Candidates:
+        """The union of the best of each source among those that stay (online_models.candidates)."""
+        standing, size = self._refreshed(query, []), query.catalogue.size
+        rows, scale, logits = standing.rows, standing.scale.copy(), standing.logits.copy()
+        if rows.shape[1] < size:
+            standing.rows = rows = np.concatenate([rows, np.zeros((len(rows), size), np.float32)], axis=1)
+        for place in np.flatnonzero(self._personal | (scale < 0)).tolist():
+            result = found.get(place)
+            scale[place] = 0.0
+            if result is not None:
+                scale[place], logits[place] = result.write(rows[place, :size]), result.logits
+        slots, places, ranks, features = best.gather(rows, logits, kept, scale > 0, standing.firsts)
+        scores = np.zeros((len(slots), len(rows)))
+        np.multiply(rows[:, slots].T, scale, out=scores, where=scale > 0)
+        return Candidates(
+            slots=slots.astype(np.int64),
+            places=places,
+            names=self._names,
+            personal=self._personal,
+            scores=scores,
+            taken=ranks < best.ABSENT,
+            features=features,
+        )
+
+    def _refreshed(self, query: Query, degraded: list[str]) -> _Standing:
+        known = query.learnt is not None
+        standing = self._standing.get(known)
+        if (
+            standing is None
+            or standing.catalogue is not query.catalogue
+            or not standing.at <= query.now < standing.at + STANDING_SECONDS
+        ):
+            standing = self._standing[known] = self._anew(query)
+        degraded += standing.degraded
+        return standing
+
+    def _anew(self, query: Query) -> _Standing:
+        catalogue, size, count = query.catalogue, query.catalogue.size, len(self.sources)
+        standing = _Standing(
+            catalogue, query.now, np.zeros((count, len(catalogue.ids)), np.float32), np.zeros(count),
+            np.zeros(count, np.bool_), np.full((count, min(FIRSTS, max(size, 1))), -1, np.int32),
+            query.popularity(), [],
+        )  # fmt: skip
+        for place, source in enumerate(self.sources):
+            if source.personal:
+                continue
+            if getattr(source, "of_reader", False):
+                standing.scale[place] = -1.0  # asked for each feed
+                continue
+            with self._skipping(f"{source.name} source", standing.degraded):
+                result = source.retrieve(query)
+                if iscoroutine(result):
+                    result.close()
+                    standing.scale[place] = -1.0  # asked for each feed
+                    continue
+                row = standing.rows[place, :size]
+                standing.scale[place] = result.write(row)  # type: ignore[union-attr]
+                standing.logits[place] = result.logits  # type: ignore[union-attr]
+                if not result.logits:  # type: ignore[union-attr]
+                    first = _first(row, standing.firsts.shape[1])
+                    standing.firsts[place, : len(first)] = first
+        return standing
+
+
+def _first(row: NDArray[np.float32], most: int) -> NDArray[np.int64]:
+    """The best slots with any evidence, at most so many, best first; equals by slot."""
+    slots = np.flatnonzero(row > 0)
+    if len(slots) > most:
+        least = np.partition(row[slots], len(slots) - most)[len(slots) - most]
+        slots = slots[row[slots] >= least]
+    return slots[np.argsort(-row[slots], kind="stable")][:most]
+
+
+async def side_by_side(
+    parts: list[tuple[str, Coroutine[Any, Any, T]]], deadline: float, degraded: list[str], skipping: Skipping
+) -> list[T | None]:
+    """What each part returns; None for those that fail or are not done by the deadline. One timer for all."""
+    tasks = [asyncio.create_task(work) for _, work in parts]
+    try:
+        await asyncio.wait(tasks, timeout=deadline)
+    finally:
+        late = [task for task in tasks if task.cancel()]
+    results: list[T | None] = [None] * len(parts)
+    for number, ((part, _), task) in enumerate(zip(parts, tasks, strict=True)):
+        with skipping(part, degraded):
+            if task in late:
+                raise TimeoutError(f"not done after {deadline * 1000:.0f} ms")
+            results[number] = task.result()
+    return results
