@@ -251,7 +251,7 @@ class Recommender:
         places, by = np.nonzero(first)
         shown, size = found.slots[places], made.slots.size
         # 18 µs with 1,500 posts; to count who is above each of the ten that the blend shows took 16.
-        popularity = float(size) - np.searchsorted(np.sort(table.total[:size]), table.total[shown], side="right")
+        popularity = np.float64(size) - np.searchsorted(np.sort(table.total[:size]), table.total[shown], side="right")
         self.tested(Ranked(at, ranks, shown, by, popularity, events, int(np.count_nonzero(table.known[:size]))))
 
     def candidates(
