@@ -91,32 +91,23 @@ async def measure(posts: int, turns: int) -> dict[str, Any]:
     draw = np.random.default_rng(1)
     query, sources = world(posts, draw), feed_sources()
     feed = CandidatePipeline([], sources, [], [Blend(Settings(_env_file=None))], Top(), [], Metrics())
-    # Without the event loop: a coroutine that waits for nothing ends with StopIteration.
-    figures = {source.name: microseconds(lambda s=source: _end(s.retrieve(fresh(query))), turns) for source in sources}
-    retrieved = await asyncio.gather(*(source.retrieve(query) for source in sources))
+    figures = {source.name: microseconds(lambda s=source: s.retrieve(fresh(query)), turns) for source in sources}
     kept = np.ones(query.catalogue.size, np.bool_)
-    candidates = feed._candidates(kept, list(retrieved))
+    found = await feed._retrieval.waited_for(query, [])
+    candidates = feed._retrieval.candidates(query, kept, found)
     outputs, user = draw.normal(size=(posts, DIM)).astype(np.float32), draw.normal(size=DIM).astype(np.float32)
 
     def every() -> None:
         fresh(query)
         for source in sources:
-            _end(source.retrieve(query))
+            source.retrieve(query)
 
     return {
         "posts": posts, "sources": figures, "all_sources": microseconds(every, turns),
-        "candidates": microseconds(lambda: feed._candidates(kept, list(retrieved)), turns),
+        "candidates": microseconds(lambda: feed._retrieval.candidates(query, kept, found), turns),
         "blend": microseconds(lambda: feed.scorers[0].score(query, candidates, np.zeros(len(candidates.slots))), turns),
         "union": len(candidates.slots), "numpy_product": microseconds(lambda: outputs @ user, turns),
     }  # fmt: skip
-
-
-def _end(work: Any) -> None:
-    try:
-        work.send(None)
-    except StopIteration:
-        return
-    raise RuntimeError("a source waited")
 
 
 def main() -> None:

@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from online_models.features import FEATURES
-from online_models.sources import NAMES
+from online_models import side_features
+from online_models.aversion import NAMES as AVERSIONS
+from online_models.features import FEATURES, GATES
 
-from ..scorers.blend import LEARNT_NAMES, Blend, averse, features, learnt_names
+from ..scorers.blend import LEARNT_NAMES, Blend, features, learnt_names
 from ..stages import Candidates, Query, Slots
 
 
@@ -51,15 +52,19 @@ class Contributions:
         whole = learnt.blend.predict_many(found)
         for name in learnt_names(candidates):
             parts[name] = whole - learnt.blend.predict_many(found * ~_of_source(LEARNT_NAMES.get(name, name)))
-        width = averse(query, candidates).shape[1]
-        first, last = 2 * len(NAMES), len(FEATURES) - 4 * len(NAMES)
-        side, against = np.ones(len(FEATURES), np.float32), np.ones(len(FEATURES), np.float32)
-        side[first : last - width], against[last - width : last] = 0.0, 0.0
-        parts["post and user"] = whole - learnt.blend.predict_many(found * side)
+        side, against = np.ones(found.shape[1], np.float32), np.ones(found.shape[1], np.float32)
+        side[GATES.gated : -len(AVERSIONS)], against[-len(AVERSIONS) :] = 0.0, 0.0
+        gates = np.zeros_like(found)
+        gates[:, list(GATES.columns)] = found[:, list(GATES.columns)]
+        # The gates, facts of the user, stay while the rest goes, as sources are weighed by them; what they are worth by
+        # themselves is the same for all posts.
+        alone = learnt.blend.predict_many(gates) - learnt.blend.predict_many(np.zeros_like(found))
+        parts["post and user"] = whole - learnt.blend.predict_many(found * side + gates) + alone
         parts["turned against"] = whole - learnt.blend.predict_many(found * against)
         return parts
 
 
 def _of_source(name: str) -> Any:
-    """(width,): which features are those of a source, by itself and with the gates."""
-    return np.array([feature.split(" by ")[0] in (f"{name}_value", f"{name}_rank") for feature in FEATURES])
+    """(width,): which features are those of a source."""
+    names = FEATURES[: GATES.gated + side_features.WIDTH + len(AVERSIONS)]
+    return np.array([feature in (f"{name}_value", f"{name}_rank") for feature in names])

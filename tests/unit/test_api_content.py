@@ -139,7 +139,7 @@ async def test_the_source_asks_the_newest_and_best_liked_posts_first_and_a_stran
     await followed(mirror, published)
     history = catalogue.known_slots([2, 1])
     query = Query("u", 1e9, catalogue, vectors={"content": published}, history=history, strengths=np.array([2.0, 1.0]))
-    found = await Content().retrieve(query)
+    found = Content().retrieve(query)
     assert sorted(catalogue.ids[found.slots]) == [1, 2, 3]
     taste = 2.0 * expected("two")[0] + 0.95 * expected("one")[0]
     scores = np.e * expected("one", "two", "three") @ (taste / np.linalg.norm(taste))
@@ -148,10 +148,10 @@ async def test_the_source_asks_the_newest_and_best_liked_posts_first_and_a_stran
 
     version = ModelVersion(model="svd", version="v", created_at=0.0, dim=1, items=2, chunks=1, metrics={})
     query.vectors["svd"] = ItemVectors(version, np.array([1, 2]), np.ones((2, 1), np.float32))
-    assert catalogue.ids[(await Content().retrieve(query)).slots].tolist() == [3]
+    assert catalogue.ids[(Content().retrieve(query)).slots].tolist() == [3]
 
     stranger = Query("u", 1e9, catalogue, vectors={"content": published})
-    assert not len((await Content().retrieve(stranger)).slots)
+    assert not len((Content().retrieve(stranger)).slots)
     stranger.profile = msgspec.json.encode({"username": "u", "attributes": {"club": "sea"}})
-    assert len((await Content().retrieve(stranger)).slots) == 3
-    assert not len((await Content().retrieve(Query("u", 1e9, catalogue))).slots)
+    assert len((Content().retrieve(stranger)).slots) == 3
+    assert not len((Content().retrieve(Query("u", 1e9, catalogue))).slots)

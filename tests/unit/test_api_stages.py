@@ -325,7 +325,7 @@ def test_what_is_older_than_the_setting_or_the_request_allows_is_held_back_and_s
 async def profiled(catalogue: Catalogue, events: int = 0, **row: object) -> tuple[Query, dict[int, float]]:
     query = query_on(catalogue, state=UserState(events=events))
     set_authors(query, msgspec.json.encode({"username": "u", **row}))
-    return query, ids_and_scores(query, await Segment().retrieve(query))
+    return query, ids_and_scores(query, Segment().retrieve(query))
 
 
 async def test_what_a_user_row_speaks_of_is_found_by_popularity() -> None:
@@ -348,7 +348,7 @@ async def test_what_a_user_row_speaks_of_is_found_by_popularity() -> None:
     assert await of(attributes={"mood": "calm"}) == pytest.approx({6: popular[6]})
     for silent in ({"attributes": {"muted_authors": ["Chess"], "n": 7, "none": None}}, {"bio": ""}, {"bio": "Hello"}):
         assert await of(**silent) == {}
-    assert not len((await Segment().retrieve(query_on(catalogue))).slots)
+    assert not len((Segment().retrieve(query_on(catalogue))).slots)
 
 
 @pytest.mark.parametrize("learns", [False, True], ids=["before a learner", "with a learner"])

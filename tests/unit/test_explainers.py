@@ -112,7 +112,14 @@ ADDITIVE: list[Source] = [
 async def explained(query: Query, sources: list[Source]) -> tuple[Slate, list[dict[str, Any]]]:
     blend = Blend(SETTINGS)
     feed = CandidatePipeline(
-        [], sources, [], [blend, Mood(SETTINGS)], Top(), [], Metrics(), [History(), Tastes(), Contributions(blend)]
+        [],
+        sources,
+        [],
+        [blend, Mood(SETTINGS)],
+        Top(),
+        [],
+        Metrics(),
+        explainers=[History(), Tastes(), Contributions(blend)],
     )
     slate = await feed.run(query)
     assert slate.degraded == []
@@ -149,7 +156,7 @@ async def test_the_share_of_a_history_post_is_what_the_source_says_with_it_alone
             for name, part in (("svd", slice(0, 2)), ("graph", slice(0, 2)), ("collaborative", slice(3, 5))):
                 mute.vectors[name].vectors[others, part] = 0
             score = np.zeros(catalogue.size)
-            got = await source.retrieve(mute)
+            got = source.retrieve(mute)
             score[got.slots] = got.scores
             catalogue.neighbour_counts[:] = kept
             alone[post_id] = max(float((score - bias)[slot]), 0.0)

@@ -53,7 +53,7 @@ async def feed(catalogue: Catalogue, *events: tuple[int, str, int]) -> tuple[Sla
         learn_one(state, event, DEFAULT_WEIGHTS)
     query = Query("u", NOW, catalogue, state=state)
     UserStateHydrator._set_past(query, recent_posts(state, HISTORY_LENGTH))
-    filters = [*reader_filters(), Seen()]
+    filters = [*reader_filters(SETTINGS), Seen()]
     pipeline = CandidatePipeline([], [Popular()], filters, [Blend(SETTINGS)], Top(), [], Metrics())
     slate = await pipeline.run(query)
     assert slate.degraded == []
