@@ -18,6 +18,7 @@ from ..items import item
 from ..models import Models
 from ..responses import ApiError, json_response
 from ..serving import serving_of
+from ..sources.graph import Graph
 from ..stages import Mask, Query
 
 Similar = list[tuple[int, float, str]]
@@ -27,8 +28,8 @@ PERSONAL = 1.0
 
 
 async def similar(request: Request) -> Response:
-    """Co-visitation neighbours, filled up with neighbours in the vectors of `svd`, then with those in the vectors of
-    `content`, which a post has that nobody has met.
+    """Co-visitation neighbours, filled up with neighbours in the vectors of `svd`, then of `graph`, then of `content`,
+    which a post has that nobody has met.
 
     SIMILARITY_THRESHOLD is relative: a post must be that share as similar as the best one of its source, because the
     absolute level of both similarities depends on how much was learnt. With `username`, what that user turned down is
@@ -47,7 +48,7 @@ async def similar(request: Request) -> Response:
     slot = catalogue.slots[post_id]
     kept[slot] = False
     found = _co_visitation(query, slot, kept, threshold)
-    for model in ("svd", "content"):
+    for model in ("svd", "graph", "content"):
         if len(found) < page_size:
             met = {slot for slot, _, _ in found}
             others = _in_vectors(serving.models, model, query, slot, kept, threshold)
@@ -104,7 +105,11 @@ def _in_vectors(models: Models, name: str, query: Query, slot: int, kept: Mask, 
     catalogue, model = query.catalogue, models.vectors.get(name)
     if model is None or (row := (rows := model.rows(catalogue))[slot]) < 0:
         return []
-    cosines = (model.vectors @ model.vectors[row]) / np.maximum(model.norms * model.norms[row], 1e-12)
+    vectors, norms = model.vectors, model.norms
+    if name == Graph.name:  # the last number is a bias
+        vectors = vectors[:, :-1]
+        norms = np.sqrt(np.maximum(norms**2 - model.vectors[:, -1] ** 2, 0.0))
+    cosines = (vectors @ vectors[row]) / np.maximum(norms * norms[row], 1e-12)
     scores = np.where((rows >= 0) & kept, cosines[rows], 0.0)
     slots = np.flatnonzero(scores > 0)
     return _best(catalogue, slots, scores[slots], threshold, name)

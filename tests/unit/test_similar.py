@@ -1,13 +1,18 @@
 """What /similar lists: as similar as the setting asks for, and in whose order."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import msgspec
 import numpy as np
 
 from api.catalogue import Catalogue
-from api.routes.similar import PERSONAL, _co_visitation, _for_reader
+from api.models import ItemVectors
+from api.routes.similar import PERSONAL, _co_visitation, _for_reader, _in_vectors
 from api.stages import Query
 from online_models.co_visitation_scores import growth
 from schemas.item_state import ItemState
+from schemas.models import ModelVersion
 from schemas.posts import decode_post
 from schemas.user_state import UserState
 
@@ -50,3 +55,15 @@ def test_what_goes_with_the_users_last_posts_moves_up_and_what_they_saw_comes_la
     assert similar(catalogue, 1, 0.0, past=past, state=state) == [2, 4, 6, 3]
     assert similar(catalogue, 1, 0.0) == [2, 3, 4, 6]
     assert similar(catalogue, 5, 0.0, past=past) == []
+
+
+def test_the_bias_of_the_graph_model_makes_no_post_similar() -> None:
+    catalogue = catalogue_of({})
+    rows = np.array([[1.0, 0.0, 9.0], [0.9, 0.1, -9.0], [0.0, 1.0, 9.0]], np.float32)
+    version = ModelVersion(model="graph", version="1", created_at=0.0, dim=3, items=3, chunks=1, metrics={})
+    models: Any = SimpleNamespace(vectors={"graph": ItemVectors(version, np.array([1, 2, 3]), rows)})
+    kept = np.ones(catalogue.size, np.bool_)
+    kept[catalogue.slots[1]] = False
+    found = _in_vectors(models, "graph", Query("u", NOW, catalogue), catalogue.slots[1], kept, 0.3)
+    assert [(int(catalogue.ids[slot]), source) for slot, _, source in found] == [(2, "graph")]
+    np.testing.assert_allclose(found[0][1], 0.9 / np.hypot(0.9, 0.1), rtol=1e-4)
