@@ -39,6 +39,8 @@ from schemas.topics import owner
 PARTITIONS = 4
 ONE, MANY = 1, 8
 """Connections."""
+WARM_UP = 15
+"""Seconds until each process has ranked the list of each of some hundred users."""
 IN_A_ROW = 20
 """Good answers after which each of a few processes has given one: of two, one is left out once in 500,000."""
 _LATENCY = re.compile(r"^\s+(50|90|99)%\s+([\d.]+)(us|ms|s)$", re.MULTILINE)
@@ -174,7 +176,7 @@ def main() -> None:
                 figures = {}
                 for name, address, *arguments in routes:
                     with living(options.live if name == "warm" else 0, redis_url, options.returning, options.posts):
-                        load(address, 3, MANY, *arguments)
+                        load(address, WARM_UP if name == "warm" else 3, MANY, *arguments)
                         figures[name] = {
                             "one_client": load(address, options.seconds, ONE, *arguments),
                             "eight_clients": load(address, options.seconds, MANY, *arguments),

@@ -15,6 +15,8 @@ import torch
 from batch_models.deep_export import exported
 from batch_models.deep_network import Network, Shape, UserVector
 from batch_models.deep_ranker import strengths
+from batch_models.post_facts import facts_of
+from batch_models.post_vectors import tokens_of
 from online_models.co_visitation import CoVisitation
 from online_models.decayed_counters import DecayedCounters
 from online_models.recommender import Recommender
@@ -112,8 +114,9 @@ async def _publish_models(redis: object, posts: int) -> None:
     """Of the shapes and sizes that training publishes; what they say does not matter to the clock."""
     torch.manual_seed(7)
     torch.set_num_threads(1)
-    network = Network(Shape(posts, DIM), strengths(DEFAULT_WEIGHTS)).eval()
-    network.begin_with(torch.randn(posts, DIM))
+    tokens = tokens_of(facts_of([], np.arange(1, posts + 1)))
+    network = Network(Shape(posts, DIM), tokens, strengths(DEFAULT_WEIGHTS)).eval()
+    network.begin_with(torch.randn(posts, DIM), torch.zeros(posts, DIM))
     graph = exported(UserVector(network, 0.5).eval(), np.ones(posts, np.bool_))
     ids = np.arange(1, posts + 1)
     deep = network.item_vectors(0.5).detach().numpy()
