@@ -44,13 +44,13 @@ class InteractionsAgent(PartitionAgent[UserShard, LearnServices]):
                     self._services.progress.counters["forwarded"] += 1
                     outgoing.append(_forward_forgetting(record, username, home))
                 elif record.offset > shard.built:
-                    await self._apply_part(shard, record.offset, part, outgoing, username)
+                    await self._apply_part(shard, record.offset, part, outgoing, records[0].at, username)
                     part, outgoing = [], []
             if len(part) >= MOST_EVENTS:
-                await self._apply_part(shard, record.offset, part, outgoing)
+                await self._apply_part(shard, record.offset, part, outgoing, records[0].at)
                 part, outgoing = [], []
         if records[-1].offset > shard.applied:
-            await self._apply_part(shard, records[-1].offset, part, outgoing)
+            await self._apply_part(shard, records[-1].offset, part, outgoing, records[0].at)
 
     def _read(self, record: Record, built: int, outgoing: list[Outgoing]) -> list[ReadEvent]:
         """The events of a message that belong here; the others, and the bad ones, are left in `outgoing`."""
@@ -67,10 +67,11 @@ class InteractionsAgent(PartitionAgent[UserShard, LearnServices]):
         return events
 
     async def _apply_part(
-        self, shard: UserShard, offset: int, part: list[ReadEvent], outgoing: list[Outgoing],
+        self, shard: UserShard, offset: int, part: list[ReadEvent], outgoing: list[Outgoing], produced_at: float,
         forgotten: str | None = None,
     ) -> None:  # fmt: skip
-        """All that is read up to `offset`: learnt, told, committed; then `forgotten` is a stranger."""
+        """All that is read up to `offset`: learnt, told, committed; then `forgotten` is a stranger. produced_at: of the
+        oldest message."""
         services = self._services
         hashes = [event_hash(event.interaction.username, event.event_id) for event in part]
         fresh: dict[int, ReadEvent] = {}
@@ -93,7 +94,7 @@ class InteractionsAgent(PartitionAgent[UserShard, LearnServices]):
                 if effect.delta:
                     learning.add(username, event.at, happened, effect, past)
                     writer.add(event.offset, event.entry, happened.post_id, event.at, happened.type_code, effect)
-            outgoing += touch_messages(writer, source, told[start].at)
+            outgoing += touch_messages(writer, source, produced_at)
         outgoing += learning.messages()
         await send_in_order(services.producer, outgoing)
         await shard.commit(services.committer, offset, usernames, list(fresh), services.settings.user_ttl, forgotten)

@@ -14,7 +14,7 @@ from schemas.signals import PostChanged, SignalBatch
 from schemas.topics import POSTS, post_owner
 
 from .partition_agent import PartitionAgent
-from .producing import Outgoing, dead_letter, send_in_order
+from .producing import Outgoing, dead_letter, send_in_order, signals_at
 from .record import Record
 from .rows_shard import RowsShard
 from .services import LearnServices
@@ -45,7 +45,13 @@ class PostsAgent(PartitionAgent[RowsShard, LearnServices]):
         source = shard.generation, shard.log_id, POSTS, shard.partition
         parts = [(target, part) for target, changed in told.items() for part in _messages(changed)]
         messages = [
-            Outgoing(topics.ITEM_SIGNALS, target, None, signals.encode(SignalBatch(*source, None, part)), records[0].at)
+            Outgoing(
+                topics.ITEM_SIGNALS,
+                target,
+                None,
+                signals.encode(SignalBatch(*source, None, part)),
+                signals_at(records[0].at),
+            )
             for target, part in parts
         ]
         for _, part in parts:

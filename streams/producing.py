@@ -1,6 +1,7 @@
 """What agents send: signals, forwarded events, dead letters. Every send is acknowledged before the agent goes on."""
 
 import asyncio
+import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from schemas.settings import Settings
 
 from .record import Record
 
+OLDEST_SIGNAL_SECONDS = 3_600.0
+
 
 class Outgoing(NamedTuple):
     """A message to send. partition None: by key."""
@@ -24,6 +27,15 @@ class Outgoing(NamedTuple):
     value: bytes | None
     at: float = 0.0
     headers: tuple[tuple[str, bytes], ...] = ()
+
+
+def signals_at(produced_at: float) -> float:
+    """The time of item signals: that of the message they come from, by which freshness is told.
+
+    No older than an hour: brokers delete by it (a day), and messages that a stranger dates back, or that are read after
+    days, would take signals with them that nobody has applied.
+    """
+    return max(produced_at, time.time() - OLDEST_SIGNAL_SECONDS) if produced_at > 0 else 0.0
 
 
 def forwarded_from(record: Record) -> tuple[tuple[str, bytes], ...]:

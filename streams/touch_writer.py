@@ -10,7 +10,7 @@ from schemas import signals, topics
 from schemas.signals import SignalBatch, Touches
 
 from .post_owners import post_owners
-from .producing import Outgoing
+from .producing import Outgoing, signals_at
 
 MOST_EVENTS = 1_500
 """Of a message: at most 600 KB, as an event has 30 pairs of 13 bytes. Brokers take 1 MB by default."""
@@ -64,7 +64,8 @@ class TouchWriter:
 
 
 def touch_messages(writer: TouchWriter, source: tuple[str, str, str, int], at: float) -> Iterator[Outgoing]:
-    """The messages for all that was collected. source: generation, log, topic and partition; at: of the oldest."""
+    """The messages for all that was collected. source: generation, log, topic and partition; at: when the oldest message
+    they come from was produced."""
     for target, touches in writer.split():
         value = signals.encode(SignalBatch(*source, touches, []))
-        yield Outgoing(topics.ITEM_SIGNALS, target, None, value, at=at)
+        yield Outgoing(topics.ITEM_SIGNALS, target, None, value, at=signals_at(at))

@@ -1,6 +1,7 @@
 """Agents without a broker: what a batch makes them send and write."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -52,6 +53,7 @@ class FakeServices:
         self.log_reader = self
         self.steps: list[str] = []
         self.sent: list[tuple] = []
+        self.times: list[tuple[str, int | None]] = []
         self.producer = self.committer = self
 
     async def gap(self, place, applied, before):
@@ -62,6 +64,7 @@ class FakeServices:
     async def send_and_wait(self, topic, value, *, key, partition, timestamp_ms, headers):
         self.steps.append("sent")
         self.sent.append((topic, partition, value, dict(headers)))
+        self.times.append((topic, timestamp_ms))
 
     async def commit(self, mark_key, expected, mark, commands):
         if (self.redis.get_now(mark_key) or b"") != expected:
@@ -311,6 +314,17 @@ async def test_posts_are_told_to_their_owners_and_a_null_deletes():
         (owner("1", 4), [(1, False), (1, True)])
     ]
     assert services.progress.counters["dead_letters"] == 2
+
+
+async def test_signals_have_the_time_of_their_message_and_are_never_so_old_that_a_broker_deletes_them():
+    """Kafka deletes by the time of messages, applied or not: that of an event may lie years back."""
+    services, now = FakeServices(), time.time()
+    old = {"occurred_at": "2001-09-09T01:46:40Z"}
+    await InteractionsAgent(services).apply(HOME, [record(0, old, at=now - 60.0), record(1, old, at=now)])
+    await InteractionsAgent(services).apply(HOME, [record(2, {"post_id": 3}, at=1e9)])
+    times = [at / 1000 for topic, at in services.times if topic == topics.ITEM_SIGNALS]
+    assert times[0] == pytest.approx(now - 60.0, abs=1.0)
+    assert times[-1] == pytest.approx(now - 3_600.0, abs=10.0)
 
 
 async def test_stage_1_tells_the_learner_what_it_applied_before_the_transaction():
