@@ -64,8 +64,8 @@ class TouchWriter:
 
 
 def touch_messages(writer: TouchWriter, source: tuple[str, str, str, int], at: float) -> Iterator[Outgoing]:
-    """The messages for all that was collected. source: generation, log, topic and partition; at: when the oldest message
-    they come from was produced."""
+    """The messages for all that was collected. source: generation, log, topic and partition; at: when the oldest
+    message that they come from was produced."""
     for target, touches in writer.split():
         value = signals.encode(SignalBatch(*source, touches, []))
         yield Outgoing(topics.ITEM_SIGNALS, target, None, value, at=signals_at(at))
