@@ -87,6 +87,18 @@ class ItemVectors:
             self._slots_of, self._good_until = catalogue, time.monotonic() + POST_SECONDS
         return self._of_slots
 
+    def mean_of(
+        self, catalogue: Catalogue, slots: NDArray[np.int64], weights: NDArray[np.floating]
+    ) -> NDArray[np.float32] | None:
+        """(dim,) of the vectors of slots (q,), by weights (q,); those that the model does not have count nothing. None
+        when nothing counts."""
+        known = np.where(self.rows(catalogue)[slots] >= 0, weights, 0.0)
+        total = known.sum()
+        if total <= 0:
+            return None
+        mean: NDArray[np.float32] = (known / total).astype(np.float32) @ self.of_slots(catalogue)[slots]
+        return mean
+
     def rows_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Row in `vectors` of each of `ids` (m,), n where the model has none."""
         rows = np.searchsorted(self.ids, ids)

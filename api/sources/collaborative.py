@@ -17,13 +17,11 @@ class Collaborative:
         model = query.vectors.get("collaborative")
         if model is None or not len(model.ids):
             return nothing()
-        vectors, rows = model.of_slots(query.catalogue), model.rows(query.catalogue)
-        rank = (vectors.shape[1] - 2) // 2
         weights = model.vectors[0, -1] ** np.arange(len(query.history)) * (query.strengths > 0)
-        weights[rows[query.history] < 0] = 0.0
-        if not (total := weights.sum()):
+        if (mean := model.mean_of(query.catalogue, query.history, weights)) is None:
             return nothing()
-        user = (weights / total).astype(np.float32) @ vectors[query.history, rank + 1 : -1]
-        scores = vectors[:, :rank] @ user + vectors[:, rank]
-        scores[rows < 0] = -np.inf
+        vectors = model.of_slots(query.catalogue)
+        rank = (vectors.shape[1] - 2) // 2
+        scores = vectors[:, :rank] @ mean[rank + 1 : -1] + vectors[:, rank]
+        scores[model.rows(query.catalogue) < 0] = -np.inf
         return Retrieved(row=scores, logits=True)

@@ -20,13 +20,10 @@ class Graph:
         model = query.vectors.get("graph")
         if model is None:
             return nothing()
-        vectors, rows = model.of_slots(query.catalogue), model.rows(query.catalogue)
         weights = RECENCY ** np.arange(len(query.history)) * (query.strengths > 0)
-        weights[rows[query.history] < 0] = 0.0
-        if not (total := weights.sum()):
+        if (user := model.mean_of(query.catalogue, query.history, weights)) is None:
             return nothing()
-        user = (weights / total).astype(np.float32) @ vectors[query.history]
         user[-1] = 1.0
-        scores = vectors @ user
-        scores[rows < 0] = -np.inf
+        scores = model.of_slots(query.catalogue) @ user
+        scores[model.rows(query.catalogue) < 0] = -np.inf
         return Retrieved(row=scores, logits=True)

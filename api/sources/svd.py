@@ -18,12 +18,9 @@ class Svd:
 
     def retrieve(self, query: Query) -> Retrieved:
         model = query.vectors.get("svd")
-        if model is None or not len(query.history):
+        if model is None:
             return evidence(np.empty(0))
-        vectors, rows = model.of_slots(query.catalogue), model.rows(query.catalogue)
         weights = RECENCY ** np.arange(len(query.history)) * np.maximum(query.strengths, 0.0)
-        weights[rows[query.history] < 0] = 0.0
-        total = weights.sum()
-        if total <= 0:
+        if (user := model.mean_of(query.catalogue, query.history, weights)) is None:
             return evidence(np.empty(0))
-        return evidence(vectors @ ((weights / total).astype(np.float32) @ vectors[query.history]))
+        return evidence(model.of_slots(query.catalogue) @ user)
