@@ -13,12 +13,10 @@ import structlog
 
 from schemas.visits import MOST_FROZEN
 
-from .catalogue import Catalogue
 from .metrics import Metrics
 from .paging import Cut, cut, cut_from_list
 from .ranked_lists import RankedList, RankedLists
-from .retrieval import Retrieval
-from .sources import popular
+from .retrieval import Retrieval, by_popularity
 from .stages import (
     Candidates,
     Decodes,
@@ -39,7 +37,6 @@ HYDRATOR_DEADLINE = 0.25
 MOST_NAMED = 10
 """Posts of each reason that `explain` names."""
 
-_NO_SLOTS: Slots = np.empty(0, np.int64)
 _STAGES = ("query_hydrators", "list", "sources", "filters", "candidates", "scorers", "selector", "page")
 
 _log = structlog.get_logger()
@@ -108,7 +105,6 @@ class CandidatePipeline:
         self._lasting = [each for each in filters if not getattr(each, "of_state", False)]
         self._dropped = {each.name: metrics.dropped.labels(each.name) for each in filters}
         self._stages = {stage: metrics.stages.labels(stage) for stage in _STAGES}
-        self._popular: tuple[Catalogue | None, float, Slots] = (None, 0.0, _NO_SLOTS)
 
     async def run(self, query: Query) -> Slate:
         """The page that the query asks for: from the list that its visit froze, or from a new one."""
@@ -217,23 +213,11 @@ class CandidatePipeline:
             return ranking
         rest = kept.copy()
         rest[candidates.slots] = False
-        popular_slots = self._popular_slots(query)
-        found = popular_slots[rest[popular_slots]]
+        popular = self._retrieval.popular(query)
+        found = popular[rest[popular]]
         if len(found) < missing:
-            others = np.flatnonzero(rest)
-            found = others[_by_popularity(query, others)]
+            found = by_popularity(query, np.flatnonzero(rest))
         return np.concatenate([ranking, found[:missing]])
-
-    def _popular_slots(self, query: Query) -> Slots:
-        """The most popular posts of all, as of the last second."""
-        catalogue, at, slots = self._popular
-        if catalogue is not query.catalogue or not at <= query.now < at + 1.0:
-            popularity = query.decayed(popular.WINDOW)
-            most = min(4 * MOST_FROZEN, len(popularity))
-            slots = np.argpartition(-popularity, most - 1)[:most] if most else _NO_SLOTS
-            slots = slots[_by_popularity(query, slots)]
-            self._popular = query.catalogue, query.now, slots
-        return slots
 
     def _from_list(self, query: Query, ranked: RankedList, degraded: list[str]) -> Slate | None:
         """A page of a list that was ranked before, each post of it checked by what holds now. None: it is not long
@@ -299,8 +283,3 @@ class CandidatePipeline:
         started = time.perf_counter()
         yield
         self._stages[stage].observe(time.perf_counter() - started)
-
-
-def _by_popularity(query: Query, slots: Slots) -> Slots:
-    """Places (n,) in `slots`, the most popular first, equals by id."""
-    return np.lexsort((query.catalogue.ids[slots], -query.decayed(popular.WINDOW)[slots]))

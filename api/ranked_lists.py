@@ -35,8 +35,9 @@ class RankedList:
     """slots, scores, sources (r,): the ranking, its scores, and as bits the sources that had the post among their best,
     0 for one that is there for its popularity. of_sources (≤ SCORED, S): their scores. explored: slot → propensity.
     least: score of what is behind the list. total: posts that could be shown. reactions: of the user, where posts of
-    the list may have any. events: of the user. model_versions: that ranked it. revision, version,
-    vectors, payloads: of the catalogue, the learner, the models and the user when it was made. visit: of its pages.
+    the list may have any. events: of the user. model_versions: that ranked it. moved: revision of the
+    catalogue and version of the learner that it knows all of. vectors, payloads: of the models and the user when it was
+    made. visit: of its pages.
     """
 
     slots: Slots
@@ -53,8 +54,7 @@ class RankedList:
     muted: list[int]
     blocked: list[int]
     catalogue: Catalogue
-    revision: int
-    version: int | None
+    moved: tuple[int, int | None]
     vectors: dict[str, ItemVectors]
     payloads: tuple[bytes | None, ...] | None
     made_at: float
@@ -86,8 +86,7 @@ class RankedList:
             muted=query.muted,
             blocked=query.blocked,
             catalogue=query.catalogue,
-            revision=query.catalogue.revision,
-            version=query.online.version if query.online is not None else None,
+            moved=query.moved,
             vectors=query.vectors,
             payloads=query.payloads,
             made_at=query.now,
@@ -106,14 +105,13 @@ class RankedList:
             self.payloads != query.payloads
             or self.vectors != query.vectors
             or self.catalogue is not query.catalogue
-            or (self.version is None) is not (query.online is None)
+            or (self.moved[1] is None) is not (query.online is None)
             or (query.visit is not None and (self.visit is None or self.visit.id != query.visit.id))
         ):
             return False
         if query.visit is not None or 0 <= age < MOVED_SECONDS:
             return True
-        version = query.online.version if query.online is not None else None
-        return age >= 0 and self.revision == query.catalogue.revision and self.version == version
+        return age >= 0 and self.moved == query.moved
 
     def shared_visit(self, now: float) -> Visit | None:
         """The visit of this very list, while it is new enough for a reader's other visits not to have pushed it out."""

@@ -11,15 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from online_models import candidates as best
+from schemas.visits import MOST_FROZEN
 
 from .catalogue import Catalogue
-from .stages import Candidates, Mask, Query, Retrieved, Scores, Source
+from .sources.popular import WINDOW
+from .stages import Candidates, Mask, Query, Retrieved, Scores, Slots, Source
 
 SOURCE_DEADLINE = 0.05
 STANDING_SECONDS = 1.0
 """What does not depend on the user is worked out so often, by the first feed that needs it."""
 FIRSTS = 1_024
 """Posts whose order is kept of such a source. Where filters leave fewer than DEPTH of them, all are looked at."""
+
+MOST_POPULAR = 4 * MOST_FROZEN
+"""Enough that a list is filled from them where filters leave a quarter of what is popular."""
 
 T = TypeVar("T")
 Skipping = Callable[[str, list[str]], AbstractContextManager[None]]
@@ -30,15 +35,18 @@ Skipping = Callable[[str, list[str]], AbstractContextManager[None]]
 class _Standing:
     """Rows of sources (S, ≥ N) in single precision, in which a request overwrites the personal ones; scale (S,): the
     best score of each row, 0 for a source that offers nothing. logits (S,). firsts (S, FIRSTS): as in
-    online_models.candidates.gather. popularity (3, N): decayed sums at that time."""
+    online_models.candidates.gather. popularity (3, N): decayed sums at that time. popular: the most popular posts then,
+    at most MOST_POPULAR, best first. moved: what the item side and the learner were then."""
 
     catalogue: Catalogue
     at: float
+    moved: tuple[int, int | None]
     rows: NDArray[np.float32]
     scale: Scores
     logits: Mask
     firsts: NDArray[np.int32]
     popularity: Scores
+    popular: Slots
     degraded: list[str]
 
 
@@ -57,7 +65,7 @@ class Retrieval:
     async def waited_for(self, query: Query, degraded: list[str]) -> dict[int, Retrieved | None]:
         """By place of the source, what those found that have to wait; and what the others found, not yet in rows."""
         standing = self._refreshed(query, degraded)
-        query.stand_on(standing.popularity)
+        query.stand_on(standing.popularity, standing.moved)
         found: dict[int, Retrieved | None] = {}
         waiting: list[tuple[int, str, Coroutine[Any, Any, Retrieved]]] = []
         for place, source in enumerate(self.sources):
@@ -99,6 +107,10 @@ class Retrieval:
             features=features,
         )
 
+    def popular(self, query: Query) -> Slots:
+        """The most popular posts of all, best first, as of the last second; for a request that has its candidates."""
+        return self._refreshed(query, []).popular
+
     def _refreshed(self, query: Query, degraded: list[str]) -> _Standing:
         known = query.learnt is not None
         standing = self._standing.get(known)
@@ -113,10 +125,14 @@ class Retrieval:
 
     def _anew(self, query: Query) -> _Standing:
         catalogue, size, count = query.catalogue, query.catalogue.size, len(self.sources)
+        popularity = query.popularity()
+        popular = np.arange(size)
+        if size > MOST_POPULAR:
+            popular = np.argpartition(-popularity[WINDOW], MOST_POPULAR - 1)[:MOST_POPULAR]
         standing = _Standing(
-            catalogue, query.now, np.zeros((count, len(catalogue.ids)), np.float32), np.zeros(count),
+            catalogue, query.now, query.moved, np.zeros((count, len(catalogue.ids)), np.float32), np.zeros(count),
             np.zeros(count, np.bool_), np.full((count, min(FIRSTS, max(size, 1))), -1, np.int32),
-            query.popularity(), [],
+            popularity, by_popularity(query, popular), [],
         )  # fmt: skip
         for place, source in enumerate(self.sources):
             if source.personal:
@@ -137,6 +153,11 @@ class Retrieval:
                     first = _first(row, standing.firsts.shape[1])
                     standing.firsts[place, : len(first)] = first
         return standing
+
+
+def by_popularity(query: Query, slots: Slots) -> Slots:
+    """`slots` (n,), the most popular first, equals by id."""
+    return slots[np.lexsort((query.catalogue.ids[slots], -query.decayed(WINDOW)[slots]))]
 
 
 def _first(row: NDArray[np.float32], most: int) -> NDArray[np.int64]:

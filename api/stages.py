@@ -100,6 +100,7 @@ class Query:
     disliked: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     last_at: float = 0.0
     payloads: tuple[bytes | None, ...] | None = None
+    _moved: tuple[int, int | None] | None = None
     _decayed: Scores = field(default_factory=lambda: np.empty((3, 0)))
     _visited: Scores = field(default_factory=lambda: np.empty((2, 0)))
 
@@ -151,10 +152,17 @@ class Query:
             self._decayed = np.ascontiguousarray(decayed.T)
         return self._decayed
 
-    def stand_on(self, popularity: Scores) -> None:
-        """Takes popularity (3, N) of a moment ago for that of now. One of fewer posts is not taken."""
+    def stand_on(self, popularity: Scores, moved: tuple[int, int | None]) -> None:
+        """Takes popularity (3, N) of a moment ago for that of now, unless it is one of fewer posts. moved: what the
+        item side and the learner were then: an answer is as old as the oldest part of it."""
+        self._moved = moved
         if popularity.shape[1] == self.catalogue.size:
             self._decayed = popularity
+
+    @property
+    def moved(self) -> tuple[int, int | None]:
+        """Revision of the catalogue and version of the learner that the answer knows all of."""
+        return self._moved or (self.catalogue.revision, self.online.version if self.online is not None else None)
 
     def rows(self, posts: NDArray[np.int32]) -> Rows:
         """Co-visitation rows, of which those of posts (q,) are asked for: that of a post lies in its slot."""

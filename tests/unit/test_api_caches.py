@@ -215,6 +215,17 @@ async def test_a_list_is_made_anew_when_posts_moved_a_while_ago_and_kept_when_no
     assert user.decoded == 2
 
 
+async def test_a_list_ranked_by_what_was_worked_out_before_posts_moved_does_not_pass_for_newer_than_that(
+    feed: CandidatePipeline, catalogue: Catalogue
+) -> None:
+    await feed.run(Query("somebody before", NOW, catalogue))
+    catalogue.set_state(1, ItemState(decayed=[1e9] * 3, at=NOW))
+    old = Query("u", NOW + 0.5, catalogue)
+    assert 1 not in ids(old, await feed.run(old))
+    later = Query("u", NOW + 2 * MOVED_SECONDS, catalogue)
+    assert ids(later, await feed.run(later))[0] == 1
+
+
 def test_lifetimes_are_those_that_were_asked_for() -> None:
     from api.models import POST_SECONDS, USER_SECONDS
 
