@@ -50,7 +50,8 @@ class Slate:
     dropped: filter → posts it held back; dropped_posts: ids of the first MOST_NAMED, when they are to be explained.
     degraded: parts that were skipped, and why. ranking (r,): the list that the page is cut from, −1 for posts that are
     not here. next_place, next_below, end: where the next page begins (api.paging.Cut). ranked: what is kept of the list
-    for the pages that follow. scored: whether `sources` has scores, and not 0 for lack of them.
+    for the pages that follow. scored: whether `sources` has scores, and not 0 for lack of them. outside: name → (n,),
+    as in schemas.impressions.Impression.
     reactions: of the user, where posts of the page may have any.
     """
 
@@ -71,6 +72,7 @@ class Slate:
     end: bool = True
     ranked: RankedList | None = None
     scored: bool = True
+    outside: dict[str, list[float]] = field(default_factory=dict)
     reactions: frozenset[int] = frozenset()
 
 
@@ -265,6 +267,7 @@ class CandidatePipeline:
             end=page.end,
             reactions=ranked.reactions,
             scored=candidates is not None or ranked.scored(page),
+            outside=ranked.outside_of(page),
         )
 
     @contextmanager

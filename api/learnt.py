@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from online_models.blend import BlendWeights
+from online_models.blend import START, BlendWeights
 from online_models.click_through import WEEK
 from online_models.features import FEATURES, GATES
 from online_models.post_table import TAG_CODES
@@ -134,6 +134,10 @@ class Learnt:
     @property
     def blend(self) -> BlendWeights:
         return BlendWeights(self.weights.linear, self.weights.inner, self.weights.outer, GATES)
+
+    def trust(self, source: str) -> float:
+        """How much a source counts that the learner does not have: START while clicks have taught nothing of it."""
+        return self.weights.outside.get(source, START)
 
 
 def read_weights(payload: bytes) -> Weights:

@@ -33,7 +33,8 @@ MOST_BYTES = 48 << 20
 @dataclass
 class RankedList:
     """slots, scores, sources (r,): the ranking, its scores, and as bits the sources that had the post among their best,
-    0 for one that is there for its popularity. of_sources (≤ SCORED, S): their scores. explored: slot → propensity.
+    0 for one that is there for its popularity. of_sources (≤ SCORED, S): their scores. outside: name → (≤ SCORED,), as
+    in Candidates; of a post that is no candidate what the last of them has. explored: slot → propensity.
     least: score of what is behind the list. total: posts that could be shown. reactions: of the user, where posts of
     the list may have any. events: of the user. model_versions: that ranked it. moved: revision of the
     catalogue and version of the learner that it knows all of. vectors, payloads: of the models and the user when it was
@@ -44,6 +45,7 @@ class RankedList:
     scores: Scores
     sources: NDArray[np.int64]
     of_sources: Scores
+    outside: dict[str, NDArray[np.float32]]
     names: tuple[str, ...]
     least: float
     explored: dict[int, float]
@@ -76,6 +78,10 @@ class RankedList:
             scores=np.append(scores, scores.min(initial=0.0) - 1.0)[places],  # place −1 is the last
             sources=np.append(bits, 0)[places],
             of_sources=of_sources,
+            outside={
+                name: np.where(first >= 0, said[first], said.min()).astype(np.float32)
+                for name, said in candidates.outside.items()
+            },
             names=tuple(candidates.names),
             least=float(scores.min(initial=0.0)) - 1.0,
             explored={int(candidates.slots[place]): chance for place, chance in candidates.explored.items()},
@@ -96,7 +102,8 @@ class RankedList:
     def size(self) -> int:
         """Bytes, with what Python adds."""
         state = sum(len(payload) for payload in self.payloads or () if payload is not None)
-        return 24 * len(self.slots) + self.of_sources.nbytes + state + 2_000
+        outside = 200 * len(self.outside)
+        return 24 * len(self.slots) + self.of_sources.nbytes + outside + state + 2_000
 
     def serves(self, query: Query) -> bool:
         """Whether nothing changed that a reader would notice."""
@@ -146,6 +153,14 @@ class RankedList:
                 row[EXPLORATION] = self.explored[slot]
             rows.append(row)
         return scores, rows
+
+    def outside_of(self, page: Cut) -> dict[str, list[float]]:
+        """Of posts of a page, name → (n,), in thousandths; empty where that is not kept of all of them."""
+        if not self.scored(page):
+            return {}
+        return {
+            name: said[page.places].astype(np.float64).round(3).tolist() for name, said in self.outside.items()
+        }  # fmt: skip
 
     def scored(self, page: Cut) -> bool:
         """Whether the scores with each source are kept of all posts of a page."""

@@ -289,6 +289,8 @@ class Candidates:
     among the best of the source. features (n, 2S): value and rank with each source (online_models.candidates).
     explored: places of those that a selector put where they stand to learn about them, and how likely it was that they
     stand there. parts: scorer → by how much it changed the scores (n,), when they are to be explained.
+    outside: of batch models, name → what the weight of each was multiplied with (n,), which impressions tell the
+    learner; empty for a user without a past.
     """
 
     slots: Slots
@@ -300,6 +302,7 @@ class Candidates:
     features: NDArray[np.float32]
     explored: dict[int, float] = field(default_factory=dict)
     parts: dict[str, Scores] = field(default_factory=dict)
+    outside: dict[str, NDArray[np.floating]] = field(default_factory=dict)
 
 
 class Scorer(Protocol):

@@ -30,6 +30,7 @@ from .explicit_ratings import ExplicitRatings
 from .features import FEATURES, GATES, START_WEIGHTS
 from .feed_rates import FeedRates
 from .moved_vectors import MovedVectors
+from .outside_sources import OutsideSources
 from .positives import Positives
 from .prequential import SHOWN, Prequential, Ranked
 from .readers import Readers
@@ -81,6 +82,7 @@ class Recommender:
         self.sample = sample
         self.sources = Sources(capacity, users, seed)
         self.blend = Blend(START_WEIGHTS, seed + 3, GATES)
+        self.outside = OutsideSources()
         self.shown = ShownLists()
         self.feed_rates = FeedRates()
         self.clicks = 0
@@ -127,13 +129,13 @@ class Recommender:
             few = self.sources.click_through.counts(known)[0][:, WEEK] < PRIOR  # others may wait until it is their turn
             self._changed.update(self.sources.slots.ids[known[few]].tolist())
             if described < DESCRIBED:
-                described += self._describe(shown.user, page, slots)
+                described += self._describe(shown, page, slots)
         self._stale = self.sources.slots.size
 
-    def _describe(self, user_id: int, page: Page, slots: NDArray[np.int32]) -> bool:
+    def _describe(self, shown: Shown, page: Page, slots: NDArray[np.int32]) -> bool:
         """Keeps features of the posts of a page, for a user that the blend ranks for; those that the user has met since
         would look as if it had known."""
-        user = self.users.get(user_id)  # not of those who pass: the blend does not learn from them
+        user = self.users.get(shown.user)  # not of those who pass: the blend does not learn from them
         past = self._past.of(user) if user >= 0 else NO_SLOTS
         places = np.flatnonzero((slots >= 0) & ~np.isin(slots, past))
         if not len(past) or len(places) < 2:
@@ -141,7 +143,7 @@ class Recommender:
         allowed = self.sources.table.known[: self.sources.slots.size].copy()
         allowed[past] = False
         _, found, features = self.candidates(user, page.at, allowed, slots[places])
-        self.shown.describe(user_id, page, places, features[found.places[slots[places]]])
+        self.shown.describe(shown.user, page, places, features[found.places[slots[places]]], shown.outside_at(places))
         return True
 
     def learn_many(self, batch: LearningBatch, met: Callable[[int], NDArray[np.int64]] | None = None) -> None:
@@ -225,6 +227,9 @@ class Recommender:
         self.feed_rates.add_click(click.page, click.place)
         self.sources.click_through.learn_taken(slot, click.page.at)
         if click.features is not None and len(click.features) > 1:
+            if click.outside:
+                said = self.blend.predict_many(click.features)
+                self.outside.learn_one(said, click.outside, click.chosen, click.weight)
             self.blend.learn_one(click.features, click.chosen, click.weight)
 
     def _test(self, user: int, slot: int, at: float, events: int, met: NDArray[np.int64] | None, teaches: bool) -> None:
@@ -327,28 +332,23 @@ class Recommender:
     def weights(self) -> bytes:
         """The blend, and what features need of all posts together: less than 64 KB."""
         blend, table = self.blend.serving(), self.sources.table
-        return learnt.encode_weights(
-            learnt.Weights(
-                list(FEATURES),
-                blend.linear,
-                blend.inner,
-                blend.outer,
-                table.tag_share,
-                table.mean_value,
-                table.spread,
-                self.ratings.mean,
-            )
-        )
+        return learnt.encode_weights(learnt.Weights(
+            list(FEATURES), blend.linear, blend.inner, blend.outer, table.tag_share, table.mean_value, table.spread,
+            self.ratings.mean, self.outside.weights,
+        ))  # fmt: skip
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Everything to resume from."""
-        parts = {"sources": self.sources.state(), "blend": self.blend.state(), "ratings": self.ratings.state()}
+        parts = {"sources": self.sources.state(), "blend": self.blend.state(), "ratings": self.ratings.state(),
+                 "outside": self.outside.state()}  # fmt: skip
         kept = {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
         return kept | self.readers.state()
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Takes a state over. Raises KeyError or ValueError for one of another kind."""
-        parts: dict[str, dict[str, NDArray[Any]]] = {"sources": {}, "blend": {}, "past": {}, "ratings": {}}
+        parts: dict[str, dict[str, NDArray[Any]]] = {
+            name: {} for name in ("sources", "blend", "past", "ratings", "outside")
+        }  # fmt: skip
         for name, column in state.items():
             part, slash, rest = name.partition("/")
             if slash:
@@ -358,6 +358,8 @@ class Recommender:
         self.readers.load(parts["past"], state)
         if parts["ratings"]:  # snapshots of before there were ratings have none
             self.ratings.load(parts["ratings"])
+        if parts["outside"]:  # nor of sources that only feeds have
+            self.outside.load(parts["outside"])
         self._changed = {int(one) for one in self.sources.slots.known_ids()}
         self._changed_users = {int(one) for one in self.users.known_ids()}
 
@@ -371,6 +373,7 @@ class Recommender:
         for name, each in report["by_source"].items():
             figures |= {f"{figure}_{name}": value for figure, value in each.items()}
         figures |= {f"weight_{name}": weight for name, weight in self.blend.weights(list(sources.NAMES)).items()}
+        figures |= {f"weight_{name}": weight for name, weight in self.outside.weights.items()}
         return figures | {"hit_rate": self.hit_rate.rate, "drifts": float(self.hit_rate.drifts)}
 
 

@@ -23,13 +23,15 @@ MOST_PAGES = 50_000
 """Without features: 20 MB with 20 posts each. Those of the longest ago go first."""
 MOST_FEATURES = 160_000
 """Posts whose features are kept, in half precision: 29 MB."""
+NO_SOURCES: dict[str, NDArray[np.float16]] = {}
 
 
 @dataclass(slots=True)
 class Page:
     """at: when it was served. position: of its first post. posts: in order. sources: name → places in the page.
 
-    features (k, width) of the posts at places (k,) of the page, float16; None when they are not kept.
+    features (k, width) of the posts at places (k,) of the page, float16; None when they are not kept. outside: name →
+    (k,), what sources say that the learner does not have (online_models.outside_sources).
     """
 
     at: float
@@ -38,18 +40,20 @@ class Page:
     sources: dict[str, list[int]]
     places: NDArray[np.int64] | None = None
     features: NDArray[np.float16] | None = None
+    outside: dict[str, NDArray[np.float16]] = field(default_factory=dict)
     taken: list[int] = field(default_factory=list)
 
 
 class Click(NamedTuple):
     """page, place in it, and what the blend learns from it: features (n, width) of what was there to take, `chosen`
-    among them; None when it is nothing. weight: online_models.examination.click_weight."""
+    among them; None when it is nothing. weight: online_models.examination.click_weight. outside: name → (n,)."""
 
     page: Page
     place: int
     features: NDArray[np.float32] | None
     chosen: int
     weight: float
+    outside: dict[str, NDArray[np.float16]]
 
 
 class ShownLists:
@@ -75,11 +79,15 @@ class ShownLists:
         self._of_user.setdefault(user, []).append(page)
         return True
 
-    def describe(self, user: int, page: Page, places: NDArray[np.int64], features: NDArray[np.float32]) -> None:
-        """Keeps the features (k, width) that the posts at places (k,) of an open page had when it was served."""
+    def describe(
+        self, user: int, page: Page, places: NDArray[np.int64], features: NDArray[np.float32],
+        outside: dict[str, NDArray[np.float16]] = NO_SOURCES,
+    ) -> None:  # fmt: skip
+        """Keeps the features (k, width), and outside: name → (k,), that the posts at places (k,) of an open page had
+        when it was served."""
         while self._featured and self._kept + len(places) > MOST_FEATURES:
             self._forget(next(iter(self._featured)))
-        page.places, page.features = places, features.astype(np.float16)
+        page.places, page.features, page.outside = places, features.astype(np.float16), outside
         self._featured[user, page.at] = None
         self._kept += len(places)
 
@@ -92,18 +100,21 @@ class ShownLists:
             place = page.posts.index(post)
             if place in page.taken:
                 return None
-            left, chosen = self._left(page, place)
+            weight = click_weight(page.position + place)
+            click = self._left(page, place, weight)
             page.taken.append(place)
-            return Click(page, place, left, chosen, click_weight(page.position + place))
+            return click
         return None
 
     @staticmethod
-    def _left(page: Page, place: int) -> tuple[NDArray[np.float32] | None, int]:
+    def _left(page: Page, place: int, weight: float) -> Click:
         """What the user chose from: the page without what they had taken of it before (Plackett and Luce)."""
         if page.features is None or page.places is None or place not in page.places:
-            return None, -1
+            return Click(page, place, None, -1, weight, {})
         left = ~np.isin(page.places, page.taken)
-        return page.features[left].astype(np.float32), int(np.flatnonzero(page.places[left] == place)[0])
+        chosen = int(np.flatnonzero(page.places[left] == place)[0])
+        outside = {name: column[left] for name, column in page.outside.items()}
+        return Click(page, place, page.features[left].astype(np.float32), chosen, weight, outside)
 
     def _close(self, user: int, at: float) -> None:
         self._forget((user, at))
@@ -117,3 +128,4 @@ class ShownLists:
             page = self._pages[key]
             self._kept -= len(page.places) if page.places is not None else 0
             page.places = page.features = None
+            page.outside = {}

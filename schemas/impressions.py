@@ -14,10 +14,20 @@ from .guests import guest_name
 MOST_POSTS = 1_000
 """Of a page; the API's are of MAX_RECOMMENDATIONS at most."""
 MOST_POSITION = 2**31 - 1
+MOST_OUTSIDE = 32
+"""Sources of a page that the learner does not have."""
+MOST_FEATURE = 100.0
+"""v + r is -5 to 1; a variant of an experiment may count it ten times."""
+SOURCE_NAME = r"^[a-z][a-z0-9_]{0,63}(?!\n)$"
+"""`$` alone would let a line end through."""
 
 # A guest has no name, only a session.
 Username = Annotated[str, msgspec.Meta(max_length=128, pattern="^[^\x00]*$")]
 Posts = Annotated[list[PostId], msgspec.Meta(max_length=MOST_POSTS)]
+Feature = Annotated[float, msgspec.Meta(ge=-MOST_FEATURE, le=MOST_FEATURE)]
+Outside = Annotated[
+    dict[Annotated[str, msgspec.Meta(pattern=SOURCE_NAME)], list[Feature]], msgspec.Meta(max_length=MOST_OUTSIDE)
+]
 
 
 class Impression(msgspec.Struct, kw_only=True):
@@ -27,6 +37,9 @@ class Impression(msgspec.Struct, kw_only=True):
     propensities: of each post, the chance it had to stand there: 1 for what was ranked, that of the draw for what was
     explored; None for pages of before there was exploration.
     features: for a sample of pages, of each post, source name → score before the blend; None otherwise.
+    outside: of sources that the learner of the online models does not have, such as batch models, name → value and rank
+    of each post, added up (v + r in online_models.candidates): what the feed multiplied with the weight of the source,
+    so that clicks can teach that weight. None for pages of which that is not kept.
     """
 
     recommendation_id: ShortText
@@ -41,6 +54,7 @@ class Impression(msgspec.Struct, kw_only=True):
     sources: list[list[str]]
     propensities: list[Annotated[float, msgspec.Meta(gt=0, le=1)]] | None = None
     features: list[dict[str, float]] | None = None
+    outside: Outside | None = None
     variant: str = "default"
     schema_version: int = 1
 
@@ -49,6 +63,9 @@ class Impression(msgspec.Struct, kw_only=True):
             found = getattr(self, name)
             if found is not None and len(found) != len(self.posts):
                 raise ValueError(f"{len(found)} for {len(self.posts)} posts - at `$.{name}`")
+        for source, values in (self.outside or {}).items():
+            if len(values) != len(self.posts):
+                raise ValueError(f"{len(values)} of {source} for {len(self.posts)} posts - at `$.outside`")
 
     @property
     def reader(self) -> str:

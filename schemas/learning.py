@@ -8,6 +8,7 @@ It does not say where the events were read: what a crash makes stage 1 tell twic
 no harm.
 """
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
@@ -20,7 +21,14 @@ from numpy.typing import NDArray
 from .errors import ContractError
 from .events import INTERACTION_TYPES, LATEST, MOST_ID, MOST_WEIGHT
 from .guests import is_guest
-from .impressions import MOST_POSITION, MOST_POSTS, Impression
+from .impressions import (
+    MOST_FEATURE,
+    MOST_OUTSIDE,
+    MOST_POSITION,
+    MOST_POSTS,
+    SOURCE_NAME,
+    Impression,
+)
 from .posts import Post
 
 N = TypeVar("N", np.int32, np.int64)
@@ -92,6 +100,7 @@ class Shown(msgspec.Struct, array_like=True, frozen=True):
     """A page that was served to the reader with hash `user` at `at`, seconds since 1970.
 
     position: of its first post on the feed, from 0. posts: in order. sources: name → places in `posts` that it had.
+    outside: as in Impression, of each post two bytes, float16.
     """
 
     user: int
@@ -99,6 +108,7 @@ class Shown(msgspec.Struct, array_like=True, frozen=True):
     position: int
     posts: list[int]
     sources: dict[str, list[int]]
+    outside: dict[str, bytes] = {}
 
     @classmethod
     def of(cls, page: Impression) -> "Shown":
@@ -107,7 +117,12 @@ class Shown(msgspec.Struct, array_like=True, frozen=True):
         for place, names in enumerate(page.sources):
             for name in names:
                 sources.setdefault(name, []).append(place)
-        return cls(user_hash(page.reader), page.served_at, page.position, page.posts, sources)
+        outside = {name: np.array(values, _FEATURE).tobytes() for name, values in (page.outside or {}).items()}
+        return cls(user_hash(page.reader), page.served_at, page.position, page.posts, sources, outside)
+
+    def outside_at(self, places: NDArray[np.int64]) -> dict[str, NDArray[np.float16]]:
+        """Of the posts at places (k,): name → (k,)."""
+        return {name: np.frombuffer(packed, _FEATURE)[places] for name, packed in self.outside.items()}
 
 
 class LearningMessage(NamedTuple):
@@ -132,6 +147,8 @@ class _Message(msgspec.Struct, array_like=True):
 
 _TYPES = ("<i8", "<i8", "<f8", "<i1", "<i4", "<i1", "<f8", "<f8", "?", "<i4", "<f8", "<u1")
 """Of all columns but the last two (_narrowed)."""
+_FEATURE = "<f2"
+_SOURCE_NAME = re.compile(SOURCE_NAME)
 _WIDTHS = {2: "<u2", 4: "<u4", 8: "<i8"}
 _encode = msgspec.msgpack.Encoder().encode
 _message = msgspec.msgpack.Decoder(_Message)
@@ -185,7 +202,14 @@ def _is_page(page: Shown) -> bool:
         and 0 < len(page.posts) <= MOST_POSTS
         and all(1 <= post_id <= MOST_ID for post_id in page.posts)
         and all(0 <= place < len(page.posts) for place in places)
+        and len(page.outside) <= MOST_OUTSIDE
+        and all(_is_outside(name, packed, len(page.posts)) for name, packed in page.outside.items())
     )
+
+
+def _is_outside(name: str, packed: bytes, posts: int) -> bool:
+    whole = len(packed) == 2 * posts and _SOURCE_NAME.fullmatch(name) is not None
+    return whole and bool((np.abs(np.frombuffer(packed, _FEATURE)) <= MOST_FEATURE).all())
 
 
 def _events(packed: list[bytes]) -> LearningBatch:

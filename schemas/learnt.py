@@ -1,5 +1,7 @@
 """What the learner publishes for feeds: a record of each post, a vector of each user, and the weights of the blend."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -42,6 +44,7 @@ class Weights(NamedTuple):
 
     linear (n,), inner (h, n + 1), outer (h,): as in online_models.blend.BlendWeights.
     tag_share, mean_value, spread: as in online_models.post_columns.PostColumns. mean_rating: 0 to 1.
+    outside: of sources that only feeds have, name → weight, ≥ 0 (online_models.outside_sources).
     """
 
     features: list[str]
@@ -52,6 +55,7 @@ class Weights(NamedTuple):
     mean_value: float
     spread: float
     mean_rating: float = 0.0
+    outside: Mapping[str, float] = MappingProxyType({})
 
 
 class _Weights(msgspec.Struct, array_like=True):
@@ -63,6 +67,7 @@ class _Weights(msgspec.Struct, array_like=True):
     mean_value: float
     spread: float
     mean_rating: float = 0.0
+    outside: dict[str, float] = {}
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -71,8 +76,8 @@ _weights = msgspec.msgpack.Decoder(_Weights)
 
 def encode_weights(weights: Weights) -> bytes:
     """24 KB, 16 of them shares of tags."""
-    columns = [_packed(column) if isinstance(column, np.ndarray) else column for column in weights]
-    return _encode(columns)
+    columns = [_packed(column) if isinstance(column, np.ndarray) else column for column in weights[:-1]]
+    return _encode([*columns, dict(weights.outside)])
 
 
 def decode_weights(payload: bytes) -> Weights:
@@ -88,7 +93,7 @@ def decode_weights(payload: bytes) -> Weights:
     if len(linear) != len(found.features):
         raise ReelstreamError(f"{len(linear)} weights of the blend for {len(found.features)} features")
     figures = found.mean_value, found.spread, found.mean_rating
-    return Weights(found.features, linear, inner, outer, tag_share, *figures)
+    return Weights(found.features, linear, inner, outer, tag_share, *figures, found.outside)
 
 
 def _packed(column: NDArray[Any]) -> bytes:

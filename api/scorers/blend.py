@@ -20,11 +20,13 @@ LEARNT_NAMES = {"trending": "trending_24h", "popular": "trending_7d"}
 
 class Blend:
     """z of the learnt blend (online_models.blend) over the very features that it was learnt from, plus weight · (v + r)
-    of each source that the learner does not have, v and r as in online_models.candidates.
+    of each source that the learner does not have, v and r as in online_models.candidates. The weights of batch models
+    are learnt too (online_models.outside_sources), from what pages told of v + r.
 
     Without it (no learner yet, one of another version, a user without a past): Σ over all sources of weight · (v + r),
-    less what a candidate has in common with what the user turned against. All weights are START, but those of sources
-    that don't know the user fade as 1 / (1 + events / COLD_START_THRESHOLD): smoothly, without a switch.
+    less what a candidate has in common with what the user turned against. Weights that are not learnt are START, but
+    those of sources that don't know the user fade as 1 / (1 + events / COLD_START_THRESHOLD): smoothly, without a
+    switch.
     """
 
     name = "blend"
@@ -38,13 +40,18 @@ class Blend:
         else:
             scores = scores + learnt.blend.predict_many(features(query, learnt, candidates))
         both = candidates.features[:, ::2] + candidates.features[:, 1::2]
+        if query.learnt is not None:
+            taught = [(name, both[:, column]) for column, name in _batch(query, candidates)]
+            candidates.outside |= {name: said for name, said in taught if said.any()}
         return np.asarray(scores + both @ self.weights(query, candidates), np.float64)
 
     def weights(self, query: Query, candidates: Candidates) -> Scores:
-        """Equal weights of the sources (S,) for this user; 0 for those that the learnt blend weighs."""
+        """Of the sources (S,) for this user; 0 for those that the learnt blend weighs."""
         weights = START * np.where(candidates.personal, 1.0, query.coldness(self._threshold))
         if query.learnt is not None:
             weights[_columns(tuple(candidates.names)) >= 0] = 0.0
+            for column, name in _batch(query, candidates):
+                weights[column] = query.learnt.trust(name)
         return weights
 
     @staticmethod
@@ -81,6 +88,11 @@ def learnt_names(candidates: Candidates) -> set[str]:
     """Of the sources that the learner has."""
     columns = _columns(tuple(candidates.names))
     return {name for name, column in zip(candidates.names, columns.tolist(), strict=True) if column >= 0}
+
+
+def _batch(query: Query, candidates: Candidates) -> list[tuple[int, str]]:
+    """Column and name of the sources that are batch models in service."""
+    return [(column, name) for column, name in enumerate(candidates.names) if name in query.vectors]
 
 
 @cache

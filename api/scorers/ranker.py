@@ -28,8 +28,9 @@ LEAST = -4.0
 
 
 class Ranker:
-    """Adds START · (v + r), as a source that the learner does not have gets in the blend: v and r from the logarithm
-    of what showing each candidate is worth (online_models.ranking). What is not ranked gets what the last would.
+    """Adds weight · (v + r), as a source that the learner does not have gets in the blend, whose weight clicks teach: v
+    and r from the logarithm of what showing each candidate is worth (online_models.ranking). What is not ranked gets
+    what the last would.
 
     Off without a version, and for users without an event. Raises TimeoutError after DEADLINE, which leaves the scores
     as they were.
@@ -55,7 +56,10 @@ class Ranker:
         added[best] = below + 1.0 - 2.0 * np.log1p(np.minimum(ranks, ABSENT)) / np.log1p(ABSENT)
         if query.explain:
             explain(query, candidates.slots[best], outputs, values)
-        return np.asarray(scores + START * added, np.float64)
+        weight = START
+        if query.learnt is not None:
+            candidates.outside[self.name], weight = added, query.learnt.trust(self.name)
+        return np.asarray(scores + weight * added, np.float64)
 
 
 def logits(graph: Graph, query: Query, model: ItemVectors, slots: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -96,5 +96,6 @@ def _impression(query: Query, slate: Slate) -> Impression:
         sources=[list(sources) for sources in slate.sources],
         propensities=[sources.get(EXPLORATION, 1.0) for sources in slate.sources],
         features=slate.sources if slate.scored and random.random() < SAMPLE else None,
+        outside=slate.outside or None,
         variant=query.variant,
     )

@@ -27,6 +27,11 @@ def test_the_golden_message_of_version_1_decodes_for_ever() -> None:
     assert page.served.isoformat() == "2026-11-22T21:00:00.500000+00:00"
     assert decode(encode(page)) == page
     assert decode(told(propensities=[1, 0.25], more=1)).propensities == [1.0, 0.25]
+    assert page.outside is None
+    assert decode(told(outside={"svd": [-1.25, 0], "graph": [1, 2.5]})).outside == {
+        "svd": [-1.25, 0],
+        "graph": [1, 2.5],
+    }
 
 
 @pytest.mark.parametrize(
@@ -37,7 +42,10 @@ def test_the_golden_message_of_version_1_decodes_for_ever() -> None:
         ({"propensities": [1.5, 1.0]}, "propensities"), ({"posts": [0, 1]}, "posts"), ({"position": -1}, "position"),
         ({"username": None}, "username"), ({"recommendation_id": None}, "recommendation_id"),
         ({"algorithm_used": "a\0b"}, "algorithm_used"), ({"served_at": 5e9}, "served_at"),
-        ({"posts": [1] * 1_001}, "posts"),
+        ({"posts": [1] * 1_001}, "posts"), ({"outside": {"svd": [1.0]}}, "outside"), ({"outside": [1.0]}, "outside"),
+        ({"outside": {"svd": [1.0, 101.0]}}, "outside"), ({"outside": {"svd": [1.0, None]}}, "outside"),
+        ({"outside": {"svd\n": [1.0, 2.0]}}, "outside"), ({"outside": {"": [1.0, 2.0]}}, "outside"),
+        ({"outside": {f"s{number}": [1.0, 2.0] for number in range(33)}}, "outside"),
     ],
 )  # fmt: skip
 def test_what_breaks_the_contract_is_refused_and_the_field_named(changes: dict[str, Any], field: str) -> None:

@@ -163,6 +163,17 @@ def test_a_page_goes_without_names_and_arrives_as_it_was_served():
     assert (both.events.size, both.shown) == (2, sent.shown)
 
 
+def test_what_sources_of_feeds_say_travels_in_half_precision():
+    page = msgspec.structs.replace(PAGE, outside={"svd": [-4.999, 0.123, 1.0], "deep": [0.0, -100.0, 100.0]})
+    (sent,) = learning.decode(learning.encode(LearningMessage(None, [], [Shown.of(page)]))).shown
+    found = sent.outside_at(np.array([0, 2]))
+    assert found["svd"] == pytest.approx([-4.999, 1.0], abs=2e-3)
+    assert found["deep"].tolist() == [0.0, 100.0]
+    assert Shown.of(PAGE).outside_at(np.array([0, 2])) == {}
+    before = msgspec.msgpack.encode([[], [], [list(msgspec.to_builtins(sent))[:5]]])
+    assert learning.decode(before).shown[0].outside == {}
+
+
 def test_a_message_of_before_there_were_pages_is_read():
     old = msgspec.msgpack.encode(msgspec.msgpack.decode(learning.encode(LearningMessage(batch_of(5), [])))[:2])
     assert learning.decode(old).shown == []
@@ -171,7 +182,9 @@ def test_a_message_of_before_there_were_pages_is_read():
 @pytest.mark.parametrize(
     "changes",
     [{"at": 5e9}, {"at": float("nan")}, {"position": -1}, {"posts": []}, {"posts": [0]}, {"posts": [1] * 1_001},
-     {"sources": {"svd": [3]}}, {"sources": {"svd": [-1]}}],
+     {"sources": {"svd": [3]}}, {"sources": {"svd": [-1]}}, {"outside": {"svd": b"\0\0\0\0"}},
+     {"outside": {"svd": np.array([1, np.nan, 1], np.float16).tobytes()}}, {"outside": {"a\n": b"\0" * 6}},
+     {"outside": {"svd": np.full(3, 200, np.float16).tobytes()}}, {"outside": {f"s{n}": b"\0" * 6 for n in range(33)}}],
 )  # fmt: skip
 def test_a_page_that_is_none_is_refused(changes):
     page = msgspec.structs.replace(Shown.of(PAGE), **changes)

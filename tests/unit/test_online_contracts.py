@@ -13,6 +13,7 @@ from online_models.blend import START, Blend, Gates
 from online_models.co_visitation import LANDMARK, CoVisitation
 from online_models.decayed_counters import DecayedCounters
 from online_models.explicit_ratings import ExplicitRatings
+from online_models.outside_sources import OutsideSources
 from online_models.pairwise_mf import PairwiseMF
 from online_models.replay import DRAWN, Events, Replay
 from online_models.sequence_factors import SequenceFactors
@@ -71,7 +72,37 @@ ADAPTERS = {
         lambda model: max(len(model.post_slots), len(model.user_slots), *map(len, river_rows(model))),
         lambda model: [*model.state().values()],
     ),
+    "outside_sources": Adapter(
+        OutsideSources,
+        lambda model, post, context, user, at: take(model, post, context),
+        lambda model, context, user, at: trusted(model, context),
+        lambda model: len(model.weights),
+        lambda model: [*model.state().values()],
+    ),
 }
+
+PAGE = np.arange(1, 21)
+
+
+def said(context: Sequence[int]) -> dict[str, np.ndarray]:
+    """Of the posts of a page: what two sources say that only feeds have. The first knows the circle, the other speaks
+    six times as loud."""
+    past = context[0] if context else 0
+    return {"knows": ((past + 1) % 20 + 1 == PAGE).astype(float), "noise": 6.0 * np.cos(PAGE * PAGE + past)}
+
+
+def take(model: OutsideSources, post: int, context: Sequence[int]) -> None:
+    """Posts beyond the page are taken from it too, as if each had a source of its own."""
+    others = {f"source_{post}": np.eye(20)[post % 20]} if post > 20 else {}
+    model.learn_one(np.zeros(20), said(context) | others, (post - 1) % 20)
+
+
+def trusted(model: OutsideSources, context: Sequence[int]) -> list[int]:
+    weights = model.weights
+    if not weights:
+        return []
+    scores = sum(weights.get(name, START) * column for name, column in said(context).items())
+    return [int(post) for post in PAGE[np.argsort(-scores, kind="stable")]]
 
 
 def rate(model: ExplicitRatings, post: int, user: int) -> None:

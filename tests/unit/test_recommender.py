@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from online_models import recommender as module
+from online_models.blend import START
 from online_models.click_through import WEEK
 from online_models.positives import DEFAULT, Positives
 from online_models.prequential import Prequential, Ranked
@@ -14,6 +15,7 @@ from online_models.recommender import Recommender
 from schemas.errors import ReelstreamError
 from schemas.events import TYPE_CODES
 from schemas.learning import LearningBatch, Shown
+from schemas.learnt import decode_weights
 from schemas.posts import Post, decode_post
 
 LIKE, VIEW, REPORT = TYPE_CODES["like"], TYPE_CODES["view"], TYPE_CODES["report"]
@@ -170,8 +172,9 @@ def test_content_finds_a_post_that_nobody_has_met() -> None:
     assert scores[slots.get(4)] > scores[slots.get(3)] == 0
 
 
-def shown(user: int, at: float, *posts: int, position: int = 0) -> Shown:
-    return Shown(user, at, position, [*posts], {})
+def shown(user: int, at: float, *posts: int, position: int = 0, **outside: list[float]) -> Shown:
+    packed = {name: np.array(values, "<f2").tobytes() for name, values in outside.items()}
+    return Shown(user, at, position, [*posts], {}, packed)
 
 
 def test_a_click_teaches_by_the_page_that_was_shown_and_not_by_the_list_that_might_have_been() -> None:
@@ -193,6 +196,34 @@ def test_a_click_teaches_by_the_page_that_was_shown_and_not_by_the_list_that_mig
     assert taken[:, WEEK].tolist() == [0, 0, 0, 0, 1, 0]
     np.testing.assert_allclose(shown_to[:, WEEK], 1 / np.log2(2 + np.arange(6)))
     assert model.metrics()["clicks"] == 1.0
+
+
+def test_clicks_teach_how_far_to_trust_what_only_feeds_have() -> None:
+    """`knows` puts first what the user takes next; `noise` says nothing. Both begin alike, and a restart keeps all."""
+    model, draws = small(), np.random.default_rng(5)
+    model.learn_many(batch(*walks(300)))
+    unmet = [each for each in range(1, 61) if model.sources.slots.get(each) not in model._past.of(model.users.get(3))]
+    assert decode_weights(model.weights()).outside == {}
+    for turn, taken in enumerate(draws.permutation(unmet[:30]).tolist()):
+        at = AT + 30_000 + 60 * turn
+        page = draws.permutation([taken, *draws.choice([each for each in unmet if each != taken], 7, False)]).tolist()
+        knows = [1.0 if each == taken else draws.normal(-1.0, 0.3) for each in page]
+        model.learn_shown([shown(3, at, *page, knows=knows, noise=draws.normal(0.0, 1.0, 8).tolist())])
+        model.learn_many(batch((3, taken), at=at + 10))
+        if turn == 0:
+            assert {*decode_weights(model.weights()).outside} == {"knows", "noise"}
+    weights = decode_weights(model.weights()).outside
+    assert weights["knows"] > 0.25
+    assert weights["noise"] < START
+    metrics = model.metrics()
+    assert {name: metrics[f"weight_{name}"] for name in weights} == weights
+    resumed = small()
+    resumed.load(model.state())
+    assert decode_weights(resumed.weights()).outside == pytest.approx(weights)
+    before = {name: column for name, column in model.state().items() if not name.startswith("outside/")}
+    resumed = small()
+    resumed.load(before)
+    assert decode_weights(resumed.weights()).outside == {}, "a snapshot of before there were any begins anew"
 
 
 def test_features_of_a_page_are_those_of_when_it_was_served() -> None:

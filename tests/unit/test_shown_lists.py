@@ -47,13 +47,15 @@ def test_a_positive_belongs_to_the_newest_page_that_showed_its_post_before() -> 
 def test_a_click_is_told_against_what_was_left_to_take() -> None:
     lists, shown = ShownLists(), page(AT, 10, 11, 12, 13)
     lists.open(1, shown)
-    lists.describe(1, shown, np.array([0, 2, 3]), np.array([[0.0], [2.0], [3.0]], np.float32))
+    outside = {"svd": np.array([0.5, 2.5, 3.5], np.float16)}
+    lists.describe(1, shown, np.array([0, 2, 3]), np.array([[0.0], [2.0], [3.0]], np.float32), outside)
     first, unknown, second = (lists.take(1, post, AT + 1) for post in (12, 11, 13))
     assert first is not None
     assert unknown is not None
     assert second is not None
     assert (first.features.tolist(), first.chosen) == ([[0.0], [2.0], [3.0]], 1)  # type: ignore[union-attr]
-    assert unknown.features is None
+    assert (unknown.features, unknown.outside) == (None, {})
+    assert [click.outside["svd"].tolist() for click in (first, second)] == [[0.5, 2.5, 3.5], [0.5, 3.5]]
     assert (second.features.tolist(), second.chosen) == ([[0.0], [3.0]], 1)  # type: ignore[union-attr]
 
 
