@@ -111,8 +111,9 @@ def _contract_error(error: Exception, payload: bytes) -> ContractError:
     """
     if isinstance(error, RecursionError):
         return ContractError(_DEEP)
-    message, at, rest = str(error).rpartition(" - at `$")
-    if at and (path := _path.fullmatch(rest)):
+    message, at, rest = str(error).rpartition("`$")
+    message, place, kind = message.rpartition(" - at ")
+    if at and place and kind in ("", "`key` in ") and (path := _path.fullmatch(rest)):
         field = path[1]
     else:
         message = str(error)

@@ -213,8 +213,8 @@ def test_clicks_teach_how_far_to_trust_what_only_feeds_have() -> None:
         if turn == 0:
             assert {*decode_weights(model.weights()).outside} == {"knows", "noise"}
     weights = decode_weights(model.weights()).outside
-    assert weights["knows"] > 0.25
-    assert weights["noise"] < START
+    assert weights["knows"] > 2 * START
+    assert weights["noise"] < weights["knows"] - START, "thirty clicks: one that says nothing still wanders"
     metrics = model.metrics()
     assert {name: metrics[f"weight_{name}"] for name in weights} == weights
     resumed = small()
