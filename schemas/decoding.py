@@ -20,7 +20,6 @@ DECODER_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _DEEP = f"arrays and objects nest deeper than {MOST_NESTING} levels"
 _path = re.compile(r"(?:\[\d*\]|\[\.\.\.\])*\.?([^`]*)`")
-_at = re.compile(r" - at (?:`key` in )?$")
 _missing = re.compile(r"Object missing required field `([^`]*)`")
 # A string, a bracket or a comma; a quote of its own opens a string that never ends.
 _token = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},"]', re.DOTALL)
@@ -113,8 +112,9 @@ def _contract_error(error: Exception, payload: bytes) -> ContractError:
     if isinstance(error, RecursionError):
         return ContractError(_DEEP)
     message, at, rest = str(error).rpartition("`$")
-    if at and (path := _path.fullmatch(rest)) and (where := _at.search(message)):
-        message, field = message[: where.start()], path[1]
+    message, place, kind = message.rpartition(" - at ")
+    if at and place and kind in ("", "`key` in ") and (path := _path.fullmatch(rest)):
+        field = path[1]
     else:
         message = str(error)
         field = missing[1] if (missing := _missing.match(message)) else ""

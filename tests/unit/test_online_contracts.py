@@ -86,9 +86,9 @@ PAGE = np.arange(1, 21)
 
 def said(context: Sequence[int]) -> dict[str, np.ndarray]:
     """Of the posts of a page: what two sources say that only feeds have. The first knows the circle, the other speaks
-    six times as loud."""
+    sixty times as loud."""
     past = context[0] if context else 0
-    return {"knows": ((past + 1) % 20 + 1 == PAGE).astype(float), "noise": 6.0 * np.cos(PAGE * PAGE + past)}
+    return {"knows": 0.1 * ((past + 1) % 20 + 1 == PAGE), "noise": 6.0 * np.cos(PAGE * PAGE + past)}
 
 
 def take(model: OutsideSources, post: int, context: Sequence[int]) -> None:
