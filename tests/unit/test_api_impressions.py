@@ -63,6 +63,17 @@ async def test_an_impression_tells_the_page_and_a_sample_carries_features(served
     assert outcomes(metrics) == {"sent": 300}
 
 
+async def test_an_impression_tells_what_the_weights_of_batch_models_are_multiplied_with(
+    served: tuple[Query, Slate],
+) -> None:
+    kafka, (query, slate) = Kafka(), served
+    effect = Impressions(kafka, Settings(), Metrics())  # type: ignore[arg-type]
+    await effect.run(query, slate)
+    slate.outside = {"svd": [0.5, -4.25]}
+    await effect.run(query, slate)
+    assert [decode(record.value or b"").outside for record in kafka.records] == [None, {"svd": [0.5, -4.25]}]
+
+
 async def test_without_kafka_an_impression_is_counted_as_failed(served: tuple[Query, Slate]) -> None:
     kafka, metrics = Kafka(), Metrics()
     kafka.up = False
