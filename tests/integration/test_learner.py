@@ -8,6 +8,7 @@ import pytest
 from live_system import Client, System, client, event, eventually, running_system
 from redis.asyncio import Redis
 
+from online_models.blend import START
 from online_models.click_through import WEEK
 from schemas import factors, generation, heartbeat, impressions, keys, learnt, topics
 from schemas.factors import LearnerMark, Snapshot
@@ -158,6 +159,39 @@ async def test_what_was_shown_and_taken_is_counted_and_published(system: System)
                 assert beat.metrics["clicks"] == 1.0
                 stage_1 = heartbeat.decode(await here.redis.get(keys.worker("learn-0")) or b"")
                 assert stage_1.counters["dead_letters"] == 1
+
+
+async def test_clicks_teach_how_much_a_batch_model_counts(system: System):
+    """Twice the user takes what `knows` puts on top of a page, and `wrong` at the end."""
+    posts = [*range(BASE + 70, BASE + 75)]
+    page = Impression(
+        recommendation_id="learnt-8", username="learnt-8", session_id=None, served_at=time.time(), algorithm_used="svd",
+        model_versions={}, position=0, posts=posts[:4], scores=[0.5] * 4, sources=[["knows"]] * 4,
+        outside={"knows": [-4.0, 1.0, 0.5, -2.0], "wrong": [1.0, -4.0, -3.5, 0.5]},
+    )  # fmt: skip
+    async with client(system) as here:
+        await like(here, "learnt-9", range(posts[0], posts[-1] + 1))
+        await like(here, "learnt-8", range(posts[4], posts[4] + 1))
+        await wait_for_vectors(here.redis, range(posts[0], posts[-1] + 1))
+        async for attempt in eventually():
+            with attempt:
+                (before,) = await learners(here.redis)
+                assert await here.redis.exists(keys.learnt_user(user_hash("learnt-8")))
+        await here.producer.send_and_wait(topics.IMPRESSIONS, impressions.encode(page), key=b"learnt-8")
+        width = (await mark(here.redis)).width
+
+        async for attempt in eventually():
+            with attempt:
+                records = learnt.read_posts(await here.redis.hmget(keys.LEARNER_VECTORS, posts[:1]), width)
+                assert records["shown"][0, WEEK] > 0.5
+        await like(here, "learnt-8", range(posts[1], posts[1] + 1))
+        await like(here, "learnt-8", range(posts[2], posts[2] + 1))
+        async for attempt in eventually():
+            with attempt:
+                (beat,) = await learners(here.redis)
+                assert beat.metrics["clicks"] == before.metrics["clicks"] + 2
+                weights = learnt.decode_weights(await here.redis.get(keys.LEARNER_WEIGHTS) or b"").outside
+                assert weights["knows"] > START > weights["wrong"]
 
 
 async def test_what_redis_lost_is_published_again_and_recorded_snapshots_outlive_it(system: System):

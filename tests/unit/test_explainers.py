@@ -1,5 +1,6 @@
 """What `explain` says of a post: its numbers are those that the sources and scorers count with."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -28,7 +29,7 @@ from api.sources.sequence import Sequence
 from api.sources.svd import Svd
 from api.sources.taste_factors import TasteFactors
 from api.stages import Query, Source
-from online_models.blend import HIDDEN
+from online_models.blend import HIDDEN, START
 from online_models.co_visitation_scores import growth
 from online_models.features import FEATURES
 from online_models.post_table import TAG_CODES
@@ -203,6 +204,28 @@ async def test_of_the_learnt_blend_it_is_what_the_score_would_lack_without(catal
         assert {*said["blend"]} <= {"co_visitation", "popularity", "fresh", "post and user", "turned against"}
         assert sum(said["scorers"].values()) == pytest.approx(score, abs=1e-3)
         assert sum(said["blend"].values()) == pytest.approx(said["scorers"]["blend"], abs=2e-3)
+
+
+async def test_batch_models_count_as_clicks_taught_and_pages_tell_what_their_weight_is_multiplied_with(
+    catalogue: Catalogue,
+) -> None:
+    parts, told = [], []
+    for taught in ({}, {"graph": 5 * START, "svd": 0.0}):
+        query = query_on(catalogue)
+        assert query.online is not None
+        query.online = replace(query.online, weights=query.online.weights._replace(outside=taught))
+        slate, found = await explained(query, [CoVisitation(), Svd(), Graph(), Fresh()])
+        posts = query.catalogue.ids[slate.slots].tolist()
+        parts.append({
+            post: row["contributions"]["blend"] for post, row in zip(posts, found, strict=True)
+        })  # fmt: skip
+        told.append({name: dict(zip(posts, said, strict=True)) for name, said in slate.outside.items()})
+    assert {*told[0]} == {"svd", "graph"}, "not what the learner weighs itself"
+    for post, said in parts[0].items():
+        assert said.get("graph", 0.0) == pytest.approx(START * told[0]["graph"][post], abs=2e-3)
+        assert parts[1][post].get("graph", 0.0) == pytest.approx(5 * START * told[0]["graph"][post], abs=6e-3)
+        assert parts[1][post].get("svd", 0.0) == 0.0
+    assert told[1] == told[0]
 
 
 async def test_nothing_of_it_is_done_unless_asked_for(catalogue: Catalogue) -> None:
