@@ -83,7 +83,11 @@ async def test_events_become_vectors_weights_and_announcements(system: System):
         published = await mark(here.redis)
         sizes = {len(vector) for vector in await here.redis.hvals(keys.LEARNER_VECTORS)}
         assert sizes == {learnt.post_type(published.width).itemsize}
-        assert learnt.decode_weights(await here.redis.get(keys.LEARNER_WEIGHTS)).features
+        async for attempt in eventually():  # weights are written after the vectors
+            with attempt:
+                packed = await here.redis.get(keys.LEARNER_WEIGHTS)
+                assert packed is not None
+        assert learnt.decode_weights(packed).features
         own = await here.redis.get(keys.learnt_user(user_hash("learnt-1")))
         assert learnt.decode_user(own, (published.width - 3) // 5) is not None
         told = b"".join(fields[b"ids"] for _, fields in await here.redis.xrange(keys.LEARNER_CHANGES))
