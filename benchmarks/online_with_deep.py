@@ -1,14 +1,19 @@
-"""Whether the blend finds more with the deep model as one more source: test, then learn, as `evaluate online`, with the
+"""Whether the blend finds more with a batch model as one more source: test, then learn, as `evaluate online`, with the
 model trained again every few days of the stream, on what had happened until then and nothing else.
 
-Two runs over the same events, without and with it; prints a line each time it is trained, then one JSON object.
-Run: OPENBLAS_NUM_THREADS=1 python -m benchmarks.online_with_deep ml-100k --positive rating:80
+How far to trust the model is learnt as that of every source: its value and rank, and their products with the gates, are
+features of the blend (listwise softmax). Two runs over the same events, without and with it; prints a line each time it
+is trained, then one JSON object.
+Run: OPENBLAS_NUM_THREADS=1 python -m benchmarks.online_with_deep ml-100k --positive rating:80 --model svd
 """
 
 import argparse
 import json
 import tempfile
 import time
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,57 +22,62 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from batch_models.dataset import Columns, Row
-from batch_models.deep_ranker import Deep, FittedDeep, Job
-from batch_models.deep_training import Plan
+from batch_models import refresh
+from batch_models.dataset import Columns, Interactions, Row
+from batch_models.model import Servable
 from online_models import aversion, side_features, sources
-from online_models.blend import START, Blend
+from online_models.blend import START, Blend, Gates
 from online_models.candidates import NO_SLOTS, Candidates
 from online_models.co_visitation import growth
-from online_models.event_sequence import EventSequence, of_history
-from online_models.features import START_WEIGHTS
+from online_models.features import GATES, START_WEIGHTS
 from online_models.positives import DEFAULT, Positives
 from online_models.prequential import Prequential
 from online_models.recommender import Recommender
 from reelstream import datasets
 from reelstream.datasets.folder import Folder
 from reelstream.evaluation import Evaluation
-from schemas.events import DEFAULT_WEIGHTS, Interaction
+from schemas.events import DEFAULT_WEIGHTS, TYPE_CODES, Interaction
 from schemas.learning import LearningBatch
 from schemas.posts import Post, decode_post
-from schemas.user_state import UserState
+from schemas.settings import Settings
+from schemas.user_state import HISTORY_LENGTH
 
 DAY = 86_400.0
 FIRST = 5_000
 """Events before the model is trained for the first time."""
-DIM = 128
+MODELS = ["svd", "collaborative", "graph", "deep"]
+"""Those whose scores are of all posts, in the order of their training time."""
+
+
+class Past(list[tuple[int, int, float, float]]):
+    """What a user did, oldest first: post, type, value, event time."""
 
 
 class Blended(Recommender):
     """The learner's own class, with the scores of a batch model behind those of its sources."""
 
-    def __init__(self, positives: Positives, seed: int) -> None:
+    def __init__(self, positives: Positives, seed: int, name: str) -> None:
         super().__init__(positives, seed=seed)
-        names = [*sources.NAMES, "deep"]
-        pairs, rest = len(sources.NAMES) * 2, len(START_WEIGHTS) - 3 * 2 * len(sources.NAMES)
-        start = [START] * (pairs + 2), START_WEIGHTS[pairs : pairs + rest], [0.0] * 2 * (pairs + 2)
-        self.blend = Blend(np.concatenate(start).astype(np.float32), seed + 3)
-        self.prequential = Prequential(tuple(names))
-        self.deep: FittedDeep | None = None
-        self.asked: EventSequence | None = None
+        of_sources, products = 2 * len(sources.NAMES), 2 * (len(sources.NAMES) + 1) * len(GATES.columns)
+        others = START_WEIGHTS[of_sources : len(START_WEIGHTS) - of_sources * len(GATES.columns)]
+        start = [START] * (of_sources + 2), others, [0.0] * products
+        gates = Gates(of_sources + 2, tuple(column + 2 for column in GATES.columns))
+        self.blend = Blend(np.concatenate(start).astype(np.float32), seed + 3, gates)
+        self.prequential = Prequential((*sources.NAMES, name))
+        self.model: Servable | None = None
+        self.asked = Past()
 
-    def take(self, deep: FittedDeep, post_ids: NDArray[np.int64]) -> None:
-        self.deep, self._ids, self._vectors = deep, post_ids[deep.known], deep.item_vectors[deep.known]
-        self._positions = np.flatnonzero(deep.known)
+    def take(self, model: Servable, part: Interactions) -> None:
+        self.model, self._part = model, part
 
     def candidates(
         self, user: int, at: float, allowed: NDArray[np.bool_], also: NDArray[np.int32] = NO_SLOTS
     ) -> tuple[NDArray[np.float32], Candidates, NDArray[np.float32]]:
         """As the learner's, of one source more."""
         made, past, scale = self.sources, self._past.of(user), 1.0 / growth(at)
-        scores = np.concatenate([made.score(past, user, at), self._deep_scores()[None]])
+        scores = np.concatenate([made.score(past, user, at, self._past.hours_of(user)), self._model_scores()[None]])
         found = Candidates(scores, np.append(sources.LOGITS, True), allowed, also)
-        last_at = float(self._last_at[user])
+        last_at = float(self.readers.last_at[user])
         side = side_features.side_features(
             found.slots, found.places, past, self._past.glad_of(user), made.table.columns(at), made.taste.outputs,
             made.rows(past), made.strength, scale, at, at - last_at if last_at else 0.0,
@@ -78,37 +88,44 @@ class Blended(Recommender):
         )  # fmt: skip
         return scores, found, side_features.blend_features(found.features, side, averse)
 
-    def _deep_scores(self) -> NDArray[np.float32]:
-        """(N,): of the user whose events were told last."""
-        size = self.sources.slots.size
-        row = np.full(size, -np.inf, np.float32)
-        if self.deep is None or self.asked is None or not len(self.asked.posts):
+    def _model_scores(self) -> NDArray[np.float32]:
+        """(N,): of the user whose events were told last, standardised; nothing without a model or a history."""
+        row = np.full(self.sources.slots.size, -np.inf, np.float32)
+        if self.model is None or not self.asked:
             return row
-        events, ids = self.asked, self._ids
-        unknown = self.deep.network.shape.posts
-        places = np.searchsorted(ids, events.posts)
-        there = ids[np.minimum(places, len(ids) - 1)] == events.posts
-        posts = np.where(there, self._positions[np.minimum(places, len(ids) - 1)], unknown)
-        columns = posts, events.types, events.values, events.gaps, np.ones(len(posts), np.bool_)
-        with torch.no_grad():
-            vector = self.deep.tower(*(torch.from_numpy(each[None]) for each in columns))[0].numpy()
-        slots = self.sources.slots.find(ids)
-        known = slots >= 0
-        row[slots[known]] = self._vectors[known] @ vector
+        part = self._part
+        posts, types, values, times = zip(*self.asked, strict=True)
+        one = replace(
+            part, users=np.zeros(len(posts), np.int32), types=np.array(types, np.uint8), at=np.array(times),
+            posts=np.searchsorted(part.post_ids, posts).astype(np.int32), values=np.array(values, np.float32),
+            user_count=1, content=part.content._replace(users=part.content.users[:1]),
+        )  # fmt: skip
+        scores = self.model.scores(one, np.zeros(1, np.int64))[0]
+        known = np.isfinite(scores)
+        if known.any():
+            # Models differ in their units; the best lies 3 to 5 above the mean then, as of the learner's own logits.
+            scores = (scores - scores[known].mean()) / max(float(scores[known].std()), 1e-6)
+        slots = self.sources.slots.find(part.post_ids)
+        known &= slots >= 0
+        row[slots[known]] = scores[known]
         return row
 
 
 class Streamed(Evaluation):
-    """`evaluate online`, with a model that is trained from time to time. every: days; None for never."""
+    """`evaluate online`, with a model that is trained from time to time. every: days. name: of the model; None for
+    none."""
 
-    def __init__(self, positives: Positives, score_from: float, seed: int, every: float | None, folder: Path) -> None:
+    def __init__(
+        self, positives: Positives, score_from: float, seed: int, every: float, name: str | None, folder: Path
+    ) -> None:  # fmt: skip
         super().__init__(positives, score_from, seed)
-        self._every, self._folder_of_states, self._positives = every, folder, positives
+        self._every, self._name, self._states = every, name, folder
         self._columns, self._posts, self._seen = Columns(), list[Post](), 0
         self._due, self.trainings, self.seconds = 0.0, 0, 0.0
-        self._asked: list[EventSequence] = []
-        if every is not None:
-            self._recommender = Blended(positives, seed)
+        self._pasts: dict[str, Past] = {}
+        self._asked: list[Past] = []
+        if name is not None:
+            self._recommender = Blended(positives, seed, name)
             self._recommender.tested = self._count  # type: ignore[method-assign]
             self.prequential = self._recommender.prequential
 
@@ -118,19 +135,19 @@ class Streamed(Evaluation):
         return super().run(folder, limit, show)
 
     def _add(self, event: Interaction) -> None:
-        if self._every is None:
+        if self._name is None:
             super()._add(event)
             return
         at = event.occurred_at.timestamp() if event.occurred_at is not None else 0.0
         if self._seen >= FIRST and at >= self._due:
             self._flush()
             self._train(at)
-        state, before = self._users.get(event.username, UserState()), len(self._met)
-        events = of_history(state.history)
+        past, before = self._pasts.setdefault(event.username, Past()), len(self._met)
         super()._add(event)
         if len(self._met) > before:
-            self._asked.append(events)
+            self._asked.append(Past(past[-HISTORY_LENGTH:]))
         value = 1.0 if event.interaction_value is None else event.interaction_value
+        past.append((event.post_id, TYPE_CODES[event.interaction_type], value, at))
         self._columns.extend([Row(event.username, event.post_id, event.interaction_type, value, at)])
         self._seen += 1
 
@@ -155,20 +172,22 @@ class Streamed(Evaluation):
         blended.learn_many = learn_many  # type: ignore[method-assign]
 
     def _train(self, now: float) -> None:
-        """On all events so far: those before `now`."""
+        """On all events so far: those before `now`, with the settings that a refresh would choose on them."""
         began = time.process_time()
         known = dict.fromkeys((post.id for post in self._posts), True)
         part = self._columns.interactions(known, self._posts)
         part = part.where(np.argsort(part.at, kind="stable"))
-        model = Deep(DIM, self._positives, Job(Plan(), self._folder_of_states))
         assert isinstance(self._recommender, Blended)
-        self._recommender.take(model.fit(part, DEFAULT_WEIGHTS, 0), part.post_ids)
-        assert self._every is not None
+        assert self._name is not None
+        module, settings = import_module(f"batch_models.{refresh.MODELS[self._name]}"), Settings(_env_file=None)
+        settings = settings.model_copy(update={"model_path": self._states})
+        fitted = partial(module.fitted, job=module.job(settings)) if hasattr(module, "job") else module.fitted
+        choice = module.choose(part, DEFAULT_WEIGHTS, settings.embedding_dim)
+        self._recommender.take(fitted(part, DEFAULT_WEIGHTS, choice), part)
         self._due, self.trainings = now + self._every * DAY, self.trainings + 1
         seconds = time.process_time() - began
         self.seconds += seconds
-        figures = self.prequential.report()
-        recall = figures["recall@10"]
+        recall = self.prequential.report()["recall@10"]
         print(f"trained on {len(part):,} events in {seconds:.1f} s; so far recall@10 {recall:.4f}", flush=True)
 
 
@@ -179,21 +198,22 @@ def main() -> None:
     parser.add_argument("--score-from", default=0.0, type=float, help="seconds since 1970")
     parser.add_argument("--every", default=1.0, type=float, help="days between two trainings")
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--model", choices=MODELS, default="deep")
     parser.add_argument("--only", choices=["without", "with"])
     parser.add_argument("--data", default=Path(".reelstream"), type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    report: dict[str, Any] = {"every_days": given.every, "limit": given.limit}
+    report: dict[str, Any] = {"model": given.model, "every_days": given.every, "limit": given.limit}
     folder = datasets.find(given.name_or_dir, given.data, print)
     for name in [given.only] if given.only else ["without", "with"]:
         with tempfile.TemporaryDirectory() as states:
-            every = given.every if name == "with" else None
-            run = Streamed(Positives(given.positive or DEFAULT), given.score_from, 1, every, Path(states))
+            model, rules = given.model if name == "with" else None, Positives(given.positive or DEFAULT)
+            run = Streamed(rules, given.score_from, 1, given.every, model, Path(states))
             found = run.run(folder, given.limit, lambda done: None)
         report[name] = {key: found[key] for key in ("scored", "recall@10", "ndcg@10", "coverage")}
         report[name] |= {"trainings": run.trainings, "training_seconds": round(run.seconds, 1)}
         if name == "with":
-            report[name]["deep_alone"] = found["by_source"]["deep"]["recall@10"]
+            report[name]["model_alone"] = found["by_source"][given.model]["recall@10"]
         print(name, report[name], flush=True)
     if not given.only:
         report["ratio"] = round(report["with"]["recall@10"] / report["without"]["recall@10"], 4)
