@@ -29,8 +29,8 @@ Make = Callable[[Settings, Positives], Model]
 
 
 def _deep(settings: Settings, positives: Positives) -> Model:
-    from .deep_ranker import Deep, Job  # torch takes two seconds, which nobody else should wait
-    from .deep_training import Plan
+    from .course import Job, Plan  # torch takes two seconds, which nobody else should wait
+    from .deep_ranker import Deep
 
     return Deep(settings.embedding_dim, positives, Job(Plan(batch=settings.batch_size, rate=settings.learning_rate)))
 

@@ -1,9 +1,7 @@
 """The deep model: a user's last events through attention, trained on every event of everybody (deep_network)."""
 
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,12 +13,13 @@ from schemas.events import INTERACTION_TYPES, InteractionType, strength
 from schemas.settings import Settings
 
 from . import warm_start
+from .course import Job, Plan
 from .dataset import Interactions
 from .deep_beginning import beginning
 from .deep_export import exported
 from .deep_network import HEADS, Network, Shape, UserVector
 from .deep_published import PublishedDeep
-from .deep_training import Plan, Training, begin_biases
+from .deep_training import Training, begin_biases
 from .event_sequences import EventSequences, filled, last_windows, sequences
 from .model import Published
 from .post_vectors import Tokens, by_tokens, tokens_of
@@ -37,14 +36,6 @@ THREADS = 1
 """Of torch: feeds are served beside the training."""
 AT_ONCE = 256
 """Users scored together."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What settings say of a training. folder: where it keeps its states, None for nowhere."""
-
-    plan: Plan = field(default_factory=Plan)
-    folder: Path | None = None
 
 
 def job(settings: Settings) -> Job:
@@ -84,39 +75,26 @@ class Deep:
     name = "deep"
 
     def __init__(self, embedding_dim: int, positives: Positives, job: Job | None = None) -> None:
-        self._job = job or Job()
+        self._job = job or Job(Plan())
         self._width = max(embedding_dim // 2 // HEADS, 1) * HEADS
         self._positives = positives
 
     def fit(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> "FittedDeep":
         torch.set_num_threads(THREADS)
         torch.manual_seed(seed)
-        folder, now = self._job.folder, time.time()
         shape = Shape(len(part.post_ids), self._width)
-        # What another network would have to agree on.
-        same = [STATES, self._width, shape.layers, seed, [[*each] for each in sorted(weights.items())]]
-        start = warm_start.best(folder, part, same, now) if folder is not None else None
+        same = [STATES, self._width, shape.layers, seed, weights]
+        line = warm_start.Line(self._job.folder, part, same, "tower.sums.vectors.own")
         tokens, met = tokens_of(part.facts), np.bincount(part.posts, minlength=len(part.post_ids)) > 0
         network = Network(shape, tokens, strengths(weights))
-        vectors = beginning(part, weights, self._width, seed)
-        if start is not None:
-            vectors = warm_start.turned(vectors, start.state, part.post_ids)
+        vectors = line.turned(beginning(part, weights, self._width, seed))
         shared = by_tokens(tokens, vectors, np.asarray(vectors.any(axis=1)))
         network.begin_with(torch.from_numpy(vectors), torch.from_numpy(shared))
         found = sequences(part, self._positives)
         begin_biases(network, found)
-        if start is not None:
-            warm_start.begin_from(network, start.state, part.post_ids, tokens.codes)
-        plan = self._job.plan
-        checkpoint = folder / "checkpoint.npz" if folder is not None else None
-        since = start.since if start is not None else None
-        key = f"{part.digest()} {same} {since}" if folder is not None else ""
-        Training(network, found, plan, seed, since=since, checkpoint=checkpoint, key=key).run()
-        if folder is not None:
-            full_at = start.full_at if start is not None else now
-            warm_start.keep(folder, network, part, tokens.codes, same, full_at)
-        if checkpoint is not None:
-            checkpoint.unlink(missing_ok=True)
+        line.begin(network, tokens.codes)
+        Training(network, found, self._job.plan, seed, line.kept()).run()
+        line.end(network, tokens.codes)
         return FittedDeep(network.eval(), self._positives, met, tokens)
 
 

@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 
 from online_models.positives import Positives
 from schemas.events import InteractionType
+from schemas.settings import Settings
 
+from . import warm_start
+from .course import Job
 from .dataset import Interactions, histories, liked
 from .deep_beginning import beginning
 from .event_sequences import sequences
 from .graph_network import Convolution, normalised
-from .graph_training import RECENCY, GraphTraining, Plan
+from .graph_training import PLAN, RECENCY, GraphTraining
 from .model import Published
 from .neighbours import keep_largest
 from .succession import near
@@ -24,6 +27,8 @@ WIDTH = 64
 LAYERS = 2
 NEIGHBOURS = 50
 SEED = 0
+STATES = 1
+"""Version of the states that are kept: another network begins from the beginning."""
 THREADS = 1
 """Of torch: feeds are served beside the training."""
 
@@ -40,9 +45,16 @@ def choose(part: Interactions, weights: Mapping[InteractionType, float], embeddi
     return Choice(min(embedding_dim, WIDTH))
 
 
-def fitted(part: Interactions, weights: Mapping[InteractionType, float], choice: Choice) -> "Convolved":
+def job(settings: Settings) -> Job:
+    """Of a refresh."""
+    return Job(PLAN, settings.model_path / Graph.name)
+
+
+def fitted(
+    part: Interactions, weights: Mapping[InteractionType, float], choice: Choice, job: Job | None = None
+) -> "Convolved":  # fmt: skip
     """What refresh evaluates and publishes."""
-    return Graph(choice.width, Positives()).fit(part, weights, SEED)
+    return Graph(choice.width, Positives(), job).fit(part, weights, SEED)
 
 
 def serves(
@@ -57,20 +69,23 @@ class Graph:
 
     name = "graph"
 
-    def __init__(self, embedding_dim: int, aim: Positives) -> None:
-        self._width, self._aim = min(embedding_dim, WIDTH), aim
+    def __init__(self, embedding_dim: int, aim: Positives, job: Job | None = None) -> None:
+        self._width, self._aim, self._job = min(embedding_dim, WIDTH), aim, job or Job(PLAN)
 
     def fit(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> "Convolved":
         torch.set_num_threads(THREADS)
         neighbours = keep_largest(near(part, weights, self._aim), NEIGHBOURS)
-        network = Convolution(
-            normalised(liked(part, weights), neighbours), beginning(part, weights, self._width, seed), LAYERS
-        )
-        training = GraphTraining(network, sequences(part, self._aim), Plan(), seed)
-        training.run()
+        line = warm_start.Line(self._job.folder, part, [STATES, self._width, seed, weights], "vectors.weight")
+        found = sequences(part, self._aim)
+        met = np.bincount(found.posts, minlength=len(part.post_ids))
+        vectors = line.turned(beginning(part, weights, self._width, seed))
+        network = Convolution(normalised(liked(part, weights), neighbours), vectors, met, LAYERS)
+        line.begin(network)
+        GraphTraining(network, found, self._job.plan, seed, line.kept()).run()
+        line.end(network)
         known = np.bincount(part.posts, minlength=len(part.post_ids)) > 0
         with torch.no_grad():
-            vectors = torch.cat([network() * (training.log_scale / 2).exp(), training.bias[:, None]], dim=1).numpy()
+            vectors = torch.cat([network() * (network.log_scale / 2).exp(), network.bias.weight], dim=1).numpy()
         return Convolved(vectors * known[:, None], weights)
 
 

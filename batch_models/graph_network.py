@@ -5,6 +5,7 @@ a second ago has a vector. Beside the user-item graph stands one from post to po
 Multimedia 2021): by it a post that hardly anybody met takes the vectors of its neighbours.
 """
 
+import math
 import warnings
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 
 NEAR = 0.5
 """Share of a layer that comes from the graph from post to post."""
+SCALE = 10.0
+"""What inner products are multiplied by at first; it is learnt."""
 
 
 class Graphs(NamedTuple):
@@ -38,13 +41,19 @@ def _sums(matrix: sp.csr_matrix, axis: int, least: float) -> NDArray[np.float32]
 
 
 class Convolution(nn.Module):
-    """vectors (posts, width): what the learnt ones begin with. layers: how often they are taken over from neighbours.
-    The result is the mean of all layers, the first of which is learnt."""
+    """vectors (posts, width): what the learnt ones begin with. met (posts,): how often each was met, which biases begin
+    with. layers: how often vectors are taken over from neighbours. The result is the mean of all layers, the first of
+    which is learnt; inner products count exp(log_scale)."""
 
-    def __init__(self, graphs: Graphs, vectors: NDArray[np.float32], layers: int) -> None:
+    def __init__(
+        self, graphs: Graphs, vectors: NDArray[np.float32], met: NDArray[np.int64], layers: int
+    ) -> None:  # fmt: skip
         super().__init__()
         posts, width = vectors.shape
         self.vectors = nn.Embedding(posts, width, _weight=torch.from_numpy(vectors))
+        bias = torch.tensor(np.log1p(met) / 2, dtype=torch.float32)
+        self.bias = nn.Embedding(posts, 1, _weight=bias[:, None])
+        self.log_scale = nn.Parameter(torch.tensor(math.log(SCALE)))
         self._met, self._back, self._near = (_sparse(each) for each in (graphs.met, graphs.met.T, graphs.near))
         self._layers = layers
 

@@ -1,107 +1,66 @@
 """How the graph model is trained: the mean of a user's last posts is to find what the user turns to."""
 
-import math
-import time
-from dataclasses import dataclass
-
 import numpy as np
-import structlog
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
+from .course import Course, Kept, Plan
 from .event_sequences import EventSequences
 from .graph_network import Convolution
-
-log = structlog.get_logger()
+from .sampled_softmax import Ahead, SampledSoftmax
 
 RECENCY = 0.95
 """Weight of a post of the history against the one after it. The API has the same number."""
 PAST = 30
-HORIZON = 50
-"""Positives ahead that an example may be asked for."""
 LATER = 0.5
-"""Share of the examples that are asked for one of them; the others for the next post. All of them gained .01 of NDCG@10
-on what follows in a validation slice of ML-100K, and lost .03 of leave-one-out."""
-ALL_POSTS = 4_096
-"""Up to so many posts the softmax goes over all of them; beyond, over NEGATIVES drawn by popularity."""
-NEGATIVES = 1_024
-SCALE = 10.0
-"""What inner products are multiplied by at first; it is learnt."""
+"""Share of the examples that are asked for one of the positives ahead; the others for the next post. All of them gained
+.01 of NDCG@10 on what follows in a validation slice of ML-100K, and lost .03 of leave-one-out."""
 
-
-@dataclass(frozen=True)
-class Plan:
-    """examples: learnt in all, each once to most_epochs times. batch: of them, a step. rate: the highest, of Adam; it
-    rises over the first tenth of the steps and falls to zero by a cosine."""
-
-    examples: int = 1_000_000
-    most_epochs: int = 3
-    batch: int = 2_048
-    rate: float = 5e-3
+PLAN = Plan(
+    least_epochs=1, most_epochs=3, least_steps=1, batch=2_048, rate=5e-3, weight_decay=0.0, clip=float("inf"),
+    id_dropout=0.0,
+)  # fmt: skip
 
 
 class GraphTraining:
     """One run over the events of a part. seed: fixes everything drawn."""
 
-    def __init__(self, network: Convolution, found: EventSequences, plan: Plan, seed: int) -> None:
-        self._network, self._found, self._plan = network, found, plan
-        self._draw = np.random.default_rng(seed)
+    def __init__(
+        self, network: Convolution, found: EventSequences, plan: Plan, seed: int, kept: Kept | None = None
+    ) -> None:  # fmt: skip
+        self._network, self._found = network, found
+        self._course = Course("graph", network, plan, seed, kept or Kept())
+        self._draw = self._course.draw
         self._posts = torch.from_numpy(found.posts)
-        places = np.arange(len(found.posts))
         self._begin = np.repeat(found.starts[:-1], np.diff(found.starts))
-        self._examples = np.flatnonzero(found.new & (places > self._begin))
-        self._good = np.flatnonzero(found.good)
-        self._first = np.searchsorted(self._good, places)
-        self._last = np.minimum(self._first + HORIZON, np.searchsorted(self._good, found.ends))
-        met = np.bincount(found.posts, minlength=network.vectors.num_embeddings)
-        shares = (met + 1.0) / (met + 1.0).sum()
-        self._cumulated, self._log_share = np.cumsum(shares), torch.tensor(np.log(shares), dtype=torch.float32)
-        self._sampled = len(met) > ALL_POSTS
+        examples = np.flatnonzero(found.new & (np.arange(len(found.posts)) > self._begin))
+        self._examples = examples[self._course.chosen(found.at[examples])]
+        self._ahead = Ahead(found)
+        self._softmax = SampledSoftmax(np.bincount(found.posts, minlength=network.vectors.num_embeddings))
         self._decays = torch.tensor(RECENCY ** np.arange(PAST), dtype=torch.float32)
-        self.bias = nn.Parameter(torch.tensor(np.log1p(met) / 2, dtype=torch.float32))
-        self.log_scale = nn.Parameter(torch.tensor(math.log(SCALE)))
 
     def run(self) -> None:
         """All epochs. Nothing happens when nobody did two things."""
-        plan, count = self._plan, len(self._examples)
-        if not count:
-            return
-        epochs = min(max(plan.examples // count, 1), plan.most_epochs)
-        parameters = [*self._network.parameters(), self.bias, self.log_scale]
-        optimiser = torch.optim.Adam(parameters, lr=plan.rate)
-        steps = epochs * math.ceil(count / plan.batch)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.rate, total_steps=steps, pct_start=0.1)
-        for epoch in range(epochs):
-            began, total = time.monotonic(), 0.0
-            order = self._draw.permutation(self._examples)
-            for start in range(0, count, plan.batch):
-                loss = self._loss(order[start : start + plan.batch])
-                optimiser.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimiser.step()
-                schedule.step()
-                total += float(loss.detach()) * plan.batch / count
-            log.info(
-                "epoch learnt", epoch=epoch + 1, of=epochs, loss=round(total, 3),
-                seconds=round(time.monotonic() - began, 1),
-            )  # fmt: skip
+        self._course.run(self._loss, len(self._examples), [])
 
-    def _loss(self, at: NDArray[np.int64]) -> Tensor:
-        """Mean of −log softmax of what the examples (n,) are asked for, over all posts or, corrected by how likely they
-        were to be drawn (logQ: Bengio, Senécal, 2008), over some."""
-        vectors = self._network()
-        users, wanted = self._users(vectors, at), self._posts[self._asked_for(at)]
-        scale = self.log_scale.exp()
-        if not self._sampled:
-            return functional.cross_entropy(scale * (users @ vectors.T) + self.bias, wanted)
-        drawn = np.searchsorted(self._cumulated, self._draw.random(NEGATIVES))
-        others = torch.from_numpy(np.minimum(drawn, len(self._cumulated) - 1))
-        logits = scale * (users @ vectors[others].T) + self.bias[others] - self._log_share[others] - math.log(NEGATIVES)
-        right = scale * (users * vectors[wanted]).sum(dim=1) + self.bias[wanted]
-        loss: Tensor = (torch.logaddexp(torch.logsumexp(logits, dim=1), right) - right).mean()
-        return loss
+    def _loss(self, batch: NDArray[np.int64]) -> Tensor:
+        """Of what the examples named (b,) are asked for."""
+        network, at = self._network, self._examples[batch]
+        vectors, bias = network(), network.bias.weight[:, 0]
+        users, scale = self._users(vectors, at), network.log_scale.exp()
+
+        def logits(posts: Tensor | None) -> Tensor:
+            of, apart = (vectors, bias) if posts is None else (vectors[posts], bias[posts])
+            found: Tensor = scale * (users @ of.T) + apart
+            return found
+
+        def logits_of(posts: Tensor) -> Tensor:
+            found: Tensor = scale * (vectors[posts] @ users[:, :, None])[:, :, 0] + bias[posts]
+            return found
+
+        return self._softmax.loss(self._posts[self._asked_for(at)][:, None], logits, logits_of, self._draw)
 
     def _users(self, vectors: Tensor, at: NDArray[np.int64]) -> Tensor:
         """(n, width): what the posts before the places `at` (n,) make."""
@@ -114,9 +73,7 @@ class GraphTraining:
 
     def _asked_for(self, at: NDArray[np.int64]) -> NDArray[np.int64]:
         """Places (n,) of the posts to be found: each its own, or one of the positives after it."""
-        first, count = self._first[at], (self._last - self._first)[at]
-        later = (count > 0) & (self._draw.random(len(at)) < LATER)
-        drawn = first[later] + (self._draw.random(int(later.sum())) * count[later]).astype(np.int64)
+        later = self._ahead.some(at) & (self._draw.random(len(at)) < LATER)
         asked = at.copy()
-        asked[later] = self._good[drawn]
+        asked[later] = self._ahead.drawn(at[later], self._draw.random((int(later.sum()), 1)))[:, 0]
         return asked

@@ -5,19 +5,22 @@ Others find the candidates: in a feed all sources, here a factorisation and popu
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from online_models.positives import Positives
 from online_models.ranking import author_rows, count_features, values_of
 from schemas.events import InteractionType
 from schemas.ranking import DEFAULT_HEAD_WEIGHTS
+from schemas.settings import Settings
 
+from . import warm_start
+from .course import Job
 from .dataset import Interactions, cells, histories
 from .deep_beginning import beginning
 from .event_sequences import before as newest_before
@@ -26,10 +29,12 @@ from .model import Published
 from .popularity_at import PopularityAt
 from .ranker_export import INPUTS, exported
 from .ranker_network import WIDTH, Ranker
-from .ranker_training import RankerPlan, RankerTraining
+from .ranker_training import RankerPlan, RankerTraining, Ranking
 
 CANDIDATES = 200
 SEED = 0
+STATES = 1
+"""Version of the states that are kept: another network begins from the beginning."""
 THREADS = 1
 """Of torch: feeds are served beside the training."""
 AT_ONCE = 64
@@ -52,9 +57,16 @@ def choose(part: Interactions, weights: Mapping[InteractionType, float], embeddi
     return Choice(embedding_dim)
 
 
-def fitted(part: Interactions, weights: Mapping[InteractionType, float], choice: Choice) -> "FittedRanker":
+def job(settings: Settings) -> Job:
+    """Of a refresh."""
+    return Job(RankerPlan(), settings.model_path / RankerModel.name)
+
+
+def fitted(
+    part: Interactions, weights: Mapping[InteractionType, float], choice: Choice, job: Job | None = None
+) -> "FittedRanker":  # fmt: skip
     """What refresh evaluates and publishes."""
-    return RankerModel().fit(part, weights, SEED)
+    return RankerModel(folder=job.folder if job is not None else None).fit(part, weights, SEED)
 
 
 def serves(
@@ -77,17 +89,20 @@ class RankerModel:
 
     name = "ranker"
 
-    def __init__(self, plan: RankerPlan | None = None) -> None:
-        self._plan = plan or RankerPlan()
+    def __init__(self, plan: RankerPlan | None = None, folder: Path | None = None) -> None:
+        """folder: where it keeps its states, None for nowhere."""
+        self._plan, self._folder = plan or RankerPlan(), folder
 
     def fit(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> "FittedRanker":
         torch.set_num_threads(THREADS)
         torch.manual_seed(seed)
-        ranker, own = Ranker(), nn.Embedding(len(part.post_ids), WIDTH)
-        own.weight.data[:] = torch.from_numpy(beginning(part, weights, WIDTH, seed))
-        RankerTraining(ranker, own, part, sequences(part, Positives()), weights, self._plan, seed).run()
+        line = warm_start.Line(self._folder, part, [STATES, WIDTH, seed, weights], "vectors.weight")
+        network = Ranking(line.turned(beginning(part, weights, WIDTH, seed)))
+        line.begin(network)
+        RankerTraining(network, part, sequences(part, Positives()), weights, self._plan, seed, line.kept()).run()
+        line.end(network)
         known = np.bincount(part.posts, minlength=len(part.post_ids)) > 0
-        return FittedRanker(ranker.eval(), own.weight.detach().numpy(), known, weights)
+        return FittedRanker(network.ranker.eval(), network.vectors.weight.detach().numpy(), known, weights)
 
 
 class Ranked:

@@ -6,12 +6,10 @@ meeting, so each is a share of those who come (as in Ma et al., Entire Space Mul
 multiply).
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import structlog
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -20,12 +18,11 @@ from torch.nn import functional
 from online_models.ranking import author_rows, count_features
 from schemas.events import NEGATIVE_TYPES, TYPE_CODES, InteractionType
 
+from .course import Course, Kept, Plan
 from .dataset import Interactions
 from .event_sequences import EventSequences, pasts_of
 from .popularity_at import PopularityAt
 from .ranker_network import Ranker
-
-log = structlog.get_logger()
 
 GLAD = ("like", "inspire", "bookmark", "comment", "follow")
 GLAD_RATING = 0.8
@@ -34,20 +31,26 @@ OF_VIEWS = 1.0
 
 
 @dataclass(frozen=True)
-class RankerPlan:
-    """examples: meetings learnt in all, each most_epochs times at most. batch: meetings a step; others: of the same
-    batch that each is held against. rate: the highest, of Adam; rises over a tenth of the steps, falls by a cosine.
-    id_dropout: share of posts that lose their own vector, or author and tags, at each step, as new ones have none.
+class RankerPlan(Plan):
+    """examples are meetings. others: of the same batch that each is held against. id_dropout: share of posts that lose
+    their own vector, or author and tags, at each step, as new ones have none.
     """
 
     examples: int = 200_000
+    least_epochs: int = 0
     most_epochs: int = 2
+    least_steps: int = 1
     batch: int = 256
     others: int = 16
-    rate: float = 2e-3
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    id_dropout: float = 0.1
+
+
+class Ranking(nn.Module):
+    """What is trained: the ranker, and posts' own vectors (posts, width), which begin with `vectors`."""
+
+    def __init__(self, vectors: NDArray[np.float32]) -> None:
+        super().__init__()
+        self.ranker, self.vectors = Ranker(), nn.Embedding(*vectors.shape)
+        self.vectors.weight.data[:] = torch.from_numpy(vectors)
 
 
 @dataclass(frozen=True)
@@ -79,51 +82,35 @@ def meetings(found: EventSequences) -> Meetings:
 
 
 class RankerTraining:
-    """One run over the meetings of a part. own: the table of posts' own vectors, learnt too. seed: fixes all draws."""
+    """One run over the meetings of a part. seed: fixes all draws."""
 
     def __init__(
-        self, ranker: Ranker, own: nn.Embedding, part: Interactions, found: EventSequences,
-        weights: Mapping[InteractionType, float], plan: RankerPlan, seed: int,
+        self, network: Ranking, part: Interactions, found: EventSequences, weights: Mapping[InteractionType, float],
+        plan: RankerPlan, seed: int, kept: Kept | None = None,
     ) -> None:  # fmt: skip
-        self._ranker, self._own, self._found, self._plan = ranker, own, found, plan
-        self._draw = np.random.default_rng(seed)
-        self._meetings = meetings(found)
+        self._ranker, self._own, self._found, self._plan = network.ranker, network.vectors, found, plan
+        self._course = Course("ranker", network, plan, seed, kept or Kept())
+        self._draw = self._course.draw
+        every = meetings(found)
+        chosen = self._course.chosen(found.at[every.places])
+        self._meetings = Meetings(every.places[chosen], every.labels[chosen])
         self._popularity = PopularityAt(part, weights)
         self._facts = part.facts
         self._authors = author_rows(part.facts.authors)
-        shares = np.bincount(found.posts[self._meetings.places], minlength=len(part.post_ids)) + 1.0
+        shares = np.bincount(found.posts[every.places], minlength=len(part.post_ids)) + 1.0
         self._log_share = np.log(shares / shares.sum()).astype(np.float32)
 
     def run(self) -> None:
         """All epochs. Nothing happens when nobody met a second post."""
-        plan, count = self._plan, len(self._meetings.places)
+        count = len(self._meetings.places)
         if count < 2:
             return
-        epochs = min(max(plan.examples / count, 0.0), plan.most_epochs)
-        steps = max(math.ceil(epochs * count / plan.batch), 1)
-        rest = [*self._ranker.parameters()]
-        optimiser = torch.optim.AdamW([
-            {"params": self._own.parameters(), "weight_decay": 0.0}, {"params": rest, "weight_decay": plan.weight_decay}
-        ], lr=plan.rate)  # fmt: skip
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.rate, total_steps=steps, pct_start=0.1)
-        self._ranker.train()
-        order = np.empty(0, np.int64)
-        losses = np.zeros(2)
-        for step in range(steps):
-            if len(order) < min(plan.batch, count):
-                order = self._draw.permutation(count)
-            chosen, order = order[: plan.batch], order[plan.batch :]
-            parts = self._losses(chosen)
-            optimiser.zero_grad()
-            (parts[0] + OF_VIEWS * parts[1]).backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(rest, plan.clip)
-            optimiser.step()
-            schedule.step()
-            losses += [float(each.detach()) for each in parts]
-            if step % 200 == 199:
-                log.info("ranker learns", step=step + 1, of=steps, come=losses[0] / 200, heads=losses[1] / 200)
-                losses[:] = 0
-        self._ranker.eval()
+        rest, least = [*self._ranker.parameters()], min(self._plan.batch, count)
+        self._course.run(self._loss, count, [self._own.weight], least=least, clipped=rest)
+
+    def _loss(self, batch: NDArray[np.int64]) -> Tensor:
+        come, heads = self._losses(batch)
+        return come + OF_VIEWS * heads
 
     def _losses(self, chosen: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Of `come`, and of the other heads, for some of the meetings (b,)."""

@@ -16,9 +16,10 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from batch_models import deep_training
+from batch_models import course
+from batch_models.course import Job, Plan
 from batch_models.dataset import Interactions
-from batch_models.deep_ranker import Deep, Job
+from batch_models.deep_ranker import Deep
 from batch_models.event_sequences import sequences, windows
 from batch_models.post_facts import facts_of
 from batch_models.processes import Processes
@@ -76,13 +77,13 @@ def main() -> None:
 
         yield told
 
-    deep_training.progress = watched
+    course.progress = watched
     try:
-        Deep(DIM, Positives(), Job()).fit(part, DEFAULT_WEIGHTS, 1)
+        Deep(DIM, Positives(), Job(Plan())).fit(part, DEFAULT_WEIGHTS, 1)
     except Enough:
         print(f"stopped after {measured['step']:.0f} of {measured['steps']:.0f} steps")
     every = windows(sequences(part, Positives()))
-    places = float((every[:, 1] - every[:, 2]).mean()) * deep_training.Plan.batch
+    places = float((every[:, 1] - every[:, 2]).mean()) * Plan.batch
     processes = Processes()
     rate = measured["step"] * places / measured["cpu"]
     report = {

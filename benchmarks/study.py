@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from batch_models import protocols
+from batch_models.course import Job, Plan
 from batch_models.dataset import Interactions
-from batch_models.deep_ranker import Deep, Job
-from batch_models.deep_training import Plan
+from batch_models.deep_ranker import Deep
 from online_models.positives import DEFAULT, Positives
 from reelstream import datasets
 from reelstream.batch_evaluation import read

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import torch
 
-from batch_models import deep_training, training_state, warm_start
+from batch_models import course, training_state, warm_start
+from batch_models.course import Job, Plan
 from batch_models.dataset import Columns, Interactions, Row
 from batch_models.deep_network import UserVector
-from batch_models.deep_ranker import Deep, FittedDeep, Job
-from batch_models.deep_training import Plan
+from batch_models.deep_ranker import Deep, FittedDeep
 from online_models.event_sequence import gap_buckets
 from online_models.positives import Positives
 from schemas.events import DEFAULT_WEIGHTS, TYPE_CODES
@@ -60,8 +60,8 @@ import os, signal, sys
 from pathlib import Path
 sys.path[:0] = ["tests/unit"]
 import test_deep_states as here
-from batch_models import deep_training, training_state
-deep_training.CHECKPOINT_SECONDS = 0.0
+from batch_models import course, training_state
+course.CHECKPOINT_SECONDS = 0.0
 save, count = training_state.save, iter(range(16))
 def save_or_die(path, state):
     save(path, state)
@@ -86,12 +86,12 @@ def test_a_training_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(tmp_p
 
 
 def test_a_checkpoint_of_other_data_or_a_damaged_one_is_passed_over(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(deep_training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(course, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(warm_start, "keep", lambda *_: None)
     straight = trained(circle(6, 12), None, SHORT).item_vectors
     for damage in (False, True):
         with monkeypatch.context() as patch:
-            patch.setattr(deep_training.Training, "_step", stopping_after(5))
+            patch.setattr(course.Course, "_step", stopping_after(5))
             with pytest.raises(KeyboardInterrupt):
                 trained(circle(6, 13 if not damage else 12), tmp_path, SHORT)
         path = tmp_path / "checkpoint.npz"
@@ -103,7 +103,7 @@ def test_a_checkpoint_of_other_data_or_a_damaged_one_is_passed_over(tmp_path: Pa
 
 
 def stopping_after(steps: int) -> Any:
-    step, left = deep_training.Training._step, iter(range(steps))
+    step, left = course.Course._step, iter(range(steps))
 
     def limited(self: Any, *given: Any) -> float:
         if next(left, None) is None:
@@ -118,8 +118,8 @@ def test_the_next_training_learns_what_is_new_from_where_the_last_one_ended(tmp_
     before, _ = whole.split(0.9)
     trained(before, tmp_path)
     steps: list[Any] = []
-    step = deep_training.Training._step
-    monkeypatch.setattr(deep_training.Training, "_step", lambda self, *given: steps.append(1) or step(self, *given))
+    step = course.Course._step
+    monkeypatch.setattr(course.Course, "_step", lambda self, *given: steps.append(1) or step(self, *given))
     warm = trained(whole, tmp_path)
     learnt = len(steps)
     cold = trained(whole, None)

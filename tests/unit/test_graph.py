@@ -47,7 +47,7 @@ def fitted(whole: Interactions) -> Convolved:
 def test_a_layer_is_half_of_what_users_took_beside_it_and_half_of_what_lies_near() -> None:
     cells = sp.csr_matrix(np.array([[1, 1, 0], [0, 1, 0]], np.float32))
     near = sp.csr_matrix(np.array([[0, 0, 0], [0, 0, 0], [3, 1, 0]], np.float32))
-    network = Convolution(normalised(cells, near), np.eye(3, dtype=np.float32), 1)
+    network = Convolution(normalised(cells, near), np.eye(3, dtype=np.float32), np.zeros(3, np.int64), 1)
     met = np.array([[1, np.sqrt(0.5), 0], [0, np.sqrt(0.5), 0]]) / np.sqrt([[2.0], [1.0]])
     layer = 0.5 * met.T @ met + 0.5 * np.array([[0, 0, 0], [0, 0, 0], [0.75, 0.25, 0]])
     assert network().detach().numpy() == pytest.approx((np.eye(3) + layer) / 2, abs=1e-6)

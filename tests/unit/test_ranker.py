@@ -1,6 +1,8 @@
 """The ranker: what it may see, what it learns, that its graph says the same, and that feeds ask it what it learnt."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,7 +16,7 @@ from api.graph import Graph
 from api.models import ItemVectors
 from api.scorers import ranker as scorer
 from api.stages import Candidates, Query
-from batch_models import ranker, refresh
+from batch_models import course, ranker, refresh, training_state
 from batch_models.dataset import Columns, Interactions, Row
 from batch_models.event_sequences import sequences
 from batch_models.model import Published
@@ -297,9 +299,55 @@ def test_it_gives_up_when_it_takes_too_long(query: Query, monkeypatch: pytest.Mo
         scorer.Ranker(Settings(_env_file=None)).score(query, candidates_of(query, [1, 2]), np.zeros(2))
 
 
-def test_a_refresh_trains_and_judges_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refresh_trains_and_judges_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(ranker, "RankerPlan", lambda: replace(PLAN, examples=4_000))
-    trained = refresh.train(ranker, "ranker", grouped(users=100), Settings(_env_file=None))
+    trained = refresh.train(ranker, "ranker", grouped(users=100), Settings(_env_file=None, model_path=tmp_path))
     assert trained.model.beats(trained.popularity)
     assert trained.served.item_vectors.shape == (NEW, WIDTH)
     assert trained.served.graph()
+
+
+SHORT = RankerPlan(examples=2_000, most_epochs=4, batch=64, others=8)
+
+
+def test_a_training_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(
+    whole: Interactions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight = RankerModel(SHORT).fit(whole, DEFAULT_WEIGHTS, 3)
+    step, left = course.Course._step, iter(range(9))
+
+    def limited(self: Any, *given: Any) -> float:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return step(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(course, "CHECKPOINT_SECONDS", 0.0)
+        patch.setattr(course.Course, "_step", limited)
+        with pytest.raises(KeyboardInterrupt):
+            RankerModel(SHORT, tmp_path).fit(whole, DEFAULT_WEIGHTS, 3)
+    state = training_state.load(tmp_path / "checkpoint.npz")
+    assert state is not None
+    assert state.facts["step"] == 9
+    resumed = RankerModel(SHORT, tmp_path).fit(whole, DEFAULT_WEIGHTS, 3)
+    assert np.array_equal(resumed.item_vectors, straight.item_vectors)
+    assert resumed.graph() == straight.graph()
+    assert not (tmp_path / "checkpoint.npz").exists()
+
+
+def test_the_next_training_begins_where_the_last_one_ended(
+    whole: Interactions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses: list[float] = []
+    step = course.Course._step
+
+    def watched(self: Any, *given: Any) -> float:
+        losses.append(step(self, *given))
+        return losses[-1]
+
+    monkeypatch.setattr(course.Course, "_step", watched)
+    RankerModel(PLAN, tmp_path).fit(whole.split(0.9)[0], DEFAULT_WEIGHTS, 1)
+    cold, cold_steps = losses[0], len(losses)
+    RankerModel(PLAN, tmp_path).fit(whole, DEFAULT_WEIGHTS, 1)
+    assert len(losses) - cold_steps < cold_steps / 3
+    assert losses[cold_steps] < cold
