@@ -98,7 +98,7 @@ class WorkerApp(faust.App):
 
     async def on_start(self) -> None:
         await self.services.start()
-        gc.freeze()  # Faust collects whenever a rebalance waits: 0.1 s each, nearly all of it what has been loaded by now
+        gc.freeze()  # Faust collects whenever a rebalance waits: 0.1 s each, nearly all for what was loaded by now
         log.info("worker starts", group=self.conf.id)
         await super().on_start()
 
