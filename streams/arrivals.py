@@ -24,7 +24,7 @@ def begin(stream: faust.Stream, event: faust.EventT) -> bool:
     """Whether to work on an event: one from before the last rebalance is delivered again, to whoever owns it now.
 
     From here on a rebalance, or the end of the worker, waits until it is acknowledged; what only waits is left behind.
-    While whatever had been taken was waited for, thousands of arrays of events held up the whole group for ten seconds.
+    Waiting for whatever has been taken, 4,000 messages an agent, would be seven seconds for arrays of 50 events.
     """
     app, message = stream.app, event.message
     if not message.tracked:  # as those of the consumer come
