@@ -18,12 +18,13 @@ import torch
 
 from batch_models import course
 from batch_models.course import Job, Plan
-from batch_models.dataset import Interactions
+from batch_models.dataset import Content, Interactions
 from batch_models.deep_ranker import Deep
 from batch_models.event_sequences import sequences, windows
 from batch_models.post_facts import facts_of
 from batch_models.processes import Processes
 from batch_models.progress import Told
+from online_models.content_tokens import post_tokens, user_tokens
 from online_models.positives import Positives
 from schemas.events import DEFAULT_WEIGHTS, TYPE_CODES
 
@@ -45,6 +46,7 @@ def made_up(events: int, users: int, posts: int, seed: int = 1) -> Interactions:
         users=of.astype(np.int32), posts=met.astype(np.int32), types=np.full(events, TYPE_CODES["view"], np.uint8),
         values=draw.random(events).astype(np.float32), at=1.7e9 + np.sort(draw.random(events)) * SPAN, post_ids=ids,
         servable=np.ones(posts, np.bool_), facts=facts_of([], ids), user_count=users,
+        content=Content(post_tokens([None] * posts), user_tokens([None] * users)),
     )  # fmt: skip
 
 
