@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -22,6 +23,9 @@ from system import apache_kafka, last_line, running_up, summary
 from reelstream.topics import create_topics
 from schemas import topics
 from schemas.settings import Settings
+
+POSTS = 500
+EVERY_SECONDS = 2.0
 
 
 async def read_only(settings: Settings, last: list[int]) -> float:
@@ -37,31 +41,52 @@ async def read_only(settings: Settings, last: list[int]) -> float:
     return time.perf_counter() - started
 
 
+async def fresh(api: httpx.AsyncClient, number: int) -> float:
+    """Posts an event of a new user; seconds until the feed of that user is no longer that of a stranger."""
+    event = {"username": f"fresh-{number}", "post_id": 1 + number % POSTS, "interaction_type": "like"}
+    (await api.post("/api/v1/interaction", json=event)).raise_for_status()
+    posted = time.perf_counter()
+    while (await ask(api, event["username"]))[0].json()["algorithm_used"].startswith("cold_start"):
+        await asyncio.sleep(0.05)
+    return time.perf_counter() - posted
+
+
+async def fresh_meanwhile(api: httpx.AsyncClient, over: asyncio.Event) -> list[float]:
+    """`fresh` every two seconds until `over` is set; in the order of posting."""
+    trials: list[asyncio.Task[float]] = []
+    while not over.is_set():
+        trials.append(asyncio.create_task(fresh(api, len(trials))))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), EVERY_SECONDS)
+    return await asyncio.gather(*trials)
+
+
 async def watch(url: str, started: float) -> dict[str, object]:
     """Asks for feeds until the workers have caught up, and then for as many again."""
     async with httpx.AsyncClient(base_url=url, timeout=30) as api:
-        rows = [{"id": number, "title": f"Post {number}"} for number in range(1, 501)]
+        rows = [{"id": number, "title": f"Post {number}"} for number in range(1, POSTS + 1)]
         (await api.post("/api/v1/posts", json=rows)).raise_for_status()
-        event = {"username": "fresh", "post_id": 77, "interaction_type": "report"}
-        (await api.post("/api/v1/interaction", json=event)).raise_for_status()
-        posted, seen, failed = time.perf_counter(), None, 0
+        over, failed, quiet = asyncio.Event(), 0, 0
+        waiting = asyncio.create_task(fresh_meanwhile(api, over))
         during: list[float] = []
-        quiet = 0
         while quiet < 3:
-            answer, milliseconds = await ask(api, "fresh" if seen is None else f"u{len(during) % 5000}")
+            answer, milliseconds = await ask(api, f"u{len(during) % 5000}")
             during.append(milliseconds)
             failed += answer.status_code != 200
-            if seen is None and answer.json()["algorithm_used"].startswith("cold_start") is False:
-                seen = time.perf_counter() - posted
             if len(during) % 20 == 0:
                 workers = (await api.get("/health/ready")).json()["workers"]
                 learn = [worker for worker in workers if worker["role"] == "learn"]
                 quiet = quiet + 1 if learn and not any(worker["lag"] for worker in learn) else 0
             await asyncio.sleep(0.02)
         caught_up = time.perf_counter() - started
+        over.set()
+        behind = await waiting
         after = [(await ask(api, f"u{number % 5000}"))[1] for number in range(min(len(during), 500))]
+        settled = [await fresh(api, len(behind) + number) for number in range(20)]
     return {
-        "seconds_from_start": round(caught_up, 1), "event_to_feed_behind_the_backlog_seconds": round(seen or 0.0, 1),
+        "seconds_from_start": round(caught_up, 1), "event_to_feed_of_the_first_seconds": round(behind[0], 1),
+        "event_to_feed_during": summary([seconds * 1000 for seconds in behind]), "events_posted_during": len(behind),
+        "event_to_feed_after": summary([seconds * 1000 for seconds in settled]),
         "feeds_asked": len(during), "feeds_failed": failed, "feed_during": summary(during),
         "feed_after": summary(after),
     }  # fmt: skip

@@ -6,6 +6,9 @@ The topic is filled first; each worker then reads it from the start, alone. A wo
 message to its last, the no-op agent's from its first event to its last; CPU time covers the same span. The broker is
 KAFKA_BOOTSTRAP_SERVERS, or an embedded one. Redis and the log are real; nothing else runs meanwhile.
 
+With two workers the clock starts when both say that they own their half of the partitions, so that joining the group
+isn't in it; the events that were applied before don't count.
+
 `cores` says what the programs took of the machine's cores in that span: where they sum up to all there are, it is the
 machine that limits. `two_to_one_by_cpu` is what two workers would do with a core each: what one takes of CPU an event,
 against what each of two takes.

@@ -61,6 +61,7 @@ def embedded_services(state: Path) -> Iterator[dict[str, str]]:
                 "KAFKA_BOOTSTRAP_SERVERS": broker.address(port),
                 "KAFKA_FETCH_MAX_WAIT_MS": "20",
                 "KAFKA_IDEMPOTENCE": "false",
+                "KAFKA_STATIC_MEMBERSHIP": "false",
             }
         asyncio.run(create_topics(Settings(kafka_bootstrap_servers=environment["KAFKA_BOOTSTRAP_SERVERS"])))
         yield environment

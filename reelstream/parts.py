@@ -15,8 +15,9 @@ from schemas.heartbeat import Heartbeat
 from .child import Child
 
 # -P: a folder called `api` or `schemas` in the working directory must not be taken for ours.
-MODELS_NICE = 5
-"""What the global models learn may come a little later; what an event does to its user's feed may not."""
+NICE = {"learn": 0, "models": 5, "record": 5}
+"""What the global models learn and what is recorded may come a little later; what an event does to its user's feed may
+not."""
 COMMAND = [sys.executable, "-P", "-m", "reelstream"]
 
 
@@ -33,7 +34,7 @@ def worker(role: str, slot: int, env: Mapping[str, str], redis_url: str, since: 
         command=[*COMMAND, "worker", "--role", role, "--slot", str(slot)],
         ready=owns_partitions,
         env=env,
-        nice=MODELS_NICE if role == "models" else 0,
+        nice=NICE[role],
     )
 
 

@@ -115,6 +115,8 @@ class _System:
         settings, environment = self._settings, self._environment
         if settings.kafka_bootstrap_servers is None:
             environment["KAFKA_IDEMPOTENCE"] = "false"  # Tansu 0.6 has no InitProducerId
+            # It keeps a static member waiting for 6 s, the whole of its session, and so throws it out again.
+            environment["KAFKA_STATIC_MEMBERSHIP"] = "false"
             if "kafka_fetch_max_wait_ms" not in settings.model_fields_set:
                 environment["KAFKA_FETCH_MAX_WAIT_MS"] = "20"  # it does not wake a fetch when a message comes
         if "model_path" not in settings.model_fields_set:

@@ -43,6 +43,9 @@ class Settings(BaseSettings):
         500, description="how long a broker may hold an empty fetch; small only for brokers that don't wake a fetch"
     )
     kafka_idempotence: bool = Field(True, description="idempotent producers; off for brokers without them")
+    kafka_static_membership: bool = Field(
+        True, description="workers keep their place in the group over a restart; off for brokers that are slow with it"
+    )
     user_idle_days: Annotated[float, Field(gt=0, le=3650)] = Field(
         90.0, description="after so many days without an event the state of a user leaves Redis; the record keeps it"
     )

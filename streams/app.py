@@ -18,6 +18,7 @@ records nor for models that learn from everybody's events.
 | record | (every hour)  | keep_months       | PostgreSQL: partitions to come, old ones dropped      |
 """
 
+import gc
 import os
 import threading
 from collections.abc import Awaitable, Callable, Iterable
@@ -55,11 +56,14 @@ from .users import UsersAgent
 from .watchdog import Watchdog
 
 STOP_SECONDS = 20.0
-RECORD_FETCH_WAIT_MS = 200
+LATE_FETCH = {"fetch_max_wait_ms": 200, "fetch_min_bytes": 256 * 1024}
+"""Of `models` and `record`, which no feed waits for."""
 ITEMS_PACE = Pace(heavy=0.2, backlog=0.5)
 """An event changes the rows of 16 posts, and the next one some of the same: under load, 4,000 events a commit write a
 third of the rows that 400 would, and 12,000 take 7.4 µs of CPU an event instead of 10.8. The feed of the user who acted
 doesn't wait for this."""
+INTERACTIONS_PACE = Pace(most_bytes=2 << 20)
+"""Some 15,000 events, half a second of work: for so long a rebalance waits. 2,000 arrays of 50 would be 3.5 s."""
 BUFFERED_MESSAGES = 1024
 """Between Faust's consumer and an agent, beside batches.MOST_BYTES. While Redis was frozen for 60 s and 6,500 arrays
 of 1,000 events came (800 MB), a worker grew from 233 MB to 353; to 1,004 with Faust's 4,096 and no bound in bytes. With
@@ -95,7 +99,8 @@ class WorkerApp(faust.App):
 
     async def on_start(self) -> None:
         await self.services.start()
-        log.info("worker starts", group=self.conf.id, slot=self.conf.consumer_group_instance_id)
+        gc.freeze()  # Faust collects whenever a rebalance waits: 0.1 s each, nearly all for what was loaded by now
+        log.info("worker starts", group=self.conf.id)
         await super().on_start()
 
     async def on_stop(self) -> None:
@@ -112,8 +117,8 @@ class WorkerApp(faust.App):
 
 
 def create_app(settings: Settings, role: str, slot: int) -> WorkerApp:
-    """The app of one role. `slot` names this worker in its group: a restart in the same slot gets its partitions back
-    without a rebalance."""
+    """The app of one role. `slot` names this worker in its group, where the broker has static membership: a restart
+    in the same slot gets its partitions back without a rebalance."""
     servers = settings.require("KAFKA_BOOTSTRAP_SERVERS").split(",")
     app = WorkerApp(
         GROUPS[role],
@@ -129,7 +134,7 @@ def create_app(settings: Settings, role: str, slot: int) -> WorkerApp:
         stream_buffer_maxsize=BUFFERED_MESSAGES,
         consumer_auto_offset_reset="earliest",
         consumer_metadata_max_age_ms=METADATA_MS,
-        consumer_group_instance_id=f"reelstream-{role}-{slot}",
+        consumer_group_instance_id=f"reelstream-{role}-{slot}" if settings.kafka_static_membership else None,
         topic_partitions=settings.kafka_partitions,
         topic_allow_declare=False,
         topic_disable_leader=True,
@@ -140,7 +145,7 @@ def create_app(settings: Settings, role: str, slot: int) -> WorkerApp:
         reply_create_topic=False,
     )
     wait = settings.kafka_fetch_max_wait_ms
-    transport = transport_class(wait if role == "learn" else max(wait, RECORD_FETCH_WAIT_MS))
+    transport = transport_class(wait) if role == "learn" else transport_class(**LATE_FETCH)
     app.transport = transport(app.conf.broker_consumer, app)
     if role == "learn":
         app.services = learning = LearnServices(settings)
@@ -174,7 +179,7 @@ def create_app(settings: Settings, role: str, slot: int) -> WorkerApp:
 
 
 def _learn(app: WorkerApp, services: LearnServices) -> None:
-    _listen(app, "interactions", InteractionsAgent(services), topics.INTERACTIONS)
+    _listen(app, "interactions", InteractionsAgent(services), topics.INTERACTIONS, INTERACTIONS_PACE)
     _listen(app, "posts", PostsAgent(services), topics.POSTS)
     _listen(app, "users", UsersAgent(services), topics.USERS)
     _listen(app, "items", ItemsAgent(services), topics.ITEM_SIGNALS, ITEMS_PACE)

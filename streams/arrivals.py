@@ -11,21 +11,20 @@ import faust
 
 
 async def arrivals(stream: faust.Stream) -> AsyncIterator[faust.EventT]:
-    """Yields what comes, in order, until the stream is stopped. Whoever takes an event has to `ack` it."""
+    """Yields what comes, in order, until the stream is stopped. Whoever takes an event has to `begin` and `ack` it."""
     queue = stream.channel.queue
     while True:
         try:
-            event = await queue.get() if queue.empty() else queue.get_nowait()
+            yield await queue.get() if queue.empty() else queue.get_nowait()
         except StopAsyncIteration:  # which Faust throws into the channel to end a stream
             return
-        if _is_current(stream, event):
-            yield event
 
 
-def _is_current(stream: faust.Stream, event: faust.EventT) -> bool:
-    """Whether the message came since the last rebalance: one from before it is delivered again, to whoever owns it now.
+def begin(stream: faust.Stream, event: faust.EventT) -> bool:
+    """Whether to work on an event: one from before the last rebalance is delivered again, to whoever owns it now.
 
-    Tracks it then: a worker that stops waits for the acknowledgement of what it has begun.
+    From here on a rebalance, or the end of the worker, waits until it is acknowledged; what only waits is left behind.
+    Waiting for whatever has been taken, 4,000 messages an agent, would be seven seconds for arrays of 50 events.
     """
     app, message = stream.app, event.message
     if not message.tracked:  # as those of the consumer come

@@ -9,6 +9,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from itertools import accumulate, islice
 from typing import NamedTuple, Protocol
 
 import asyncpg
@@ -18,7 +19,7 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
 
-from .arrivals import arrivals
+from .arrivals import arrivals, begin
 from .generations import NoState
 from .progress import Progress
 from .record import Record, kept_headers
@@ -30,7 +31,7 @@ SERVICE_ERRORS = (RedisError, KafkaError, asyncpg.PostgresError, asyncpg.Interfa
 MOST_MESSAGES = 2_000
 """Messages in a batch: what Faust hands over in those 50 ms."""
 MOST_BYTES = 16 << 20
-"""Of messages that wait for the next batch, and so of a batch: 100 arrays of 1,000 events, with one message more."""
+"""Of messages that wait for the next batch: 100 arrays of 1,000 events, with one message more."""
 
 
 SLICE_SECONDS = 0.001
@@ -51,11 +52,12 @@ BACKLOG_BYTES = 512 * 1024
 
 class Pace(NamedTuple):
     """Seconds from one batch to the next, at least. heavy: after a batch of HEAVY_BYTES and more. backlog: of
-    BACKLOG_BYTES and more."""
+    BACKLOG_BYTES and more. most_bytes: of a batch, with one message more; a rebalance waits for the batch in hand."""
 
     seconds: float = PACE_SECONDS
     heavy: float = PACE_SECONDS
     backlog: float = PACE_SECONDS
+    most_bytes: int = MOST_BYTES
 
     def after(self, records: list[Record]) -> float:
         size = sum(len(record.value or b"") for record in records)
@@ -89,7 +91,7 @@ async def batches(stream: faust.Stream, pace: Pace, most: int = MOST_MESSAGES) -
         nonlocal size
         async for event in arrivals(stream):
             waiting.append(event)
-            size += len(event.message.value or b"")
+            size += _size(event)
             arrived.set()
             if len(waiting) >= 2 * most or size >= MOST_BYTES:
                 room.clear()
@@ -105,15 +107,18 @@ async def batches(stream: faust.Stream, pace: Pace, most: int = MOST_MESSAGES) -
             await asyncio.sleep(next_at - asyncio.get_running_loop().time())
             started = asyncio.get_running_loop().time()
             await _settle(waiting, most)
-            batch = waiting[:most]
-            del waiting[:most]
-            size = sum(len(event.message.value or b"") for event in waiting)
+            taken = waiting[: _fitting(waiting, most, pace.most_bytes)]
+            del waiting[: len(taken)]
+            batch = [event for event in taken if begin(stream, event)]
+            size = sum(map(_size, waiting))
             room.set()
-            if waiting:
+            if waiting or collecting.done():
                 arrived.set()
-            if not batch and collecting.done():
-                collecting.result()
-                return
+            if not batch:
+                if collecting.done() and not waiting:
+                    collecting.result()
+                    return
+                continue
             records = [_record(event) for event in batch]
             next_at = started + pace.after(records)
             yield records
@@ -123,6 +128,16 @@ async def batches(stream: faust.Stream, pace: Pace, most: int = MOST_MESSAGES) -
         collecting.cancel()
         with suppress(asyncio.CancelledError):
             await collecting
+
+
+def _size(event: faust.EventT) -> int:
+    return len(event.message.value or b"")
+
+
+def _fitting(waiting: list[faust.EventT], most: int, most_bytes: int) -> int:
+    """How many of those that wait go into a batch."""
+    ends = accumulate(map(_size, islice(waiting, most)))
+    return next((count for count, end in enumerate(ends, 1) if end >= most_bytes), min(len(waiting), most))
 
 
 async def _settle(waiting: list[faust.EventT], most: int) -> None:

@@ -73,11 +73,17 @@ def running_system(
             worker.wait(20)
 
 
+EMBEDDED = {
+    "KAFKA_FETCH_MAX_WAIT_MS": "20", "KAFKA_IDEMPOTENCE": "false", "KAFKA_STATIC_MEMBERSHIP": "false",
+}  # fmt: skip
+"""Settings for the embedded broker, as `reelstream up` has them."""
+
+
 @contextmanager
 def running_on(request: pytest.FixtureRequest, valkey: str, postgres: str, kafka: int, tansu: int) -> Iterator[System]:
     """A system on the broker that the fixture's parameter names. kafka, tansu: number of the database on each."""
     brokers = request.getfixturevalue(request.param)
-    embedded = {"KAFKA_FETCH_MAX_WAIT_MS": "20", "KAFKA_IDEMPOTENCE": "false"} if request.param == "tansu" else {}
+    embedded = EMBEDDED if request.param == "tansu" else {}
     with running_system(brokers, valkey, postgres, tansu if embedded else kafka, **embedded) as system:
         yield system
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import faust
 import pytest
 
-from streams.arrivals import arrivals
+from streams.arrivals import begin
 from streams.batches import BACKLOG_BYTES, HEAVY_BYTES, MOST_BYTES, Pace, apply_batches, batches
 from streams.progress import Progress
 from streams.record import Record
@@ -100,32 +100,86 @@ def test_a_pause_is_longer_after_a_batch_that_was_heavy():
     assert pace.after([heavy] * (BACKLOG_BYTES // HEAVY_BYTES)) == 0.5
 
 
-class Queue(asyncio.Queue):
-    """A channel's queue of messages of the generations given; afterwards Faust ends the stream."""
+class Partition:
+    """A partition as Faust hands it over: what was not committed comes again after a rebalance.
 
-    def __init__(self, *generations: int) -> None:
-        super().__init__()
-        for offset, generation in enumerate(generations):
-            self.put_nowait(
-                SimpleNamespace(message=SimpleNamespace(offset=offset, generation_id=generation, tracked=False))
-            )
+    Stands for the stream, its channel and queue, the app, its consumer and its flow control.
+    """
 
-    async def get(self):
-        raise StopAsyncIteration
+    def __init__(self, messages: int) -> None:
+        self.messages, self.committed, self.read = messages, 0, 0
+        self.consumer_generation_id, self.dealing = 1, False
+        self.begun: set[int] = set()
+        self.app = self.channel = self.queue = self.flow_control = self.consumer = self
+
+    def is_active(self) -> bool:
+        return not self.dealing
+
+    def track_message(self, message: SimpleNamespace) -> None:
+        self.begun.add(message.offset)
+
+    def empty(self) -> bool:
+        return self.dealing or self.read == self.messages
+
+    async def get(self) -> SimpleNamespace:
+        while self.empty():
+            if self.committed == self.messages:
+                raise StopAsyncIteration  # as Faust ends a stream
+            await asyncio.sleep(0.001)
+        return self.get_nowait()
+
+    def get_nowait(self) -> SimpleNamespace:
+        offset, generation = self.read, self.consumer_generation_id
+        self.read += 1
+        place = {"topic": "t", "partition": 0, "offset": offset, "timestamp": 0.0}
+        message = SimpleNamespace(
+            **place, key=None, value=KILOBYTE, headers=None, tracked=False, generation_id=generation
+        )
+        return SimpleNamespace(message=message, ack=lambda: self._ack(offset, generation))
+
+    def _ack(self, offset: int, generation: int) -> None:
+        assert generation == self.consumer_generation_id, "only what a rebalance waited for"
+        self.begun.remove(offset)
+        self.committed = offset + 1
+
+    def deal(self) -> None:
+        """Ends a rebalance that began when `dealing` was set."""
+        self.consumer_generation_id += 1
+        self.dealing, self.read = False, self.committed
 
 
-async def test_messages_from_before_a_rebalance_are_left_and_the_others_tracked_until_the_stream_ends():
-    tracked: list[int] = []
-    app = SimpleNamespace(
-        consumer_generation_id=2,
-        flow_control=SimpleNamespace(is_active=lambda: True),
-        consumer=SimpleNamespace(track_message=lambda message: tracked.append(message.offset)),
-    )
-    stream = SimpleNamespace(app=app, channel=SimpleNamespace(queue=Queue(1, 2, 1, 2)))
-    assert [event.message.offset async for event in arrivals(stream)] == tracked == [1, 3]
+KILOBYTE = bytes(1024)
+PARTIES = Pace(0.0, 0.0, 0.0, most_bytes=100 * len(KILOBYTE))
 
 
-async def test_nothing_is_taken_while_partitions_are_dealt_anew():
-    app = SimpleNamespace(consumer_generation_id=2, flow_control=SimpleNamespace(is_active=lambda: False))
-    stream = SimpleNamespace(app=app, channel=SimpleNamespace(queue=Queue(2, 2)))
-    assert [event async for event in arrivals(stream)] == []
+async def test_a_rebalance_waits_for_one_batch_and_nothing_is_lost_or_comes_twice():
+    partition = Partition(2_000)
+    applied, left_behind = [], 0
+    async for batch in batches(partition, PARTIES, most=500):
+        assert len(batch) == len(partition.begun) <= 100, "whatever else waits holds nobody up"
+        await asyncio.sleep(0.005)  # more is taken meanwhile
+        if len(applied) % 300 == 0 and not partition.dealing:
+            partition.dealing = True
+            left_behind += partition.read - batch[-1].offset - 1
+            asyncio.get_running_loop().call_later(0.02, partition.deal)
+        applied += [record.offset for record in batch]
+    assert applied == list(range(2_000))
+    assert left_behind >= 1_000, "the test has to have rebalances in the middle of a backlog"
+
+
+async def test_a_message_from_before_a_rebalance_is_left_also_when_nothing_was_asked_for_meanwhile():
+    partition = Partition(10)
+    reading = batches(partition, PARTIES)
+    event = partition.get_nowait()
+    partition.dealing = True
+    assert not begin(partition, event)
+    partition.deal()
+    assert not begin(partition, event)
+    assert partition.begun == set()
+    assert [record.offset for record in await anext(reading)] == list(range(10))
+    await reading.aclose()
+
+
+async def test_a_stream_that_faust_ends_ends_the_batches():
+    reading = batches(Partition(3), PARTIES)
+    assert [[record.offset for record in batch] async for batch in reading] == [[0, 1, 2]]
