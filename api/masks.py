@@ -1,6 +1,7 @@
 """Masks that several filters have in common, each (n,) for slots (n,) or all of them as a slice: True stays."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,15 @@ from .stages import Mask, Query, Slots
 
 
 def everything(query: Query, slots: Slots | slice) -> Mask:
-    return np.ones(query.catalogue.size if isinstance(slots, slice) else len(slots), np.bool_)
+    """Read-only: most filters hold nothing back from most requests, and share one."""
+    return _all(query.catalogue.size if isinstance(slots, slice) else len(slots))
+
+
+@lru_cache(64)
+def _all(size: int) -> Mask:
+    mask = np.ones(size, np.bool_)
+    mask.flags.writeable = False
+    return mask
 
 
 def none_of(query: Query, dropped: NDArray[np.integer], slots: Slots | slice) -> Mask:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tenacity import AsyncRetrying, wait_exponential_jitter
 
 from online_models.content_towers import ContentTowers
+from online_models.packed_vectors import NONE, packed, products
 from schemas import keys, topics
 from schemas.errors import ServiceUnavailable
 from schemas.models import ModelVersion, chunks_digest, decode_version, unpack_vectors
@@ -28,6 +29,8 @@ USER_SECONDS = 3_600.0
 """User embeddings: an event makes another one."""
 USER_BYTES = 8 << 20
 """Some 4,000 of them."""
+PACKED_AT_ONCE = 4_096
+"""Rows, so that packing all takes no room to speak of."""
 POLL_SECONDS = 5.0
 """The announcement is the fast way; this is for the one that was missed."""
 ANNOUNCED_MS = 500
@@ -58,7 +61,7 @@ class ItemVectors:
         self._catalogue: Catalogue | None = None
         self._rows = np.empty(0, np.int64)
         self._slots_of: Catalogue | None = None
-        self._of_slots = np.empty((0, self.vectors.shape[1]), np.float32)
+        self._packed = packed(self.vectors[:0])
         self._good_until = 0.0
 
     def rows(self, catalogue: Catalogue) -> NDArray[np.int64]:
@@ -70,33 +73,45 @@ class ItemVectors:
             self._rows = np.concatenate([self._rows, np.where(rows < len(self.ids), rows, -1)])
         return self._rows
 
-    def of_slots(self, catalogue: Catalogue) -> NDArray[np.float32]:
-        """(N, dim): the vector of every slot, zeros where the model has none: post embeddings as feeds multiply them.
+    def scores(
+        self, catalogue: Catalogue, user: NDArray[np.float32], absent: float = -np.inf
+    ) -> NDArray[np.float32]:  # fmt: skip
+        """(N,): vector of every slot · user (≤ dim,); `absent` where the model has none."""
+        return products(*self._by_slot(catalogue), user, absent)
+
+    def _by_slot(self, catalogue: Catalogue) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
+        """Post embeddings as feeds multiply them: codes (N, dim) and scales (N,), as in online_models.packed_vectors.
 
         In the order of slots a product is all there is to do; by rows, bringing 10,000 scores to slots took as long.
         """
-        rows = self.rows(catalogue)
-        old = self._of_slots
+        rows, (codes, scales) = self.rows(catalogue), self._packed
         good = self._slots_of is catalogue and time.monotonic() < self._good_until
-        if good and len(old) >= len(rows):
-            return old[: len(rows)]
-        start = len(old) if good else 0
-        new = np.where(rows[start:, None] >= 0, self.vectors[rows[start:]], np.float32(0.0))
-        self._of_slots = np.concatenate([old, new]) if good else new
-        if not good:
-            self._slots_of, self._good_until = catalogue, time.monotonic() + POST_SECONDS
-        return self._of_slots
+        if good and len(codes) >= len(rows):
+            return codes[: len(rows)], scales[: len(rows)]
+        start = len(codes) if good else 0
+        new = rows[start:]
+        more = np.zeros((len(new), self.vectors.shape[1]), np.int16), np.full(len(new), NONE)
+        there = np.flatnonzero(new >= 0)
+        for begin in range(0, len(there), PACKED_AT_ONCE):
+            part = there[begin : begin + PACKED_AT_ONCE]
+            more[0][part], more[1][part] = packed(self.vectors[new[part]])
+        if good:
+            self._packed = np.concatenate([codes, more[0]]), np.concatenate([scales, more[1]])
+        else:
+            self._packed, self._slots_of, self._good_until = more, catalogue, time.monotonic() + POST_SECONDS
+        return self._packed
 
     def mean_of(
         self, catalogue: Catalogue, slots: NDArray[np.int64], weights: NDArray[np.floating]
     ) -> NDArray[np.float32] | None:
         """(dim,) of the vectors of slots (q,), by weights (q,); those that the model does not have count nothing. None
         when nothing counts."""
-        known = np.where(self.rows(catalogue)[slots] >= 0, weights, 0.0)
+        rows = self.rows(catalogue)[slots]
+        known = np.where(rows >= 0, weights, 0.0)
         total = known.sum()
         if total <= 0:
             return None
-        mean: NDArray[np.float32] = (known / total).astype(np.float32) @ self.of_slots(catalogue)[slots]
+        mean: NDArray[np.float32] = (known / total).astype(np.float32) @ self.vectors[rows]
         return mean
 
     def rows_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,11 +1,8 @@
 """What all sources say of all posts, one row a source, and the candidates that come of it."""
 
-import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from inspect import iscoroutine
-from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +14,6 @@ from .catalogue import Catalogue
 from .sources.popular import WINDOW
 from .stages import Candidates, Mask, Query, Retrieved, Scores, Slots, Source
 
-SOURCE_DEADLINE = 0.05
 STANDING_SECONDS = 1.0
 """What does not depend on the user is worked out so often, by the first feed that needs it."""
 FIRSTS = 1_024
@@ -26,7 +22,6 @@ FIRSTS = 1_024
 MOST_POPULAR = 4 * MOST_FROZEN
 """Enough that a list is filled from them where filters leave a quarter of what is popular."""
 
-T = TypeVar("T")
 Skipping = Callable[[str, list[str]], AbstractContextManager[None]]
 """Names a part that fails in a list, and goes on."""
 
@@ -51,9 +46,7 @@ class _Standing:
 
 
 class Retrieval:
-    """Asks sources. Those that wait for nothing are plain calls, one after the other: a task and a timer for each took
-    1 ms of a feed. Those that are coroutines run side by side, to a deadline.
-    """
+    """Asks sources, one after the other: none waits for anything, and a task and a timer for each took 1 ms."""
 
     def __init__(self, sources: Sequence[Source], skipping: Skipping) -> None:
         self.sources = sources
@@ -62,28 +55,18 @@ class Retrieval:
         self._personal = np.array([source.personal for source in sources], np.bool_)
         self._standing: dict[bool, _Standing] = {}
 
-    async def waited_for(self, query: Query, degraded: list[str]) -> dict[int, Retrieved | None]:
-        """By place of the source, what those found that have to wait; and what the others found, not yet in rows."""
+    def found(self, query: Query, degraded: list[str]) -> dict[int, Retrieved]:
+        """By place of the source, what those found that depend on the reader; not yet in rows."""
         standing = self._refreshed(query, degraded)
         query.stand_on(standing.popularity, standing.moved)
-        found: dict[int, Retrieved | None] = {}
-        waiting: list[tuple[int, str, Coroutine[Any, Any, Retrieved]]] = []
+        found: dict[int, Retrieved] = {}
         for place, source in enumerate(self.sources):
-            if not source.personal and standing.scale[place] >= 0:
-                continue
-            with self._skipping(f"{source.name} source", degraded):
-                result = source.retrieve(query)
-                if iscoroutine(result):
-                    waiting.append((place, f"{source.name} source", result))
-                else:
-                    found[place] = result  # type: ignore[assignment]
-        if waiting:
-            parts = [(name, work) for _, name, work in waiting]
-            results = await side_by_side(parts, SOURCE_DEADLINE, degraded, self._skipping)
-            found |= {place: result for (place, _, _), result in zip(waiting, results, strict=True)}
+            if source.personal or standing.scale[place] < 0:
+                with self._skipping(f"{source.name} source", degraded):
+                    found[place] = source.retrieve(query)
         return found
 
-    def candidates(self, query: Query, kept: Mask, found: dict[int, Retrieved | None]) -> Candidates:
+    def candidates(self, query: Query, kept: Mask, found: dict[int, Retrieved]) -> Candidates:
         """The union of the best of each source among those that stay (online_models.candidates)."""
         standing, size = self._refreshed(query, []), query.catalogue.size
         rows, scale, logits = standing.rows, standing.scale.copy(), standing.logits.copy()
@@ -142,14 +125,10 @@ class Retrieval:
                 continue
             with self._skipping(f"{source.name} source", standing.degraded):
                 result = source.retrieve(query)
-                if iscoroutine(result):
-                    result.close()
-                    standing.scale[place] = -1.0  # asked for each feed
-                    continue
                 row = standing.rows[place, :size]
-                standing.scale[place] = result.write(row)  # type: ignore[union-attr]
-                standing.logits[place] = result.logits  # type: ignore[union-attr]
-                if not result.logits:  # type: ignore[union-attr]
+                standing.scale[place] = result.write(row)
+                standing.logits[place] = result.logits
+                if not result.logits:
                     first = _first(row, standing.firsts.shape[1])
                     standing.firsts[place, : len(first)] = first
         return standing
@@ -167,21 +146,3 @@ def _first(row: NDArray[np.float32], most: int) -> NDArray[np.int64]:
         least = np.partition(row[slots], len(slots) - most)[len(slots) - most]
         slots = slots[row[slots] >= least]
     return slots[np.argsort(-row[slots], kind="stable")][:most]
-
-
-async def side_by_side(
-    parts: list[tuple[str, Coroutine[Any, Any, T]]], deadline: float, degraded: list[str], skipping: Skipping
-) -> list[T | None]:
-    """What each part returns; None for those that fail or are not done by the deadline. One timer for all."""
-    tasks = [asyncio.create_task(work) for _, work in parts]
-    try:
-        await asyncio.wait(tasks, timeout=deadline)
-    finally:
-        late = [task for task in tasks if task.cancel()]
-    results: list[T | None] = [None] * len(parts)
-    for number, ((part, _), task) in enumerate(zip(parts, tasks, strict=True)):
-        with skipping(part, degraded):
-            if task in late:
-                raise TimeoutError(f"not done after {deadline * 1000:.0f} ms")
-            results[number] = task.result()
-    return results

@@ -4,7 +4,6 @@ Work goes in arrays: a candidate is a slot of the catalogue (api/catalogue.py), 
 the page is cut.
 """
 
-from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -264,9 +263,7 @@ class Source(Protocol):
     name: str
     personal: bool
 
-    def retrieve(self, query: Query) -> Retrieved | Coroutine[Any, Any, Retrieved]:
-        """A coroutine where it has to wait for another service: such sources run side by side, to a deadline."""
-        ...
+    def retrieve(self, query: Query) -> Retrieved: ...
 
 
 class Filter(Protocol):

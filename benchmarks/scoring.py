@@ -7,7 +7,6 @@ it, with every post learnt; the user has 200 posts. Medians, in microseconds; th
 """
 
 import argparse
-import asyncio
 import json
 import statistics
 import time
@@ -87,13 +86,13 @@ def microseconds(work: Callable[[], Any], turns: int) -> float:
     return round(1e6 * statistics.median(spent), 1)
 
 
-async def measure(posts: int, turns: int) -> dict[str, Any]:
+def measure(posts: int, turns: int) -> dict[str, Any]:
     draw = np.random.default_rng(1)
     query, sources = world(posts, draw), feed_sources()
     feed = CandidatePipeline([], sources, [], [Blend(Settings(_env_file=None))], Top(), [], Metrics())
     figures = {source.name: microseconds(lambda s=source: s.retrieve(fresh(query)), turns) for source in sources}
     kept = np.ones(query.catalogue.size, np.bool_)
-    found = await feed._retrieval.waited_for(query, [])
+    found = feed._retrieval.found(query, [])
     candidates = feed._retrieval.candidates(query, kept, found)
     outputs, user = draw.normal(size=(posts, DIM)).astype(np.float32), draw.normal(size=DIM).astype(np.float32)
 
@@ -116,7 +115,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=200)
     options = parser.parse_args()
     compile_all(Settings(_env_file=None))
-    found = asyncio.run(measure(options.posts, options.turns))
+    found = measure(options.posts, options.turns)
     for name, value in [*found["sources"].items(), *((n, v) for n, v in found.items() if not isinstance(v, dict))]:
         print(f"{name:>16} {value:>10}")
     print(json.dumps(found))

@@ -20,8 +20,6 @@ class Collaborative:
         weights = model.vectors[0, -1] ** np.arange(len(query.history)) * (query.strengths > 0)
         if (mean := model.mean_of(query.catalogue, query.history, weights)) is None:
             return nothing()
-        vectors = model.of_slots(query.catalogue)
-        rank = (vectors.shape[1] - 2) // 2
-        scores = vectors[:, :rank] @ mean[rank + 1 : -1] + vectors[:, rank]
-        scores[model.rows(query.catalogue) < 0] = -np.inf
-        return Retrieved(row=scores, logits=True)
+        rank = (len(mean) - 2) // 2
+        user = np.append(mean[rank + 1 : -1], np.float32(1.0))
+        return Retrieved(row=model.scores(query.catalogue, user), logits=True)

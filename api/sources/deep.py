@@ -23,9 +23,7 @@ class Deep:
         events = of_history(query.state.history)
         if model is None or model.graph is None or not len(events.posts):
             return nothing()
-        scores = model.of_slots(query.catalogue) @ _kept(model, model.graph, events)
-        scores[model.rows(query.catalogue) < 0] = -np.inf
-        return Retrieved(row=scores, logits=True)
+        return Retrieved(row=model.scores(query.catalogue, _kept(model, model.graph, events)), logits=True)
 
 
 def _kept(model: ItemVectors, graph: Graph, events: EventSequence) -> NDArray[np.float32]:

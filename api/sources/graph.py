@@ -24,6 +24,4 @@ class Graph:
         if (user := model.mean_of(query.catalogue, query.history, weights)) is None:
             return nothing()
         user[-1] = 1.0
-        scores = model.of_slots(query.catalogue) @ user
-        scores[model.rows(query.catalogue) < 0] = -np.inf
-        return Retrieved(row=scores, logits=True)
+        return Retrieved(row=model.scores(query.catalogue, user), logits=True)

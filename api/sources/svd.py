@@ -23,4 +23,4 @@ class Svd:
         weights = RECENCY ** np.arange(len(query.history)) * np.maximum(query.strengths, 0.0)
         if (user := model.mean_of(query.catalogue, query.history, weights)) is None:
             return evidence(np.empty(0))
-        return evidence(model.of_slots(query.catalogue) @ user)
+        return evidence(model.scores(query.catalogue, user, absent=0.0))

@@ -1,6 +1,5 @@
 """The pipeline as a whole: what it promises whatever its parts do."""
 
-import asyncio
 from array import array
 
 import msgspec
@@ -26,18 +25,10 @@ NOW = 1_800_000_000.0
 POSTS = 250
 
 
-class Late:
-    name, personal = "late", True
-
-    async def retrieve(self, query: Query) -> Retrieved:
-        await asyncio.sleep(60)
-        raise NotImplementedError
-
-
 class Broken:
     name, personal = "broken", True
 
-    async def retrieve(self, query: Query) -> Retrieved:
+    def retrieve(self, query: Query) -> Retrieved:
         raise ValueError("no vectors")
 
     def keep(self, query: Query, slots: np.ndarray) -> np.ndarray:
@@ -88,13 +79,13 @@ def ids(catalogue: Catalogue, slate: Slate) -> list[int]:
     return catalogue.ids[slate.slots].tolist()
 
 
-async def test_a_late_and_a_broken_source_are_skipped_and_named(catalogue: Catalogue) -> None:
-    feed = pipeline(sources=[Late(), Broken(), Popular()])
+async def test_a_broken_source_is_skipped_and_named(catalogue: Catalogue) -> None:
+    feed = pipeline(sources=[Broken(), Popular()])
     slate = await feed.run(Query("u", NOW, catalogue))
     assert ids(catalogue, slate)[0] == POSTS
-    assert slate.degraded == ["late source: not done after 50 ms", "broken source: no vectors"]
+    assert slate.degraded == ["broken source: no vectors"]
     assert slate.algorithm_used == "cold_start:popular"
-    assert b'reelstream_feed_part_failures_total{part="late source"} 1.0' in feed.metrics.exposition([], {})
+    assert b'reelstream_feed_part_failures_total{part="broken source"} 1.0' in feed.metrics.exposition([], {})
 
 
 async def test_a_broken_filter_is_skipped_and_named_and_the_others_hold(catalogue: Catalogue) -> None:
