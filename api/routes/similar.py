@@ -77,7 +77,7 @@ def _for_reader(query: Query, found: Similar) -> Similar:
     near = dict.fromkeys((slot for slot, _, _ in found), 0.0)
     if len(query.past) and found:
         slots, scores = query.visited()
-        near |= {slot: score for slot, score in zip(slots.tolist(), scores[0].tolist(), strict=True) if slot in near}
+        near |= {slot: score for slot, score in zip(slots.tolist(), scores.tolist(), strict=True) if slot in near}
         most = max(*near.values(), 1e-12)
         near = {slot: score / most for slot, score in near.items()}
     seen = {*query.catalogue.known_slots(query.state.seen).tolist()}

@@ -5,6 +5,7 @@ import math
 import msgspec
 import numpy as np
 import pytest
+from api.sources.profile import Profile
 
 from api.candidate_pipeline import CandidatePipeline
 from api.catalogue import Catalogue
@@ -21,7 +22,6 @@ from api.sources.factors import Factors
 from api.sources.fresh import Fresh
 from api.sources.next import Next
 from api.sources.popularity import Popularity
-from api.sources.profile import Profile
 from api.sources.sequence import Sequence
 from api.sources.taste_factors import TasteFactors
 from api.sources.tastes import Tastes

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from api.sources.profile import Profile
 
 from api.candidate_pipeline import CandidatePipeline, Slate
 from api.catalogue import Catalogue
@@ -24,7 +25,6 @@ from api.sources.fresh import Fresh
 from api.sources.graph import Graph
 from api.sources.next import Next
 from api.sources.popularity import Popularity
-from api.sources.profile import Profile
 from api.sources.sequence import Sequence
 from api.sources.svd import Svd
 from api.sources.taste_factors import TasteFactors
