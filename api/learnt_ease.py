@@ -19,8 +19,9 @@ class LearntEase:
 
     def scores(self, past: NDArray[np.int32]) -> NDArray[np.float32]:
         """(m,), ≥ 0: what the last posts (q,), newest first, say for each."""
-        sums = np.float32(self.weights.unit) * summed(self.rows(past[:PAST]), self.weights.codes)
-        return np.maximum(sums, np.float32(0.0))
+        sums = summed(self.rows(past[:PAST]), self.weights.codes)
+        found: NDArray[np.float32] = np.maximum(sums, np.float32(0.0)) * np.float32(self.weights.unit)
+        return found
 
     def rows(self, slots: NDArray[np.integer]) -> NDArray[np.int32]:
         """(n,): of slots (n,), −1 for those that have none."""

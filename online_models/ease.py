@@ -55,6 +55,7 @@ class Ease(base.Base):  # type: ignore[misc]
     """
 
     def __init__(self, capacity: int = 100_000) -> None:
+        self.capacity = capacity
         self.slots = Slots(capacity)
         self.rows = np.full(capacity, -1, np.int32)
         self.held = np.full(POSTS, -1, np.int32)

@@ -29,8 +29,8 @@ NAMES = (
 )  # fmt: skip
 """co_visitation: what users met near the last 20 posts, the newest counting most. ease: what all of the last 50 say
 together that no other of them says already. next: what came right after the last five (online_models.transitions).
-sequence, taste_factors: SequenceFactors, short and long. factors: PairwiseMF. tastes: posts with the tags and authors of
-the last ones, met by anybody or not."""
+sequence, taste_factors: SequenceFactors, short and long. factors: PairwiseMF. tastes: posts with the tags and authors
+of the last ones, met by anybody or not."""
 LOGITS = np.array([name in ("sequence", "taste_factors", "factors") for name in NAMES])
 
 MINIBATCH = 256

@@ -103,11 +103,9 @@ class LearnerStore:
         if weights != self._weights:
             await self._move(self._next(width), [("SET", keys.LEARNER_WEIGHTS, weights)])
             self._weights = weights
-        elif (
-            not any(len(part) for part in changed)
-            and not len(gone)
-            and await self._redis.get(keys.LEARNER_MARK) != self._stored
-        ):
+            return
+        nothing = not any(len(part) for part in changed) and not len(gone)
+        if nothing and await self._redis.get(keys.LEARNER_MARK) != self._stored:
             raise Conflict(f"{keys.LEARNER_MARK} is gone or was moved by another learner")
 
     async def _publish_users(self, changed: Changed, width: int) -> None:
