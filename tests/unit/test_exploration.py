@@ -147,14 +147,17 @@ async def test_an_impression_tells_what_was_explored_and_how_likely_that_was(
     catalogue: Catalogue, learnt: Learnt
 ) -> None:
     class Kafka:
-        async def send(self, records: list) -> None:
+        async def deliver(self, records: list) -> int:
             self.value = records[0].value
+            return 1
 
     slate = await served(catalogue, learnt)
     (place,) = explored(slate)
     slate.scores[0] = np.nan
     kafka = Kafka()
-    await Impressions(kafka, Settings(), Metrics()).run(Query("u", NOW, catalogue, page_size=SIZE), slate)  # type: ignore[arg-type]
+    effect = Impressions(kafka, Settings(), Metrics())  # type: ignore[arg-type]
+    await effect.run(Query("u", NOW, catalogue, page_size=SIZE), slate)
+    await effect.close()
     told = decode(kafka.value)
     assert told.propensities is not None
     assert [number for number, chance in enumerate(told.propensities) if chance < 1] == [place]
