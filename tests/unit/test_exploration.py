@@ -36,7 +36,7 @@ def catalogue() -> Catalogue:
     catalogue = Catalogue()
     for post_id in range(1, POSTS + 1):
         catalogue.set_row(post_id, decode_post(msgspec.json.encode({"id": post_id})))
-        catalogue.set_state(post_id, ItemState(decayed=[1000.0 - post_id] * 3, at=NOW))
+        catalogue.set_states([post_id], [ItemState(decayed=[1000.0 - post_id] * 3, at=NOW)])
     return catalogue
 
 
