@@ -165,9 +165,9 @@ class Query:
         return self._moved or (self.catalogue.revision, self.online.version if self.online is not None else None)
 
     def rows(self, posts: NDArray[np.int32]) -> Rows:
-        """Co-visitation rows, of which those of posts (q,) are asked for: that of a post lies in its slot."""
-        catalogue = self.catalogue
-        return Rows(catalogue.neighbour_slots, catalogue.neighbour_weights, catalogue.neighbour_counts, posts)
+        """Co-visitation rows, of which those of posts (q,) are asked for."""
+        near = self.catalogue.neighbours
+        return Rows(near.slots, near.weights, near.counts, near.rows[posts])
 
     def visited(self) -> tuple[NDArray[np.int32], Scores]:
         """Slots (n,) and their scores by co-visitation (n,), online_models.source_scores.visit; others have none."""

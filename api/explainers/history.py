@@ -122,7 +122,9 @@ def _weights(rows: Rows, slots: Slots, size: int) -> NDArray[np.float64]:
     places[slots] = np.arange(len(slots))
     weights = np.zeros((len(rows.found), len(slots)))
     for q, row in enumerate(rows.found.tolist()):
-        count = int(rows.counts[row]) if row >= 0 else 0
+        if row < 0:
+            continue
+        count = int(rows.counts[row])
         neighbours = rows.neighbours[row, :count]
         near = np.where(neighbours >= 0, places[neighbours], -1)
         weights[q, near[near >= 0]] = rows.weights[row, :count][near >= 0]

@@ -31,7 +31,8 @@ class Tastes:
         categories, authors = catalogue.category[past], {*catalogue.author[past[:AUTHORS]].tolist()} - {-1}
         found: list[Any] = []
         for slot in slots.tolist():
-            post, matches = catalogue.posts[slot], {}
+            post = catalogue.posts[slot]
+            matches: dict[str, Any] = {}
             if post is not None:
                 _, codes = codes_of(post)
                 named = dict.fromkeys([*([post.category] if post.category else []), *post.tags])

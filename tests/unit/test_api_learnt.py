@@ -66,7 +66,7 @@ def catalogue() -> Catalogue:
         row = {"id": post_id, "tags": [f"kind {post_id % 2}"], "username": f"author {post_id % 2}",
                "created_at": (NOW - 3600 * post_id) * 1000}  # fmt: skip
         catalogue.set_row(post_id, decode_post(msgspec.json.encode(row)))
-        catalogue.set_state(post_id, ItemState(decayed=[float(post_id)] * 3, at=NOW))
+        catalogue.set_states([post_id], [ItemState(decayed=[float(post_id)] * 3, at=NOW)])
     catalogue.set_neighbours(1, np.array([3, 2]), growth(NOW) * np.array([8.0, 4.0]))
     return catalogue
 
@@ -108,7 +108,7 @@ async def test_without_a_learner_or_a_past_nothing_is_learnt(catalogue: Catalogu
 
 
 async def test_co_visitation_weighs_the_norm_of_a_post(catalogue: Catalogue) -> None:
-    catalogue.set_state(3, ItemState(decayed=[0.0] * 3, at=NOW, strength=growth(NOW) * 450.0))
+    catalogue.set_states([3], [ItemState(decayed=[0.0] * 3, at=NOW, strength=growth(NOW) * 450.0)])
     assert await found(CoVisitation(), query_on(catalogue)) == pytest.approx({3: 8 / math.sqrt(30 * 480), 2: 4 / 30})
 
 
@@ -165,7 +165,7 @@ async def test_tastes_are_tags_and_authors_of_the_past(catalogue: Catalogue) -> 
 
 
 async def test_the_last_hour_and_everybody_who_ever_came(catalogue: Catalogue) -> None:
-    catalogue.set_state(2, ItemState(decayed=[6.0] * 3, at=NOW - 3600.0))
+    catalogue.set_states([2], [ItemState(decayed=[6.0] * 3, at=NOW - 3600.0)])
     query = query_on(catalogue, records(total=[3, 0, 1, 2]))
     assert (await found(TrendingHour(), query))[2] == pytest.approx(3.0)
     assert await found(Popularity(), query) == {1: 3.0, 3: 1.0, 4: 2.0}

@@ -62,7 +62,7 @@ def catalogue() -> Catalogue:
             "category": ("Sport", "Music")[post_id % 2], "tags": [f"tag{post_id % 4}", "all"],
         }  # fmt: skip
         catalogue.set_row(post_id, decode_post(msgspec.json.encode(row)))
-        catalogue.set_state(post_id, ItemState(decayed=[post_id / 9] * 3, at=NOW, strength=growth(NOW) * post_id))
+        catalogue.set_states([post_id], [ItemState(decayed=[post_id / 9] * 3, at=NOW, strength=growth(NOW) * post_id)])
     for post_id in PAST:
         near = random.permutation(np.arange(4, POSTS + 1))[:6]
         catalogue.set_neighbours(post_id, near, -np.sort(-random.random(6)) * growth(NOW) * 9)
@@ -153,8 +153,8 @@ async def test_the_share_of_a_history_post_is_what_the_source_says_with_it_alone
             # The others have nothing to say: their rows, vectors or weights are empty.
             mute = query_on(catalogue)
             others = catalogue.known_slots([other for other in PAST if other != post_id])
-            kept = catalogue.neighbour_counts.copy()
-            catalogue.neighbour_counts[others] = 0
+            kept = catalogue.neighbours.counts.copy()
+            catalogue.neighbours.counts[catalogue.neighbours.rows[others]] = 0
             posts = mute.online.posts  # type: ignore[union-attr]
             posts.follower_counts[others] = 0
             for inputs in posts.inputs:
@@ -164,7 +164,7 @@ async def test_the_share_of_a_history_post_is_what_the_source_says_with_it_alone
             for name, part in (("svd", slice(0, 2)), ("graph", slice(0, 2)), ("collaborative", slice(3, 5))):
                 mute.vectors[name].vectors[others, part] = 0
             score = scores_of_all(mute, source.retrieve(mute))
-            catalogue.neighbour_counts[:] = kept
+            catalogue.neighbours.counts[:] = kept
             alone[post_id] = max(float((score - bias)[slot]), 0.0)
         if slot in query.past and source.name in ("svd", "graph"):
             continue  # silencing the vector of a post silences it as a candidate too
