@@ -6,7 +6,7 @@ in place of positions. Two heads: what comes next, and what the user will be gla
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -106,11 +106,11 @@ class Sums(nn.Module):
         self.recency = nn.Parameter(torch.tensor(3.0))
         self.log_scale = nn.Parameter(torch.full((shape.width,), math.log(SCALE)))
 
-    def forward(self, posts: Tensor, types: Tensor, values: Tensor, hidden: Tensor, distances: Tensor) -> Tensor:
-        """(b, t, width): the mean after each event."""
+    def forward(self, vectors: Tensor, types: Tensor, values: Tensor, hidden: Tensor, distances: Tensor) -> Tensor:
+        """(b, t, width): the mean after each event, of the vectors of their posts (b, t, width)."""
         weights = torch.sigmoid(self.recency) ** distances
         weights = (weights * (self.strengths[types] * values)[:, None, :]).masked_fill(hidden[:, 0], 0.0)
-        sums: Tensor = weights @ self.vectors(posts) / (weights.sum(dim=-1, keepdim=True) + 1e-6)
+        sums: Tensor = weights @ vectors / (weights.sum(dim=-1, keepdim=True) + 1e-6)
         return sums * self.log_scale.exp()
 
 
@@ -134,13 +134,18 @@ class UserTower(nn.Module):
             nn.Linear(width, width), nn.GELU(), nn.Dropout(shape.dropout), nn.Linear(width, width)
         )
 
-    def states(self, posts: Tensor, types: Tensor, values: Tensor, gaps: Tensor, there: Tensor) -> Tensor:
+    def states(
+        self, posts: Tensor, types: Tensor, values: Tensor, gaps: Tensor, there: Tensor, new: Tensor | None = None
+    ) -> Tensor:  # fmt: skip
         """(b, t, 2 · width) of events (b, t) each: what attention and what the sums make of them.
 
         posts: rows of the item table, its length for a post it does not have. there: False for filling, which must come
-        last.
+        last. new (b, t, 2 · width): for posts that the table does not have, their vectors as events and in the sums;
+        zeros for others.
         """
-        events = self.posts(posts) + self.types(types) + self.value(values[:, :, None] - 0.5) + self.gaps(gaps)
+        width = self.norm.normalized_shape[0]
+        of_posts = self.posts(posts) if new is None else self.posts(posts) + new[..., :width]
+        events = of_posts + self.types(types) + self.value(values[:, :, None] - 0.5) + self.gaps(gaps)
         events = self.dropout(events)
         places = torch.arange(posts.shape[1], device=posts.device)
         apart = places[:, None] - places[None, :]
@@ -148,7 +153,8 @@ class UserTower(nn.Module):
         distances = apart.clamp(0, LENGTH - 1)
         for layer in self.attention:
             events = layer(events, hidden, distances)
-        return torch.cat([self.norm(events), self.sums(posts, types, values, hidden, distances)], dim=-1)
+        summed = self.sums.vectors(posts) if new is None else self.sums.vectors(posts) + new[..., width:]
+        return torch.cat([self.norm(events), self.sums(summed, types, values, hidden, distances)], dim=-1)
 
     def next(self, states: Tensor) -> Tensor:
         """(…, width): the user's vectors for what comes next, of states."""
@@ -189,6 +195,20 @@ class Network(nn.Module):
             if isinstance(module, PostVectors | Fixed):
                 module.hidden = posts
 
+    def post_vectors(self) -> Tensor:
+        """(posts, 4 · width): all that stands for the id of a post. Of the two heads, fixed ones, and as an event."""
+        return torch.cat([self.next.table(), self.later.table(), self.tower.posts(self.next.every)], dim=1)
+
+    def become(self, posts: Tensor, vectors: Tensor) -> None:
+        """Posts (k,) have post_vectors (k, 4 · width) from now on, as a new post has what its row says."""
+        of_next, of_later, fixed, as_events = torch.chunk(vectors, 4, dim=1)
+        with torch.no_grad():
+            self.next.vectors.become(posts, of_next)
+            self.later.vectors.become(posts, of_later)
+            cast(PostVectors, self.tower.posts).become(posts, as_events)
+            for kept in (self.later.fixed, cast(Fixed, self.tower.sums.vectors)):
+                kept.own[posts] = fixed
+
     def item_vectors(self, later: float) -> Tensor:
         """(posts, 3 · width + 1): of both heads, and the bias. later: weight of that head, 0 to 1."""
         bias = (1.0 - later) * self.next.bias.weight + later * self.later.bias.weight
@@ -196,16 +216,18 @@ class Network(nn.Module):
 
 
 class UserVector(nn.Module):
-    """What is exported: the newest state's vector (b, 3 · width + 1), whose inner product with Network.item_vectors is
-    the weighted sum of both heads' logits."""
+    """The user tower as it is exported: the newest state's vector (b, 3 · width + 1), whose inner product with
+    Network.item_vectors is the weighted sum of both heads' logits."""
 
     def __init__(self, network: Network, later: float) -> None:
         super().__init__()
         self.tower, self.share = network.tower, later
 
-    def forward(self, posts: Tensor, types: Tensor, values: Tensor, gaps: Tensor, there: Tensor) -> Tensor:
+    def forward(
+        self, posts: Tensor, types: Tensor, values: Tensor, gaps: Tensor, there: Tensor, new: Tensor | None = None
+    ) -> Tensor:  # fmt: skip
         """Events (b, t) each, as in UserTower.states; every row has one at least."""
-        states = self.tower.states(posts, types, values, gaps, there)
+        states = self.tower.states(posts, types, values, gaps, there, new)
         newest = there.sum(dim=1) - 1
         state = states[torch.arange(posts.shape[0]), newest]
         parts = [(1.0 - self.share) * self.tower.next(state), self.share * self.tower.later(state)]
