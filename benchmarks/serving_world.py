@@ -19,6 +19,7 @@ from batch_models.item_tower import item_tower
 from batch_models.post_facts import facts_of
 from batch_models.post_vectors import tokens_of
 from online_models.co_visitation import CoVisitation
+from online_models.content_tokens import post_tokens
 from online_models.decayed_counters import DecayedCounters
 from online_models.recommender import Recommender
 from online_models.user_history import learn_one
