@@ -3,7 +3,8 @@ model trained again every few days of the stream, on what had happened until the
 
 How far to trust the model is learnt as that of every source: its value and rank, and their products with the gates, are
 features of the blend (listwise softmax). Two runs over the same events, without and with it; prints a line each time it
-is trained, then one JSON object.
+is trained, then one JSON object. Its `reach` says what the model could add: how many of the targets are among the best
+80 of any other source, of the model, and of the model alone, and how many of its best 80 another source has, too.
 Run: OPENBLAS_NUM_THREADS=1 python -m benchmarks.online_with_deep ml-100k --positive rating:80 --model svd
 """
 
@@ -27,11 +28,11 @@ from batch_models.dataset import Columns, Interactions, Row
 from batch_models.model import Servable
 from online_models import aversion, side_features, sources
 from online_models.blend import START, Blend, Gates
-from online_models.candidates import NO_SLOTS, Candidates
+from online_models.candidates import ABSENT, DEPTH, NO_SLOTS, Candidates
 from online_models.co_visitation import growth
 from online_models.features import GATES, START_WEIGHTS
 from online_models.positives import DEFAULT, Positives
-from online_models.prequential import Prequential
+from online_models.prequential import Prequential, Ranked
 from online_models.recommender import Recommender
 from reelstream import datasets
 from reelstream.datasets.folder import Folder
@@ -66,6 +67,7 @@ class Blended(Recommender):
         self.prequential = Prequential((*sources.NAMES, name))
         self.model: Servable | None = None
         self.asked = Past()
+        self.shared = 0.0
 
     def take(self, model: Servable, part: Interactions) -> None:
         self.model, self._part = model, part
@@ -77,6 +79,8 @@ class Blended(Recommender):
         made, past, scale = self.sources, self._past.of(user), 1.0 / growth(at)
         scores = np.concatenate([made.score(past, user, at, self._past.hours_of(user)), self._model_scores()[None]])
         found = Candidates(scores, np.append(sources.LOGITS, True), allowed, also)
+        best = found.ranks < ABSENT
+        self.shared = float(best[best[:, -1], :-1].any(axis=1).mean()) if best[:, -1].any() else 0.0
         last_at = float(self.readers.last_at[user])
         side = side_features.side_features(
             found.slots, found.places, past, self._past.glad_of(user), made.table.columns(at), made.taste.outputs,
@@ -124,10 +128,23 @@ class Streamed(Evaluation):
         self._due, self.trainings, self.seconds = 0.0, 0, 0.0
         self._pasts: dict[str, Past] = {}
         self._asked: list[Past] = []
+        self._reach = np.zeros(4)
         if name is not None:
             self._recommender = Blended(positives, seed, name)
             self._recommender.tested = self._count  # type: ignore[method-assign]
             self.prequential = self._recommender.prequential
+
+    def _count(self, ranked: Ranked) -> None:
+        """Adds up what the model could add, of the same tests."""
+        super()._count(ranked)
+        if isinstance(self._recommender, Blended) and ranked.at >= self._score_from:
+            others, model = ranked.ranks[:-2].min() < DEPTH, ranked.ranks[-2] < DEPTH
+            self._reach += others, model, model and not others, self._recommender.shared
+
+    @property
+    def reach(self) -> dict[str, float]:
+        shares = (self._reach / max(self.prequential.scored, 1)).round(4).tolist()
+        return dict(zip(("others", "model", "model_alone", "shared"), shares, strict=True))
 
     def run(self, folder: Folder, limit: int | None, show: Any) -> dict[str, Any]:
         rows = (row.value for row in folder.posts() if isinstance(row.value, dict))
@@ -213,7 +230,7 @@ def main() -> None:
         report[name] = {key: found[key] for key in ("scored", "recall@10", "ndcg@10", "coverage")}
         report[name] |= {"trainings": run.trainings, "training_seconds": round(run.seconds, 1)}
         if name == "with":
-            report[name]["model_alone"] = found["by_source"][given.model]["recall@10"]
+            report[name] |= {"model_alone": found["by_source"][given.model]["recall@10"], "reach": run.reach}
         print(name, report[name], flush=True)
     if not given.only:
         report["ratio"] = round(report["with"]["recall@10"] / report["without"]["recall@10"], 4)
