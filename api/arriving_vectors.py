@@ -45,7 +45,9 @@ class ArrivingVectors(ItemVectors):
     ) -> None:  # fmt: skip
         """What `embed` made of the rows of `slots` (n,) as of `revisions` (n,). On the event loop, as requests are."""
         self._done(catalogue)[slots] = revisions
-        rows, vectors = self.rows(catalogue), vectors[:, : self.version.dim]
+        # Of its own: a request that is on its way keeps the rows that go with the vectors that it took.
+        rows = self._rows = self.rows(catalogue).copy()
+        vectors = vectors[:, : self.version.dim]
         rows[slots[~known]] = -1
         self.repack(catalogue, slots[~known], None)
         slots = slots[known]

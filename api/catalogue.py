@@ -33,7 +33,8 @@ class Catalogue:
     known_tags (TAG_CODES,): tags that a post has.
     decayed (N, 3) as of `at` (N,), strength (N,): as in schemas.item_state.
     neighbour_slots (N, NEIGHBOURS): padded with -1; neighbour_weights beside it, strongest first; of both, the first
-    neighbour_counts (N,) mean something. revisions (N,): how often a row of the post came.
+    neighbour_counts (N,) mean something. revisions (N,): how often a row of the post came. sums (2, N): zeros, for
+    those who add up scores of a few slots and take them out again.
     """
 
     def __init__(self, capacity: int = 1024, mood_map: MoodMap | None = None) -> None:
@@ -66,6 +67,7 @@ class Catalogue:
         self.neighbour_slots = np.full((capacity, NEIGHBOURS), -1, np.int32)
         self.neighbour_weights = np.zeros((capacity, NEIGHBOURS))
         self.neighbour_counts = np.zeros(capacity, np.int32)
+        self.sums = np.zeros((2, capacity))
 
     def slot(self, post_id: int) -> int:
         """The slot of a post; a new one, not servable, for an id that has none."""
@@ -148,6 +150,7 @@ class Catalogue:
             new = np.full((2 * len(old), *old.shape[1:]), _PADDED.get(name, 0), old.dtype)
             new[: len(old)] = old
             setattr(self, name, new)
+        self.sums = np.zeros((2, len(self.ids)))
 
 
 def slug(name: str) -> str:

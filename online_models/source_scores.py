@@ -26,10 +26,30 @@ def visit(past: Slots, rows: Rows, strength: NDArray[np.float64], scale: float, 
     past (q,): slots of the user's last posts, newest first, whose rows are `rows.found`. strength (N,) and scale, which
     brings it and weights to now: of co-visitation.
     """
-    _visit(
-        rows.found[:PROFILE], past[:PROFILE], rows.neighbours, rows.weights, rows.counts, strength, scale, RECENCY,
-        near, profile,
+    near[:], profile[:] = 0.0, 0.0
+    _touched(past, rows, strength, scale, near, profile)
+
+
+def visited(
+    past: Slots, rows: Rows, strength: NDArray[np.float64], scale: float, sums: NDArray[np.float64]
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """The same of the slots (n,) that have any: near and profile (2, n). sums (2, ≥ N): zeros, before and after."""
+    slots = _touched(past, rows, strength, scale, sums[0], sums[1])
+    scores = sums[:, slots]
+    sums[:, slots] = 0.0
+    return slots, scores
+
+
+def _touched(
+    past: Slots, rows: Rows, strength: NDArray[np.float64], scale: float, near: Out, profile: Out
+) -> NDArray[np.int32]:  # fmt: skip
+    found = rows.found[:PROFILE]
+    touched = np.empty(len(found) * rows.neighbours.shape[1], np.int32)
+    count = _visit(
+        found, past[:PROFILE], rows.neighbours, rows.weights, rows.counts, strength, scale, RECENCY, near, profile,
+        touched,
     )  # fmt: skip
+    return touched[:count]
 
 
 def taste(
@@ -60,9 +80,9 @@ def logits(outputs: NDArray[np.float32], bias: NDArray[np.float32], user: NDArra
 @compiled
 def _visit(
     places: Any, past: Any, neighbours: Any, weights: Any, counts: Any, strength: Any, scale: Any, recency: Any,
-    near: Any, profile: Any,
-) -> None:  # fmt: skip
-    near[:], profile[:] = 0.0, 0.0
+    near: Any, profile: Any, touched: Any,
+) -> int:  # fmt: skip
+    count = 0
     for q in range(len(past)):
         if places[q] < 0:
             continue
@@ -71,13 +91,20 @@ def _visit(
         row = places[q]
         for k in range(counts[row]):
             slot, weight = neighbours[row, k], weights[row, k]
+            gain = scale * weight / held
+            if not gain > 0:
+                continue
+            if profile[slot] == 0:
+                touched[count] = slot
+                count += 1
             near[slot] += first * weight
-            profile[slot] += scale * weight / held
-    for slot in range(len(strength)):
-        if profile[slot] > 0:
-            norm = np.sqrt(strength[slot] * scale + SHRINK)
-            near[slot] /= norm
-            profile[slot] /= np.sqrt(norm)
+            profile[slot] += gain
+    for at in range(count):
+        slot = touched[at]
+        norm = np.sqrt(strength[slot] * scale + SHRINK)
+        near[slot] /= norm
+        profile[slot] /= np.sqrt(norm)
+    return count
 
 
 @compiled

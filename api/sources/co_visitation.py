@@ -1,6 +1,7 @@
 """Candidates that users met near the posts this user met last."""
 
-from ..stages import Query, Retrieved, evidence
+from ..retrieved import OfFew, Retrieved
+from ..stages import Query
 
 
 class CoVisitation:
@@ -10,4 +11,5 @@ class CoVisitation:
     personal = True
 
     def retrieve(self, query: Query) -> Retrieved:
-        return evidence(query.visited()[0])
+        slots, scores = query.visited()
+        return OfFew(slots, scores[0])

@@ -3,7 +3,8 @@
 from online_models.event_sequence import of_history
 
 from ..deep_vectors import DeepVectors
-from ..stages import Query, Retrieved, nothing
+from ..retrieved import Retrieved, nothing
+from ..stages import Query
 
 
 class Deep:
@@ -19,4 +20,4 @@ class Deep:
         events = of_history(query.state.history)
         if not isinstance(model, DeepVectors) or not len(events.posts):
             return nothing()
-        return Retrieved(row=model.scores(query.catalogue, model.user(query.catalogue, events)), logits=True)
+        return model.towards(query.catalogue, model.user(query.catalogue, events))

@@ -1,6 +1,7 @@
 """Candidates that users met near any of the posts of this user."""
 
-from ..stages import Query, Retrieved, evidence, nothing
+from ..retrieved import OfFew, Retrieved, nothing
+from ..stages import Query
 
 
 class Profile:
@@ -10,4 +11,7 @@ class Profile:
     personal = True
 
     def retrieve(self, query: Query) -> Retrieved:
-        return evidence(query.visited()[1]) if query.learnt is not None else nothing()
+        if query.learnt is None:
+            return nothing()
+        slots, scores = query.visited()
+        return OfFew(slots, scores[1])

@@ -41,6 +41,7 @@ from schemas.learnt import RATING, Weights, decode_user, decode_weights, encode_
 from schemas.posts import decode_post
 from schemas.settings import Settings
 from schemas.user_state import HistoryEvent, UserState
+from tests.unit.evidence import evidence
 
 NOW = 1_800_000_000.0
 SETTINGS = Settings(redis_url="redis://127.0.0.1:1/0", kafka_bootstrap_servers="127.0.0.1:1")
@@ -92,8 +93,7 @@ def query_on(catalogue: Catalogue, made: np.ndarray | None = None, **fields: obj
 
 
 async def found(source: Source, query: Query) -> dict[int, float]:
-    retrieved = source.retrieve(query)
-    return dict(zip(query.catalogue.ids[retrieved.slots].tolist(), retrieved.scores.tolist(), strict=True))
+    return evidence(query, source.retrieve(query))
 
 
 @pytest.mark.parametrize("online", [True, False])

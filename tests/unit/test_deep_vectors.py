@@ -52,8 +52,15 @@ def follow(model: DeepVectors, catalogue: Catalogue) -> int:
 
 
 def scores(model: DeepVectors, catalogue: Catalogue) -> dict[int, float]:
-    found = model.scores(catalogue, np.ones(DIM, np.float32))
-    return dict(zip(catalogue.ids[: catalogue.size].tolist(), found.tolist(), strict=True))
+    """What feeds take: all of those that may be among the best, −∞ for others."""
+    found = model.towards(catalogue, np.ones(DIM, np.float32))
+    best, every = np.empty(catalogue.size, np.int32), np.ones(catalogue.size, np.bool_)
+    slots = best[: found.best(every, best)]
+    scores = np.empty(len(slots))
+    found.write(slots, slots, scores)
+    return dict.fromkeys(catalogue.ids[: catalogue.size].tolist(), -np.inf) | dict(
+        zip(catalogue.ids[slots].tolist(), scores.tolist(), strict=True)
+    )
 
 
 def test_what_came_is_scored_by_its_row_and_what_was_published_by_the_training() -> None:

@@ -40,6 +40,7 @@ from schemas.models import ModelVersion
 from schemas.posts import decode_post
 from schemas.settings import Settings
 from schemas.user_state import UserState
+from tests.unit.evidence import scores_of_all
 
 NOW = 1_800_000_000.0
 POSTS, DIM = 12, 4
@@ -156,9 +157,7 @@ async def test_the_share_of_a_history_post_is_what_the_source_says_with_it_alone
                 inputs[others] = 0
             for name, part in (("svd", slice(0, 2)), ("graph", slice(0, 2)), ("collaborative", slice(3, 5))):
                 mute.vectors[name].vectors[others, part] = 0
-            score = np.zeros(catalogue.size)
-            got = source.retrieve(mute)
-            score[got.slots] = got.scores
+            score = scores_of_all(mute, source.retrieve(mute))
             catalogue.neighbour_counts[:] = kept
             alone[post_id] = max(float((score - bias)[slot]), 0.0)
         if slot in query.past and source.name in ("svd", "graph"):
