@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from online_models.packed_vectors import PackedVectors, products
+from online_models.packed_vectors import PackedVectors, Vectors, products
 from online_models.selection import ranked, scatter, top, walk
 
 Mask = NDArray[np.bool_]
@@ -42,7 +42,8 @@ class OfAll:
             count: int = walk(self.firsts, kept, best)
             if count >= 0:
                 return count
-        return top(self.row, kept[: len(self.row)], -np.inf if self.logits else 0.0, best)
+        found: int = top(self.row, kept[: len(self.row)], -np.inf if self.logits else 0.0, best)
+        return found
 
     def write(self, slots: Slots32, places: Slots32, scores: Scores) -> None:
         scores[:] = self.row[slots]
@@ -64,7 +65,8 @@ class OfFew:
 
     def best(self, kept: Mask, best: Slots32) -> int:
         may = kept[self.slots]
-        return ranked(self.scores[may], self.slots[may], -np.inf if self.logits else 0.0, best)
+        found: int = ranked(self.scores[may], self.slots[may], -np.inf if self.logits else 0.0, best)
+        return found
 
     def write(self, slots: Slots32, places: Slots32, scores: Scores) -> None:
         scores[:] = -np.inf if self.logits else 0.0
@@ -72,27 +74,22 @@ class OfFew:
 
 
 class OfVectors:
-    """Vectors (n, ≥ dim) · user (dim,) + offsets (n,), rows (≥ N,) being those of slots, −1 for none: packed tells
-    which may be the best, and those are multiplied as they are."""
+    """Products of vectors with one of the user (≤ dim,): packed tells which may be the best."""
 
     def __init__(
-        self, packed: PackedVectors, vectors: NDArray[np.float32], rows: NDArray[np.integer], user: NDArray[np.float32],
-        offsets: NDArray[np.float32] | None = None, logits: bool = True,
+        self, packed: PackedVectors, vectors: Vectors, user: NDArray[np.float32], logits: bool = True
     ) -> None:  # fmt: skip
-        self.packed, self.vectors, self.rows, self.user, self.offsets = packed, vectors, rows, user, offsets
-        self.logits = logits
+        self.packed, self.vectors, self.logits = packed, vectors, logits
+        self.user = np.ascontiguousarray(user, np.float32)
         self._none = -np.inf if logits else 0.0
 
     def best(self, kept: Mask, best: Slots32) -> int:
-        slots = self.packed.likely(self.user, kept, len(best))
-        return ranked(self._scores(slots), slots, self._none, best)
+        return self.packed.best(self.user, kept, self.vectors, self._none, best)
 
     def write(self, slots: Slots32, places: Slots32, scores: Scores) -> None:
-        scores[:] = self._scores(slots)
-
-    def _scores(self, slots: Slots32) -> Scores:
-        scores = products(self.vectors, self.offsets, self.rows[slots], self.user, self._none)
-        return scores if self.logits else np.maximum(scores, 0.0)
+        products(self.vectors, slots, self.user, self._none, scores)
+        if not self.logits:
+            np.maximum(scores, 0.0, out=scores)
 
 
 def nothing() -> OfFew:

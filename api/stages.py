@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from online_models.co_visitation_scores import growth
 from online_models.decayed_counters import decay_to
+from online_models.packed_vectors import Vectors
 from online_models.post_columns import PostColumns, Rows
 from online_models.sequence_factors import Memory
 from online_models.softmax_factors import summed
@@ -301,4 +302,4 @@ def ranked(online: Learnt, model: int, user: NDArray[np.float32]) -> Retrieved:
     """What a factor model retrieves, by its place in LearntPosts.outputs: posts that it knows. user (dim,)."""
     posts = online.posts
     posts.make_room()
-    return OfVectors(posts.packed[model], posts.outputs[model], posts.rows, user, posts.bias[model])
+    return OfVectors(posts.packed[model], Vectors(posts.outputs[model], posts.rows, posts.bias[model]), user)
