@@ -23,8 +23,8 @@ SERVABLE, UNKNOWN, DELETED, LOCKED, NOT_PUBLIC = range(5)
 class Catalogue:
     """Posts by slot. A slot never changes its post; arrays are longer than `size`, use `[:size]`.
 
-    revision: grows with each change. slots: post id → slot. posts: the row, or None for a post known only as a
-    neighbour, or deleted.
+    revision: grows with each change; row_revision: with each row that came. slots: post id → slot. posts: the row, or
+    None for a post known only as a neighbour, or deleted.
     ids (N,); servable (N,): may be shown; created_at (N,): seconds, 0 unknown; category (N,): code of its name.
     availability (N,): SERVABLE, or why not. project (N,): code of the project of its topic, −1 for none.
     category_codes: small letters → code; category_slugs and category_ids: → code as well. moods (N, 5): how
@@ -40,6 +40,7 @@ class Catalogue:
     def __init__(self, capacity: int = 1024, mood_map: MoodMap | None = None) -> None:
         self.size = 0
         self.revision = 0
+        self.row_revision = 0
         self.mood_map = mood_map or MoodMap.load()
         self.slots: dict[int, int] = {}
         self.posts: list[Post | None] = []
@@ -90,6 +91,7 @@ class Catalogue:
         """A new row of a post; None when it was deleted."""
         slot = self.slot(post_id)
         self.revision += 1
+        self.row_revision += 1
         self.posts[slot] = post
         self.revisions[slot] += 1
         self.servable[slot] = post is not None and post.servable

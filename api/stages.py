@@ -224,6 +224,8 @@ class Filter(Protocol):
     """Says which slots (n,), or of a slice of them, may stay: True keeps. `name` is the reason given for the others.
 
     of_state: whether it depends on the state of the user: what it holds back from a list stays so until an event.
+    of_rows: whether on nothing but what rows of posts say: what it holds back stays so until a row comes. Those come
+    before all others.
     """
 
     name: str
