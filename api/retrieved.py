@@ -13,6 +13,7 @@ from online_models.selection import ranked, scatter, top, walk
 
 Mask = NDArray[np.bool_]
 Scores = NDArray[np.float64]
+Slots = NDArray[np.int64]
 Slots32 = NDArray[np.int32]
 
 
@@ -26,7 +27,7 @@ class Retrieved(Protocol):
         """Fills best (depth,) with the slots of the best posts with evidence that may be shown, kept (N,), the best
         first, equals by slot; returns how many there are."""
 
-    def write(self, slots: Slots32, places: Slots32, scores: Scores) -> None:
+    def write(self, slots: Slots, places: Slots32, scores: Scores) -> None:
         """Fills scores (n,) of slots (n,); places (N,): where among them a slot is, −1 for those that are not."""
 
 
@@ -45,7 +46,7 @@ class OfAll:
         found: int = top(self.row, kept[: len(self.row)], -np.inf if self.logits else 0.0, best)
         return found
 
-    def write(self, slots: Slots32, places: Slots32, scores: Scores) -> None:
+    def write(self, slots: Slots, places: Slots32, scores: Scores) -> None:
         scores[:] = self.row[slots]
         if not self.logits:
             np.maximum(scores, 0.0, out=scores)
@@ -68,7 +69,7 @@ class OfFew:
         found: int = ranked(self.scores[may], self.slots[may], -np.inf if self.logits else 0.0, best)
         return found
 
-    def write(self, slots: Slots32, places: Slots32, scores: Scores) -> None:
+    def write(self, slots: Slots, places: Slots32, scores: Scores) -> None:
         scores[:] = -np.inf if self.logits else 0.0
         scatter(self.slots, self.scores, places, scores)
 
@@ -86,7 +87,7 @@ class OfVectors:
     def best(self, kept: Mask, best: Slots32) -> int:
         return self.packed.best(self.user, kept, self.vectors, self._none, best)
 
-    def write(self, slots: Slots32, places: Slots32, scores: Scores) -> None:
+    def write(self, slots: Slots, places: Slots32, scores: Scores) -> None:
         products(self.vectors, slots, self.user, self._none, scores)
         if not self.logits:
             np.maximum(scores, 0.0, out=scores)
