@@ -80,11 +80,13 @@ class Slate:
 
 
 class SideEffect(Protocol):
-    """Runs after the answer was sent."""
+    """Runs after the answer was sent. close: when no more will come, to finish what is under way."""
 
     name: str
 
     async def run(self, query: Query, slate: Slate) -> None: ...
+
+    async def close(self) -> None: ...
 
 
 class CandidatePipeline:
@@ -179,6 +181,11 @@ class CandidatePipeline:
         for side_effect in self.side_effects:
             with self._skipping(f"{side_effect.name} side effect", []):
                 await side_effect.run(query, slate)
+
+    async def close(self) -> None:
+        """When no more requests will come."""
+        for side_effect in self.side_effects:
+            await side_effect.close()
 
     async def _read(self, query: Query, degraded: list[str]) -> None:
         with self._measured("query_hydrators"):

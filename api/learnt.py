@@ -17,6 +17,7 @@ from schemas.errors import ReelstreamError
 from schemas.learnt import FOLLOWERS, RATING, WINDOWS, Weights
 
 from .catalogue import Catalogue
+from .learnt_ease import LearntEase
 
 _SUMS = 3
 """Numbers of a record's vectors that are no part of one of its five: a bias of each factor model."""
@@ -140,11 +141,13 @@ def _longer(array: NDArray[Any], missing: int) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class Learnt:
-    """What a request takes of the learner. version: of the publication. posts: changed in place between requests."""
+    """What a request takes of the learner. version: of the publication. posts: changed in place between requests. ease:
+    None before the learner has seen enough for it."""
 
     version: int
     posts: LearntPosts
     weights: Weights
+    ease: LearntEase | None = None
 
     @property
     def blend(self) -> BlendWeights:

@@ -72,6 +72,8 @@ class OfFew:
     def write(self, slots: Slots, places: Slots32, scores: Scores) -> None:
         scores[:] = -np.inf if self.logits else 0.0
         scatter(self.slots, self.scores, places, scores)
+        if not self.logits:
+            np.maximum(scores, 0.0, out=scores)
 
 
 class OfVectors:

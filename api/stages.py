@@ -16,7 +16,7 @@ from online_models.packed_vectors import Vectors
 from online_models.post_columns import PostColumns, Rows
 from online_models.sequence_factors import Memory
 from online_models.softmax_factors import summed
-from online_models.source_scores import PROFILE, visited
+from online_models.source_scores import VISITED, visited
 from schemas.guests import guest_name
 from schemas.user_state import UserState
 from schemas.visits import Cursor, Visit
@@ -166,16 +166,16 @@ class Query:
         return self._moved or (self.catalogue.revision, self.online.version if self.online is not None else None)
 
     def rows(self, posts: NDArray[np.int32]) -> Rows:
-        """Co-visitation rows, of which those of posts (q,) are asked for: that of a post lies in its slot."""
-        catalogue = self.catalogue
-        return Rows(catalogue.neighbour_slots, catalogue.neighbour_weights, catalogue.neighbour_counts, posts)
+        """Co-visitation rows, of which those of posts (q,) are asked for."""
+        near = self.catalogue.neighbours
+        return Rows(near.slots, near.weights, near.counts, near.rows[posts])
 
     def visited(self) -> tuple[NDArray[np.int32], Scores]:
-        """Slots (n,) and both scores by co-visitation (2, n), online_models.source_scores.visit; others have none."""
+        """Slots (n,) and their scores by co-visitation (n,), online_models.source_scores.visit; others have none."""
         if self._visited is None:
             catalogue = self.catalogue
             self._visited = visited(
-                self.past, self.rows(self.past[:PROFILE]), catalogue.strength, self.scale, catalogue.sums
+                self.past, self.rows(self.past[:VISITED]), catalogue.strength, self.scale, catalogue.sums
             )
         return self._visited
 

@@ -11,5 +11,4 @@ class CoVisitation:
     personal = True
 
     def retrieve(self, query: Query) -> Retrieved:
-        slots, scores = query.visited()
-        return OfFew(slots, scores[0])
+        return OfFew(*query.visited())

@@ -19,4 +19,4 @@ class Next:
         posts, last = learnt.posts, query.past[:PAST]
         posts.make_room()
         rows = Rows(posts.followers, posts.follower_weights, posts.follower_counts, last)
-        return OfFew(*followed(rows, posts.left[last], query.scale, query.catalogue.sums[0]))
+        return OfFew(*followed(rows, posts.left[last], query.scale, query.catalogue.sums))

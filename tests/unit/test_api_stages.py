@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from api import matching
-from api.catalogue import NEIGHBOURS, Catalogue
+from api.catalogue import Catalogue
 from api.filters.age import Age
 from api.filters.author_muted import AuthorMuted
 from api.filters.blocked import Blocked
@@ -61,29 +61,29 @@ def query_on(catalogue: Catalogue, **fields: object) -> Query:
 
 def test_a_catalogue_keeps_everything_while_it_grows() -> None:
     catalogue = catalogue_of(*range(1, 100), category="A")
-    catalogue.set_state(50, ItemState(decayed=[1.0, 2.0, 3.0], at=NOW, strength=4.0))
+    catalogue.set_states([50], [ItemState(decayed=[1.0, 2.0, 3.0], at=NOW, strength=4.0)])
     assert catalogue.size == 99
     assert catalogue.ids[: catalogue.size].tolist() == list(range(1, 100))
     assert catalogue.decayed[catalogue.slots[50]].tolist() == [1.0, 2.0, 3.0]
-    assert (catalogue.neighbour_slots[: catalogue.size] == -1).all()
+    assert (catalogue.neighbours.rows[: catalogue.size] == -1).all()
     assert catalogue.count_posts() == 99
 
 
 def test_a_neighbour_without_a_row_resolves_once_the_row_comes() -> None:
     catalogue = catalogue_of(1)
     catalogue.set_neighbours(1, np.array([8, 7]), np.array([9.0, 5.0]))
-    slots = catalogue.neighbour_slots[0]
-    assert catalogue.ids[slots[:2]].tolist() == [8, 7]
-    assert slots[2:].tolist() == [-1] * (NEIGHBOURS - 2)
-    assert not catalogue.servable[slots[:2]].any()
+    slots, weights = catalogue.neighbours.of(0)
+    assert (catalogue.ids[slots].tolist(), weights.tolist()) == ([8, 7], [9.0, 5.0])
+    assert not catalogue.servable[slots].any()
     catalogue.set_row(8, decode_post(b'{"id":8}'))
-    assert catalogue.servable[slots[:2]].tolist() == [True, False]
+    assert catalogue.servable[slots].tolist() == [True, False]
 
 
 def test_a_deleted_post_is_not_servable_and_its_slot_stays() -> None:
     catalogue = catalogue_of(1, 2)
     catalogue.set_row(1, None)
-    assert catalogue.post(1) is None
+    assert not catalogue.has_row(1)
+    assert catalogue.has_row(2)
     assert catalogue.servable[:2].tolist() == [False, True]
 
 
@@ -103,8 +103,8 @@ async def test_co_visitation_finds_nothing_for_a_user_without_history() -> None:
 
 async def test_trending_and_popular_weigh_recent_and_lasting_interest() -> None:
     catalogue = catalogue_of(1, 2, 3)
-    catalogue.set_state(1, ItemState(decayed=[0.0, 4.0, 4.0], at=NOW))
-    catalogue.set_state(2, ItemState(decayed=[0.0, 6.0, 6.0], at=NOW - 2 * 86_400))
+    catalogue.set_states([1], [ItemState(decayed=[0.0, 4.0, 4.0], at=NOW)])
+    catalogue.set_states([2], [ItemState(decayed=[0.0, 6.0, 6.0], at=NOW - 2 * 86_400)])
     query = query_on(catalogue)
     assert evidence(query, Trending().retrieve(query)) == pytest.approx({1: 4.0, 2: 1.5})
     assert evidence(query, Popular().retrieve(query)) == pytest.approx({1: 4.0, 2: 6 * 2 ** (-2 / 7)})
@@ -332,7 +332,7 @@ async def test_what_a_user_row_speaks_of_is_found_by_popularity() -> None:
         {"topic": {"name": "t", "project_code": "walk"}}, {"tags": ["knitting", "night"]}, {"tags": ["zen"]}, {},
     ), start=1):  # fmt: skip
         catalogue.set_row(post_id, decode_post(msgspec.json.encode({"id": post_id, **fields})))
-        catalogue.set_state(post_id, ItemState(decayed=[0.0, 0.0, float(post_id)], at=NOW))
+        catalogue.set_states([post_id], [ItemState(decayed=[0.0, 0.0, float(post_id)], at=NOW)])
     popular = {post_id: 1 + post_id for post_id in range(1, 8)}
 
     async def of(**row: object) -> dict[int, float]:

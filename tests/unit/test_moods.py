@@ -93,7 +93,7 @@ def catalogue() -> Catalogue:
     catalogue = Catalogue()
     for post_id, tags in enumerate((["zen"], ["comedy"], ["zen", "comedy"], []), start=1):
         catalogue.set_row(post_id, decode_post(msgspec.json.encode({"id": post_id, "tags": tags})))
-    catalogue.set_state(3, ItemState(decayed=[50.0] * 3, at=EVENING))
+    catalogue.set_states([3], [ItemState(decayed=[50.0] * 3, at=EVENING)])
     return catalogue
 
 

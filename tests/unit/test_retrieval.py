@@ -43,7 +43,7 @@ def world(request: pytest.FixtureRequest) -> Query:
         catalogue.set_neighbours(post_id, near, growth(NOW) * draw.exponential(size=20))
         if post_id % 4:
             decayed = draw.exponential(size=3).tolist()
-            catalogue.set_state(post_id, ItemState(decayed=decayed, at=NOW - 60.0, strength=growth(NOW) * 50.0))
+            catalogue.set_states([post_id], [ItemState(decayed=decayed, at=NOW - 60.0, strength=growth(NOW) * 50.0)])
     catalogue.created_at[:POSTS] = NOW - draw.random(POSTS) * 3e6
     known = draw.choice(ids, 2 * POSTS // 3, replace=False)
     records = np.zeros(len(known), post_type(5 * DIM + 3))
