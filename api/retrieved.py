@@ -62,7 +62,9 @@ class OfFew:
     """Scores (n,) of slots (n,), distinct; no evidence of any other."""
 
     def __init__(self, slots: NDArray[np.integer], scores: NDArray[np.floating], logits: bool = False) -> None:
-        self.slots, self.scores, self.logits = slots, scores, logits
+        # Of one kind, as code is compiled for each kind that it meets.
+        self.slots, self.scores = np.asarray(slots, np.int32), np.ascontiguousarray(scores, np.float64)
+        self.logits = logits
 
     def best(self, kept: Mask, best: Slots32) -> int:
         may = kept[self.slots]
