@@ -11,7 +11,7 @@ from tenacity import AsyncRetrying, wait_exponential_jitter
 
 from online_models.content_towers import ContentTowers
 from online_models.deep_towers import DeepTowers
-from online_models.packed_vectors import PackedVectors
+from online_models.packed_vectors import PackedVectors, Vectors
 from schemas import keys, topics
 from schemas.errors import ServiceUnavailable
 from schemas.models import ModelVersion, chunks_digest, decode_version, unpack_vectors
@@ -76,7 +76,7 @@ class ItemVectors:
     def towards(self, catalogue: Catalogue, user: NDArray[np.float32], logits: bool = True) -> OfVectors:
         """Vector of every slot · user (≤ dim,), whose numbers belong to the first columns."""
         packed = self._packed_for(catalogue, len(user))
-        return OfVectors(packed, self.vectors, self.rows(catalogue), user, logits=logits)
+        return OfVectors(packed, Vectors(self.vectors, self.rows(catalogue)), user, logits)
 
     def _packed_for(self, catalogue: Catalogue, dim: int) -> PackedVectors:
         """Post embeddings as feeds multiply them, of all slots."""

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .compiled import compiled, compiled_orders
 
@@ -15,44 +14,14 @@ FEW = 4_096
 CHUNK = 64
 
 
-def top(
-    scores: NDArray[np.floating], allowed: NDArray[np.bool_], above: float, best: NDArray[np.int32]
-) -> int:  # fmt: skip
-    """Fills best (depth,) with the places of the largest allowed scores (N,) that are above a limit, the largest first,
-    equals by place; returns how many there are."""
-    count: int = choose(scores, allowed, scores.dtype.type(above), best)
-    return count
-
-
-def reached(scores: NDArray[np.floating], allowed: NDArray[np.bool_], above: float, depth: int) -> float:
-    """What at least `depth` of the allowed scores (N,) reach; `above` where no more than that is sure."""
-    least: float = _reached(scores, allowed, scores.dtype.type(above), depth)
-    return least
-
-
-def reaching(
-    scores: NDArray[np.floating], allowed: NDArray[np.bool_], above: float, least: float
-) -> NDArray[np.int32]:  # fmt: skip
-    """Places (n,) of the allowed scores (N,) that are above one limit and no less than the other."""
-    kind, found = scores.dtype.type, np.empty(len(scores), np.int32)
-    return found[: _reaching(scores, allowed, kind(above), kind(least), found)]
-
-
-def ranked(
-    scores: NDArray[np.floating], slots: NDArray[np.integer], above: float, best: NDArray[np.int32]
-) -> int:  # fmt: skip
-    """Fills best (depth,) with the slots (n,), distinct, whose scores (n,) are largest and above a limit, the largest
-    first, equals by slot; returns how many there are."""
-    count: int = _ranked(scores, slots, scores.dtype.type(above), best)
-    return count
-
-
 @compiled
-def choose(scores: Any, allowed: Any, above: Any, best: Any) -> int:
-    """`top`, for compiled code; `above` is of the kind that scores are."""
+def top(scores: Any, allowed: Any, above: Any, best: Any) -> int:
+    """Fills best (depth,) with the places of the largest allowed scores (N,) that are above a limit, the largest first,
+    equals by place; returns how many there are. allowed: (N,)."""
     places = np.empty(len(scores), np.int32)
-    found = places[: _reaching(scores, allowed, above, _reached(scores, allowed, above, len(best)), places)]
-    return _ranked(scores[found], found, above, best)
+    limit = np.full(1, above, scores.dtype)[0]
+    found = places[: reaching(scores, allowed, limit, reached(scores, allowed, limit, len(best)), places)]
+    return ranked(scores[found], found, above, best)
 
 
 @compiled
@@ -78,7 +47,8 @@ def scatter(slots: Any, values: Any, places: Any, at_places: Any) -> None:
 
 
 @compiled_orders
-def _reached(scores: Any, allowed: Any, above: Any, depth: int) -> Any:
+def reached(scores: Any, allowed: Any, above: Any, depth: int) -> Any:
+    """What at least `depth` of the allowed scores (N,) reach; `above`, of their kind, where no more is sure."""
     lanes = min(LANES if len(scores) > FEW else LANES // 2, len(scores))
     if lanes <= depth:
         return above
@@ -93,7 +63,9 @@ def _reached(scores: Any, allowed: Any, above: Any, depth: int) -> Any:
 
 
 @compiled
-def _reaching(scores: Any, allowed: Any, above: Any, least: Any, found: Any) -> int:
+def reaching(scores: Any, allowed: Any, above: Any, least: Any, found: Any) -> int:
+    """Fills found (≤ N,) with the places of the allowed scores (N,) that are above a limit and reach another;
+    returns how many there are."""
     count = 0
     for start in range(0, len(scores), CHUNK):
         part, may = scores[start : start + CHUNK], allowed[start : start + CHUNK]
@@ -116,8 +88,10 @@ def _less(score: Any, slot: Any, other: Any, its_slot: Any) -> bool:
 
 
 @compiled
-def _ranked(scores: Any, slots: Any, above: Any, best: Any) -> int:
-    """By insertion, as few come here: of 110 scores it takes 3 µs, a heap took 6."""
+def ranked(scores: Any, slots: Any, above: Any, best: Any) -> int:
+    """Fills best (depth,) with the slots (n,), distinct, whose scores (n,) are largest and above a limit, the largest
+    first, equals by slot; returns how many there are. By insertion, as few come here: of 110 it takes 3 µs, a heap took
+    6."""
     depth, count = len(best), 0
     values = np.empty(depth, scores.dtype)
     for place in range(len(scores)):
