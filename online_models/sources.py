@@ -109,7 +109,7 @@ class Sources:
             self.strength[slot] += gain * grown
         if new:
             self.transitions.learn_slots(slot, past, grown)
-            self.ease.learn_slots(slot, past, grown)
+            self.ease.learn_slots(slot, past, at)
             self._waiting.add(slot, past, user)
             if self._waiting.full:
                 self.catch_up()

@@ -137,7 +137,7 @@ LEARNER_WEIGHTS = f"{PREFIX}{{learner}}:weights"
 """The blend's weights, and what features need to know of all posts together (schemas.learnt.Weights)."""
 
 LEARNER_EASE = f"{PREFIX}{{learner}}:ease"
-"""Item-item weights of at most 1,024 posts (schemas.ease)."""
+"""Item-item weights of at most 1,536 posts (schemas.ease)."""
 
 LEARNER_SNAPSHOT = f"{PREFIX}{{learner}}:snapshot"
 """Which snapshot to resume from, as JSON (schemas.factors.Snapshot)."""
