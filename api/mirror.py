@@ -19,6 +19,7 @@ from schemas.item_state import ItemState, Neighbours
 
 from . import neighbour_table
 from .catalogue import Catalogue
+from .memory import give_back
 from .metrics import Metrics
 from .redis import RedisBytes, Streams
 
@@ -123,6 +124,7 @@ class Mirror:
                 await self._fetch(catalogue, kind, partition, members, new=True)
         self.catalogue, self._places = catalogue, places
         gc.freeze()  # a full collection, which holds feeds up, need not walk every post any more
+        await asyncio.to_thread(give_back)
         self._metrics.mirror_reloads.inc()
         _log.info("mirror loaded", posts=catalogue.count_posts())
 

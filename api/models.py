@@ -19,6 +19,7 @@ from schemas.settings import Settings
 from .caches import Cache
 from .catalogue import Catalogue
 from .graph import Graph
+from .memory import give_back
 from .metrics import Metrics
 from .redis import RedisBytes
 
@@ -191,6 +192,8 @@ class Models:
                 raise ServiceUnavailable(f"{model} {version.version}: chunk {chunk} is missing")
             chunks.append(value)
         vectors = await asyncio.to_thread(_unpack, version, chunks, self._users)
+        chunks.clear()
+        await asyncio.to_thread(give_back)
         self.vectors = {**self.vectors, model: vectors}
         _log.info("model in service", model=model, version=version.version, items=len(vectors.ids))
 
