@@ -52,12 +52,14 @@ class ItemVectors:
         self, version: ModelVersion, ids: NDArray[np.int64], vectors: NDArray[np.float32],
         graph: Graph | None = None, users: Cache[NDArray[np.float32]] | None = None,
     ) -> None:  # fmt: skip
-        order = np.argsort(ids)
+        if (np.diff(ids) < 0).any():
+            order = np.argsort(ids)
+            ids, vectors = ids[order], vectors[order]
         self.version = version
         self.graph = graph
         self.users = users
-        self.ids = ids[order]
-        self.vectors = vectors[order]
+        self.ids = ids
+        self.vectors = vectors
         self.norms = np.linalg.norm(self.vectors, axis=1)
         self._catalogue: Catalogue | None = None
         self._rows = np.empty(0, np.int64)
