@@ -90,7 +90,7 @@ def yardsticks(redis_url: str, key: str) -> Iterator[str]:
 
 @contextmanager
 def served(processes: int, environment: dict[str, str]) -> Iterator[tuple[str, float, float]]:
-    """The URL of an API of so many processes, and the seconds until it answered, and until it had all posts and models;"""
+    """The URL of an API of so many processes, and the seconds until it answered, and until it had all there is."""
     port, started = free_port(), time.monotonic()
     command = [sys.executable, "-m", "reelstream", "api", "--port", str(port), "--processes", str(processes)]
     with subprocess.Popen(command, env={**os.environ, **environment}) as process:
