@@ -29,7 +29,8 @@ class Catalogue:
     author (N,), tags (N, TAGS), interests (N, INTERESTS): codes, as in online_models.post_table.
     known_tags (TAG_CODES,): tags that a post has.
     decayed (N, 3) as of `at` (N,), strength (N,): as in schemas.item_state.
-    neighbours: by co-visitation. revisions (N,): how often a row of the post came.
+    neighbours: by co-visitation. revisions (N,): how often a row of the post came. sums (N,): zeros, for those who add
+    up scores of a few slots and take them out again.
     """
 
     def __init__(self, capacity: int = 1024, mood_map: MoodMap | None = None) -> None:
@@ -60,6 +61,7 @@ class Catalogue:
         self.at = np.zeros(capacity)
         self.strength = np.zeros(capacity)
         self.neighbours = NeighbourTable(capacity)
+        self.sums = np.zeros(capacity)
 
     def slot(self, post_id: int) -> int:
         """The slot of a post; a new one, not servable, for an id that has none."""
@@ -159,6 +161,7 @@ class Catalogue:
                 new[len(old) :] = padding
             setattr(self, name, new)
         self.neighbours.make_room(len(self.ids))
+        self.sums = np.zeros(len(self.ids))
 
 
 def slug(name: str) -> str:

@@ -74,10 +74,12 @@ async def similar(request: Request) -> Response:
 def _for_reader(query: Query, found: Similar) -> Similar:
     """By score · (1 + PERSONAL · how near the post is to the last posts of the user by co-visitation, 1 for the
     nearest), within each source; what they have seen last."""
-    near = {slot: 0.0 for slot, _, _ in found}
+    near = dict.fromkeys((slot for slot, _, _ in found), 0.0)
     if len(query.past) and found:
-        visited = query.visited()[0][[*near]]
-        near = dict(zip(near, (visited / max(visited.max(), 1e-12)).tolist(), strict=True))
+        slots, scores = query.visited()
+        near |= {slot: score for slot, score in zip(slots.tolist(), scores.tolist(), strict=True) if slot in near}
+        most = max(*near.values(), 1e-12)
+        near = {slot: score / most for slot, score in near.items()}
     seen = {*query.catalogue.known_slots(query.state.seen).tolist()}
     order = list(dict.fromkeys(source for _, _, source in found))
     return sorted(

@@ -90,7 +90,7 @@ async def test_events_become_vectors_weights_and_announcements(system: System):
         assert learnt.decode_weights(packed).features
         own = await here.redis.get(keys.learnt_user(user_hash("learnt-1")))
         assert learnt.decode_user(own, (published.width - 3) // 5) is not None
-        told = b"".join(fields[b"ids"] for _, fields in await here.redis.xrange(keys.LEARNER_CHANGES))
+        told = b"".join(fields.get(b"ids", b"") for _, fields in await here.redis.xrange(keys.LEARNER_CHANGES))
         for post_id in POSTS:
             assert post_id.to_bytes(8, "little") in told
 
