@@ -75,9 +75,9 @@ class RankedList:
         of_sources = np.append(candidates.scores, np.zeros((1, len(candidates.names))), axis=0)[first]
         return cls(
             short_slots=ranking.astype(np.int32),
-            scores=np.append(scores, scores.min(initial=0.0) - 1.0)[places].astype(np.float32),  # place −1 is the last
+            scores=_single(np.append(scores, scores.min(initial=0.0) - 1.0)[places]),  # place −1 is the last
             sources=np.append(bits, np.int32(0))[places],
-            of_sources=of_sources.astype(np.float32),
+            of_sources=_single(of_sources),
             outside={
                 name: np.where(first >= 0, said[first], said.min()).astype(np.float32)
                 for name, said in candidates.outside.items()
@@ -139,7 +139,7 @@ class RankedList:
             bits, scores = bits + [0] * behind, np.append(scores, np.full(behind, self.least))
         if candidates is not None:
             found = candidates.scores[candidates.places[page.slots]] if len(candidates.slots) else candidates.scores[:0]
-            known = found.astype(np.float32).tolist()  # as the list has them, so that a page stays as it is
+            known = _single(found).tolist()  # as the list has them, so that a page stays as it is
         else:
             known = self.of_sources[page.places[page.places < len(self.of_sources)]].tolist()
         popularity = _popularity(query, page.slots) if 0 in bits else []
@@ -195,6 +195,14 @@ class RankedLists:
 
 def _key(query: Query) -> tuple[str, str | None, bytes, int, str]:
     return query.username, query.session_id, query.asked, query.page_size, query.variant
+
+
+def _single(scores: Scores) -> NDArray[np.float32]:
+    """In single precision; what is beyond its range, as sums of decades ago are, becomes the largest that there is."""
+    return np.clip(scores, -_LARGEST, _LARGEST).astype(np.float32)
+
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @lru_cache(8_192)
