@@ -86,8 +86,8 @@ def create_app(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        await asyncio.to_thread(compile_all, settings)
         async with serving.running():
+            await asyncio.to_thread(compile_all, settings)  # while the mirror loads
             yield
             await app.state.feed_pipeline.close()
 

@@ -136,7 +136,10 @@ _COLUMNS = (
 
 
 def _longer(array: NDArray[Any], missing: int) -> NDArray[Any]:
-    return np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)])
+    """With zeros behind, which take no memory before they are written to."""
+    longer = np.zeros((len(array) + missing, *array.shape[1:]), array.dtype)
+    longer[: len(array)] = array
+    return longer
 
 
 @dataclass(frozen=True)

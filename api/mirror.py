@@ -19,6 +19,7 @@ from schemas.item_state import ItemState, Neighbours
 
 from . import neighbour_table
 from .catalogue import Catalogue
+from .memory import give_back
 from .metrics import Metrics
 from .redis import RedisBytes, Streams
 
@@ -118,11 +119,17 @@ class Mirror:
             [int(member) async for member in self._redis.sscan_iter(keys.post_ids(partition), count=10 * CHUNK)]
             for partition in range(len(self._streams))
         ]
-        for kind in (STATES, NEIGHBOURS, ROWS):
-            for partition, members in enumerate(ids):
-                await self._fetch(catalogue, kind, partition, members, new=True)
+        for partition, members in enumerate(ids):
+            await self._fetch(catalogue, STATES, partition, members, new=True)
+        for partition, members in enumerate(ids):
+            # Counters and neighbours are written together, the latter not for every event.
+            met = [post_id for post_id in members if post_id in catalogue.slots]
+            await self._fetch(catalogue, NEIGHBOURS, partition, met, new=True)
+        for partition, members in enumerate(ids):
+            await self._fetch(catalogue, ROWS, partition, members, new=True)
         self.catalogue, self._places = catalogue, places
         gc.freeze()  # a full collection, which holds feeds up, need not walk every post any more
+        await asyncio.to_thread(give_back)
         self._metrics.mirror_reloads.inc()
         _log.info("mirror loaded", posts=catalogue.count_posts())
 

@@ -20,6 +20,7 @@ from schemas.settings import Settings
 from .caches import Cache
 from .catalogue import Catalogue
 from .graph import Graph
+from .memory import give_back
 from .metrics import Metrics
 from .redis import RedisBytes
 from .retrieved import OfVectors
@@ -52,11 +53,13 @@ class ItemVectors:
         self, version: ModelVersion, ids: NDArray[np.int64], vectors: NDArray[np.float32],
         graph: Graph | None = None,
     ) -> None:  # fmt: skip
-        order = np.argsort(ids)
+        if (np.diff(ids) < 0).any():
+            order = np.argsort(ids)
+            ids, vectors = ids[order], vectors[order]
         self.version = version
         self.graph = graph
-        self.ids = ids[order]
-        self.vectors = vectors[order]
+        self.ids = ids
+        self.vectors = vectors
         self.norms = np.linalg.norm(self.vectors, axis=1)
         self._catalogue: Catalogue | None = None
         self._rows = np.empty(0, np.int64)
@@ -202,6 +205,8 @@ class Models:
                 raise ServiceUnavailable(f"{model} {version.version}: chunk {chunk} is missing")
             chunks.append(value)
         vectors = await asyncio.to_thread(_unpack, version, chunks, self._users)
+        chunks.clear()
+        await asyncio.to_thread(give_back)
         self.vectors = {**self.vectors, model: vectors}
         _log.info("model in service", model=model, version=version.version, items=len(vectors.ids))
 

@@ -26,25 +26,25 @@ SHARED_SECONDS = 60.0
 """So long the lists of one ranking share a visit, and a first page that is asked for again writes nothing to Redis."""
 SCORED = 40
 """Places of a list whose score with each source is kept, for samples of impressions: two pages."""
-MOST_BYTES = 48 << 20
-"""10 KB a list: some 5,000 of them."""
+MOST_BYTES = 32 << 20
+"""12 KB a list: some 2,700 of them."""
 
 
 @dataclass
 class RankedList:
-    """slots, scores, sources (r,): the ranking, its scores, and as bits the sources that had the post among their best,
-    0 for one that is there for its popularity. of_sources (≤ SCORED, S): their scores. outside: name → (≤ SCORED,), as
-    in Candidates; of a post that is no candidate what the last of them has. explored: slot → propensity.
-    least: score of what is behind the list. total: posts that could be shown. reactions: of the user, where posts of
-    the list may have any. events: of the user. model_versions: that ranked it. moved: revision of the
-    catalogue and version of the learner that it knows all of. vectors, payloads: of the models and the user when it was
-    made. visit: of its pages.
+    """short_slots, scores, sources (r,): the ranking, its scores, and as bits the sources that had the post among their
+    best, 0 for one that is there for its popularity; 32 bits each, as thousands of lists are kept. of_sources
+    (≤ SCORED, S): their scores. outside: name → (≤ SCORED,), as in Candidates; of a post that is no candidate what the
+    last of them has. explored: slot → propensity. least: score of what is behind the list. total: posts that could be
+    shown. reactions: of the user, where posts of the list may have any. events: of the user. model_versions: that
+    ranked it. moved: revision of the catalogue and version of the learner that it knows all of. vectors, payloads: of
+    the models and the user when it was made. visit: of its pages.
     """
 
-    slots: Slots
-    scores: Scores
-    sources: NDArray[np.int64]
-    of_sources: Scores
+    short_slots: NDArray[np.int32]
+    scores: NDArray[np.float32]
+    sources: NDArray[np.int32]
+    of_sources: NDArray[np.float32]
     outside: dict[str, NDArray[np.float32]]
     names: tuple[str, ...]
     least: float
@@ -74,10 +74,10 @@ class RankedList:
         first = places[:SCORED]
         of_sources = np.append(candidates.scores, np.zeros((1, len(candidates.names))), axis=0)[first]
         return cls(
-            slots=ranking,
-            scores=np.append(scores, scores.min(initial=0.0) - 1.0)[places],  # place −1 is the last
-            sources=np.append(bits, 0)[places],
-            of_sources=of_sources,
+            short_slots=ranking.astype(np.int32),
+            scores=_single(np.append(scores, scores.min(initial=0.0) - 1.0)[places]),  # place −1 is the last
+            sources=np.append(bits, np.int32(0))[places],
+            of_sources=_single(of_sources),
             outside={
                 name: np.where(first >= 0, said[first], said.min()).astype(np.float32)
                 for name, said in candidates.outside.items()
@@ -99,11 +99,15 @@ class RankedList:
         )  # fmt: skip
 
     @property
+    def slots(self) -> Slots:
+        return self.short_slots.astype(np.int64)
+
+    @property
     def size(self) -> int:
         """Bytes, with what Python adds."""
         state = sum(len(payload) for payload in self.payloads or () if payload is not None)
         outside = 200 * len(self.outside)
-        return 24 * len(self.slots) + self.of_sources.nbytes + outside + state + 2_000
+        return 12 * len(self.short_slots) + self.of_sources.nbytes + outside + state + 2_000
 
     def serves(self, query: Query) -> bool:
         """Whether nothing changed that a reader would notice."""
@@ -130,11 +134,12 @@ class RankedList:
         candidates: what the list was made of, None later. A post that no source had is there for its popularity.
         """
         behind = len(page.slots) - len(page.places)
-        bits, scores = self.sources[page.places].tolist(), self.scores[page.places]
+        bits, scores = self.sources[page.places].tolist(), self.scores[page.places].astype(np.float64)
         if behind:
             bits, scores = bits + [0] * behind, np.append(scores, np.full(behind, self.least))
         if candidates is not None:
-            known = candidates.scores[candidates.places[page.slots]].tolist() if len(candidates.slots) else []
+            found = candidates.scores[candidates.places[page.slots]] if len(candidates.slots) else candidates.scores[:0]
+            known = _single(found).tolist()  # as the list has them, so that a page stays as it is
         else:
             known = self.of_sources[page.places[page.places < len(self.of_sources)]].tolist()
         popularity = _popularity(query, page.slots) if 0 in bits else []
@@ -192,11 +197,19 @@ def _key(query: Query) -> tuple[str, str | None, bytes, int, str]:
     return query.username, query.session_id, query.asked, query.page_size, query.variant
 
 
-def _bits(taken: Mask) -> Slots:
-    """(n,): the columns of taken (n, ≤ 63) as a number each, the first of them the lowest bit."""
-    found = np.zeros((len(taken), 8), np.uint8)
+def _bits(taken: Mask) -> NDArray[np.int32]:
+    """(n,): the columns of taken (n, ≤ 31) as a number each, the first of them the lowest bit."""
+    found = np.zeros((len(taken), 4), np.uint8)
     found[:, : -(-taken.shape[1] // 8)] = np.packbits(taken, axis=1, bitorder="little")
-    return found.view("<i8")[:, 0].astype(np.int64)
+    return found.view("<i4")[:, 0].astype(np.int32)
+
+
+def _single(scores: Scores) -> NDArray[np.float32]:
+    """In single precision; what is beyond its range, as sums of decades ago are, becomes the largest that there is."""
+    return np.clip(scores, -_LARGEST, _LARGEST).astype(np.float32)
+
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @lru_cache(8_192)

@@ -1,8 +1,9 @@
 """The connection to Redis, typed for values that are bytes."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
+import hiredis
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -34,4 +35,21 @@ def connection(url: str, timeout: float) -> RedisBytes:
     redis = Redis.from_url(
         url, protocol=2, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 1)
     )
+    pool = redis.connection_pool
+    pool.connection_class = type("PackingConnection", (_Packing, pool.connection_class), {})
     return cast(RedisBytes, redis)
+
+
+Argument = str | bytes | int | float
+
+
+class _Packing:
+    """Lets hiredis write commands: .2 µs an argument, where the asynchronous client takes 3. To start with 100,000
+    posts is 220,000 keys."""
+
+    def pack_command(self, name: str, *arguments: Argument) -> list[bytes]:
+        # Its stub names a tuple of one.
+        return [hiredis.pack_command((*name.split(), *arguments))]  # type: ignore[arg-type]
+
+    def pack_commands(self, commands: Iterable[tuple[str, *tuple[Argument, ...]]]) -> list[bytes]:
+        return [packed for command in commands for packed in self.pack_command(*command)]

@@ -89,8 +89,8 @@ def yardsticks(redis_url: str, key: str) -> Iterator[str]:
 
 
 @contextmanager
-def served(processes: int, environment: dict[str, str]) -> Iterator[tuple[str, float]]:
-    """The URL of an API of so many processes, and the seconds until it had all posts."""
+def served(processes: int, environment: dict[str, str]) -> Iterator[tuple[str, float, float]]:
+    """The URL of an API of so many processes, and the seconds until it answered, and until it had all there is."""
     port, started = free_port(), time.monotonic()
     command = [sys.executable, "-m", "reelstream", "api", "--port", str(port), "--processes", str(processes)]
     with subprocess.Popen(command, env={**os.environ, **environment}) as process:
@@ -99,8 +99,8 @@ def served(processes: int, environment: dict[str, str]) -> Iterator[tuple[str, f
             wait_until_ready(f"{url}/api/v1/feed?username=u1", 1 if processes == 1 else IN_A_ROW)
             first = time.monotonic() - started
             while not _whole(url):
-                time.sleep(0.2)
-            yield url, first
+                time.sleep(0.05)
+            yield url, first, time.monotonic() - started
         finally:
             process.terminate()
 
@@ -138,13 +138,15 @@ def load(url: str, seconds: int, connections: int, *script: str) -> dict[str, fl
     return {"per_second": round(float(rate[1])), **times}
 
 
-def api_memory(url: str) -> int:
-    """MiB of the largest process that listens on the port of `url`."""
+def api_memory(url: str) -> tuple[int, int]:
+    """MiB of the largest process that listens on the port of `url`, and those that it has for itself alone: without the
+    code of libraries, which all processes share."""
     port = int(url.rsplit(":", 1)[1])
     pids = {each.pid for each in psutil.net_connections("tcp") if each.laddr.port == port and each.status == "LISTEN"}
     parents = [psutil.Process(pid) for pid in pids if pid]
     family = [each for parent in parents for each in (parent, *parent.children())]
-    return max(each.memory_info().rss for each in family) >> 20
+    largest = max((each.memory_full_info() for each in family), key=lambda found: found.rss)
+    return largest.rss >> 20, largest.uss >> 20
 
 
 def main() -> None:
@@ -170,7 +172,10 @@ def main() -> None:
             asyncio.run(fill(redis_url, PARTITIONS, options.posts, options.users, options.events))
             environment |= {"KAFKA_PARTITIONS": str(PARTITIONS)}
             key = keys.user_state(owner("u1", PARTITIONS), "u1")
-            with served(options.processes, environment) as (feeds, started), yardsticks(redis_url, key) as others:
+            with (
+                served(options.processes, environment) as (feeds, started, whole),
+                yardsticks(redis_url, key) as others,
+            ):
                 routes = [("nothing", f"{others}/nothing"), ("one_read", f"{others}/one-read")]
                 routes += [(name, feeds, "-s", str(state / name)) for name in scripts]
                 figures = {}
@@ -181,12 +186,13 @@ def main() -> None:
                             "one_client": load(address, options.seconds, ONE, *arguments),
                             "eight_clients": load(address, options.seconds, MANY, *arguments),
                         }
-                memory = api_memory(feeds)
+                memory, own = api_memory(feeds)
     print(json.dumps(figures, indent=2))
     rates = {name: each["eight_clients"]["per_second"] for name, each in figures.items()}
     last_line({
         "posts": options.posts, "users": options.users, "processes": options.processes, "live": options.live,
-        "cold": figures["cold"], "warm": figures["warm"], "api_mib": memory, "first_answer_s": round(started, 1),
+        "cold": figures["cold"], "warm": figures["warm"], "api_mib": memory, "api_own_mib": own,
+        "first_answer_s": round(started, 1), "whole_s": round(whole, 1),
         "ratio_to_one_read": {name: round(rates[name] / rates["one_read"], 3) for name in scripts},
         "ratio_to_nothing": {name: round(rates[name] / rates["nothing"], 3) for name in scripts},
     })  # fmt: skip

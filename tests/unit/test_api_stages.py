@@ -39,7 +39,7 @@ from api.stages import Candidates, Query
 from online_models import candidates as best
 from schemas.item_state import ItemState
 from schemas.models import ModelVersion
-from schemas.posts import decode_post
+from schemas.posts import decode_post, encode
 from schemas.settings import Settings
 from schemas.user_state import UserState
 from tests.unit.evidence import evidence
@@ -67,6 +67,40 @@ def test_a_catalogue_keeps_everything_while_it_grows() -> None:
     assert catalogue.decayed[catalogue.slots[50]].tolist() == [1.0, 2.0, 3.0]
     assert (catalogue.neighbours.rows[: catalogue.size] == -1).all()
     assert catalogue.count_posts() == 99
+
+
+def test_rows_that_come_together_are_put_as_one_by_one() -> None:
+    rows = [
+        decode_post(msgspec.json.encode(row)) for row in (
+            {"id": 1, "category": {"id": 4, "name": "Ocean Life"}, "tags": ["Calm", "sea"], "username": "ann"},
+            {"id": 2, "title": "#Beach and #sea", "is_locked": True, "topic": {"name": "t", "project_code": "P"}},
+            {"id": 3, "mood": "calm", "category": "ocean life", "is_available_in_public_feed": False},
+        )
+    ]  # fmt: skip
+    together, single = Catalogue(capacity=2), Catalogue(capacity=2)
+    together.set_rows([post.id for post in rows], rows, [encode(post) for post in rows])
+    for post in rows:
+        single.set_row(post.id, post)
+    assert [*together.posts] == [*single.posts] == rows
+    for name, column in vars(single).items():
+        found = getattr(together, name)
+        if isinstance(column, np.ndarray):
+            assert np.array_equal(found, column), name
+        elif isinstance(column, dict | int):
+            assert found == column, name
+
+
+def test_neighbours_take_room_only_for_posts_that_have_any() -> None:
+    catalogue = catalogue_of(*range(1, 601))
+    for post_id in range(1, 601, 2):
+        catalogue.set_neighbours(post_id, np.array([post_id + 1]), np.array([float(post_id)]))
+    for post_id in range(1, 601):
+        near, weights = catalogue.neighbours.of(catalogue.slots[post_id])
+        met = [(post_id + 1, post_id)] if post_id % 2 else []
+        assert [*zip(catalogue.ids[near].tolist(), weights.tolist(), strict=True)] == met
+    assert len(catalogue.neighbours.counts) < 450
+    catalogue.set_neighbours(1, np.array([], np.int64), np.array([]))
+    assert len(catalogue.neighbours.of(0)[0]) == 0
 
 
 def test_a_neighbour_without_a_row_resolves_once_the_row_comes() -> None:

@@ -9,6 +9,7 @@ import pytest
 from api.metrics import Metrics
 from api.mirror import REBUILDING, Mirror
 from api.redis import RedisBytes, connection
+from api.serving import cancel
 from schemas import generation, keys
 from schemas.generation import Generation
 
@@ -44,8 +45,7 @@ async def run_until(mirror: Mirror, until: Any, *post_ids: int) -> None:
 
     running = asyncio.create_task(mirror.run())
     await until(known)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    await cancel([running])
 
 
 async def test_a_mirror_that_was_away_catches_up_without_a_reload(redis: RedisBytes, writer: Any, until: Any) -> None:
@@ -62,6 +62,20 @@ async def test_a_mirror_that_was_away_catches_up_without_a_reload(redis: RedisBy
     slot = before.slots[2]
     assert before.decayed[slot].tolist() == [5.0] * 3
     assert before.neighbours.of(slot)[0][0] == before.slots[1]
+
+
+async def test_posts_that_somebody_met_come_first(redis: RedisBytes, writer: Any, until: Any) -> None:
+    for post_id in range(1, 9):
+        writer.post(post_id)
+    for post_id in (4, 7):
+        writer.counts(post_id, 5.0)
+        writer.neighbours(post_id, {1: 3.0})
+    mirror = Mirror(redis, PARTITIONS, Metrics())
+    await run_until(mirror, until, *range(1, 9))
+    catalogue = mirror.catalogue
+    assert {*catalogue.ids[:2].tolist()} == {4, 7}
+    assert catalogue.decayed[:3, 0].tolist() == [5.0, 5.0, 0.0]
+    assert catalogue.ids[catalogue.neighbours.of(0)[0]].tolist() == [1]
 
 
 async def test_entries_that_were_trimmed_unread_cause_a_reload(redis: RedisBytes, writer: Any, until: Any) -> None:
