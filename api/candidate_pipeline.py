@@ -14,6 +14,8 @@ from prometheus_client import Histogram
 
 from schemas.visits import MOST_FROZEN
 
+from . import masks
+from .catalogue import Catalogue
 from .metrics import Metrics
 from .paging import Cut, cut, cut_from_list
 from .ranked_lists import RankedList, RankedLists
@@ -110,6 +112,9 @@ class CandidatePipeline:
         # To look for methods by a protocol takes 8 µs.
         self._decoding = [each for each in query_hydrators if isinstance(each, Decodes)]
         self._lasting = [each for each in filters if not getattr(each, "of_state", False)]
+        self._of_rows = [each for each in filters if getattr(each, "of_rows", False)]
+        self._others = [each for each in filters if not getattr(each, "of_rows", False)]
+        self._by_rows: tuple[tuple[Catalogue, int, int], Mask, dict[str, int]] | None = None
         self._dropped = {each.name: metrics.dropped.labels(each.name) for each in filters}
         self._stages = {stage: metrics.stages.labels(stage) for stage in _STAGES}
 
@@ -201,20 +206,40 @@ class CandidatePipeline:
         All posts are asked about, not just candidates: a mask over 100,000 posts takes some 10 µs, no source spends its
         places on posts that fall out, and what stays is known for total_count and for the pages after the candidates.
         """
-        size, everything = query.catalogue.size, slice(0, query.catalogue.size)
-        kept, left = np.ones(size, np.bool_), size
-        dropped, named = {}, {}
-        for each in self.filters:
+        catalogue = query.catalogue
+        named: dict[str, list[int]] = {}
+        key = catalogue, catalogue.size, catalogue.row_revision
+        if query.explain or self._by_rows is None or self._by_rows[0] != key:
+            kept, dropped, problems = np.ones(catalogue.size, np.bool_), dict[str, int](), list[str]()
+            self._hold_back(self._of_rows, query, kept, dropped, named, problems)
+            self._by_rows = None if problems else (key, kept.copy(), dropped.copy())
+            degraded += problems
+        else:
+            kept, dropped = self._by_rows[1].copy(), self._by_rows[2].copy()
+        self._hold_back(self._others, query, kept, dropped, named, degraded)
+        for name, count in dropped.items():
+            if count:
+                self._dropped[name].inc(count)
+        return kept, dropped, named
+
+    def _hold_back(
+        self, filters: Sequence[Filter], query: Query, kept: Mask, dropped: dict[str, int],
+        named: dict[str, list[int]], degraded: list[str],
+    ) -> None:  # fmt: skip
+        """Takes from kept (N,) what the filters say, and notes how many posts, and which."""
+        everything, left = slice(0, query.catalogue.size), int(np.count_nonzero(kept))
+        whole = masks.everything(query, everything)
+        for each in filters:
             with self._skipping(f"{each.name} filter", degraded):
                 mask = each.keep(query, everything)
+                dropped[each.name] = 0
+                if mask is whole:
+                    continue
                 if query.explain and (held_back := np.flatnonzero(kept & ~mask)[:MOST_NAMED]).size:
                     named[each.name] = query.catalogue.ids[held_back].tolist()
                 kept &= mask
                 before, left = left, int(np.count_nonzero(kept))
                 dropped[each.name] = before - left
-                if before > left:
-                    self._dropped[each.name].inc(before - left)
-        return kept, dropped, named
 
     def _ranking(self, query: Query, candidates: Candidates, order: Slots, kept: Mask) -> Slots:
         """The first MOST_FROZEN posts (r,): the candidates in their order, and behind them the most popular others."""

@@ -21,7 +21,7 @@ SERVABLE, UNKNOWN, DELETED, LOCKED, NOT_PUBLIC = range(5)
 class Catalogue:
     """Posts by slot. A slot never changes its post; arrays are longer than `size`, use `[:size]`.
 
-    revision: grows with each change. slots: post id → slot. posts: their rows.
+    revision: grows with each change; row_revision: with each row that came. slots: post id → slot. posts: their rows.
     ids (N,); servable (N,): may be shown; created_at (N,): seconds, 0 unknown; category (N,): code of its name.
     availability (N,): SERVABLE, or why not. project (N,): code of the project of its topic, −1 for none.
     category_codes: small letters → code; category_slugs and category_ids: → code as well. moods (N, 5): how
@@ -36,6 +36,7 @@ class Catalogue:
     def __init__(self, capacity: int = 1024, mood_map: MoodMap | None = None) -> None:
         self.size = 0
         self.revision = 0
+        self.row_revision = 0
         self.mood_map = mood_map or MoodMap.load()
         self.slots: dict[int, int] = {}
         self.posts = PostRows()
@@ -85,6 +86,7 @@ class Catalogue:
         if post is None:
             slot = self.slot(post_id)
             self.revision += 1
+            self.row_revision += 1
             self.posts.put(slot, None)
             self.revisions[slot] += 1
             self.servable[slot], self.availability[slot] = False, DELETED
@@ -95,6 +97,7 @@ class Catalogue:
         """New rows of distinct posts, as they are and as Redis has them. Many at once: 12 µs a post in place of 35."""
         slots = [self.slot(post_id) for post_id in ids]
         self.revision += len(slots)
+        self.row_revision += len(slots)
         for slot, row in zip(slots, rows, strict=True):
             self.posts.put(slot, row)
         at = np.array(slots)

@@ -1,22 +1,22 @@
-"""Gives every post a vector of the content model the moment its row is here."""
+"""Gives every post its vector of the content and the deep model the moment its row is here."""
 
 import asyncio
 
 import structlog
 
-from .content_vectors import ContentVectors
+from .arriving_vectors import ArrivingVectors
 from .mirror import Mirror
 from .models import Models
 
 POLL_SECONDS = 0.1
-"""To look takes 30 µs at 100,000 posts."""
+"""To look takes 30 µs a model at 100,000 posts."""
 FAILED_SECONDS = 2.0
 
 _log = structlog.get_logger()
 
 
 class ContentFollower:
-    """Follows the mirror's rows with the version in service: what it has no vectors for is embedded in a thread, some
+    """Follows the mirror's rows with the versions in service: what one has no vectors for is embedded in a thread, some
     posts at a time, between which requests have their turn."""
 
     def __init__(self, mirror: Mirror, models: Models) -> None:
@@ -35,9 +35,13 @@ class ContentFollower:
             await asyncio.sleep(0 if more else POLL_SECONDS)
 
     async def follow(self) -> bool:
-        """Embeds the next few posts; False when there was none."""
-        model, catalogue = self._models.vectors.get("content"), self._mirror.catalogue
-        if not isinstance(model, ContentVectors) or not len(slots := model.pending(catalogue)):
+        """Embeds the next few posts for each model; False when there was none."""
+        arriving = [model for model in self._models.vectors.values() if isinstance(model, ArrivingVectors)]
+        return any([await self._follow(model) for model in arriving])
+
+    async def _follow(self, model: ArrivingVectors) -> bool:
+        catalogue = self._mirror.catalogue
+        if not len(slots := model.pending(catalogue)):
             return False
         revisions = catalogue.revisions[slots]
         made = await asyncio.to_thread(model.embed, [catalogue.posts[slot] for slot in slots.tolist()])

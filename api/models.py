@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from tenacity import AsyncRetrying, wait_exponential_jitter
 
 from online_models.content_towers import ContentTowers
-from online_models.packed_vectors import PackedVectors
+from online_models.deep_towers import DeepTowers
+from online_models.packed_vectors import PackedVectors, Vectors
 from schemas import keys, topics
 from schemas.errors import ServiceUnavailable
 from schemas.models import ModelVersion, chunks_digest, decode_version, unpack_vectors
@@ -46,19 +47,17 @@ class ItemVectors:
 
     version: of schemas.models. vectors (n, dim): float32; `norms` (n,): theirs; `ids` (n,): of which
     posts, ascending. graph: what was published beside them, None for a model that folds users in from `vectors`.
-    users: vectors of users that the graph made, to be used again.
     """
 
     def __init__(
         self, version: ModelVersion, ids: NDArray[np.int64], vectors: NDArray[np.float32],
-        graph: Graph | None = None, users: Cache[NDArray[np.float32]] | None = None,
+        graph: Graph | None = None,
     ) -> None:  # fmt: skip
         if (np.diff(ids) < 0).any():
             order = np.argsort(ids)
             ids, vectors = ids[order], vectors[order]
         self.version = version
         self.graph = graph
-        self.users = users
         self.ids = ids
         self.vectors = vectors
         self.norms = np.linalg.norm(self.vectors, axis=1)
@@ -80,7 +79,7 @@ class ItemVectors:
     def towards(self, catalogue: Catalogue, user: NDArray[np.float32], logits: bool = True) -> OfVectors:
         """Vector of every slot · user (≤ dim,), whose numbers belong to the first columns."""
         packed = self._packed_for(catalogue, len(user))
-        return OfVectors(packed, self.vectors, self.rows(catalogue), user, logits=logits)
+        return OfVectors(packed, Vectors(self.vectors, self.rows(catalogue)), user, logits)
 
     def _packed_for(self, catalogue: Catalogue, dim: int) -> PackedVectors:
         """Post embeddings as feeds multiply them, of all slots."""
@@ -98,6 +97,23 @@ class ItemVectors:
                 self._packed.put(part, self.vectors[rows[part]])
             self._seen = len(rows)
         return self._packed
+
+    def was_published(self, catalogue: Catalogue) -> NDArray[np.bool_]:
+        """(N,): which slots have a vector that was published, and not one that came behind them."""
+        rows = self.rows(catalogue)
+        return np.asarray((rows >= 0) & (rows < len(self.ids)), np.bool_)
+
+    def repack(
+        self, catalogue: Catalogue, slots: NDArray[np.int64], vectors: NDArray[np.float32] | None
+    ) -> None:  # fmt: skip
+        """Slots (n,) have other vectors (n, dim), or none, than those that were packed."""
+        if self._packed is None or self._packed_of is not catalogue:
+            return
+        seen = slots < self._seen  # others are packed when they are asked for
+        if vectors is None:
+            self._packed.drop(slots[seen])
+        else:
+            self._packed.put(slots[seen], vectors[seen])
 
     def mean_of(
         self, catalogue: Catalogue, slots: NDArray[np.int64], weights: NDArray[np.floating]
@@ -206,4 +222,8 @@ def _unpack(version: ModelVersion, chunks: list[bytes], users: Cache[NDArray[np.
         from .content_vectors import ContentVectors  # which are ItemVectors
 
         return ContentVectors(version, *vectors, ContentTowers(graph))
-    return ItemVectors(version, *vectors, Graph(graph) if graph else None, users)
+    if version.model == "deep":
+        from .deep_vectors import DeepVectors
+
+        return DeepVectors(version, *vectors, DeepTowers(graph), users)
+    return ItemVectors(version, *vectors, Graph(graph) if graph else None)

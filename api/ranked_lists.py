@@ -15,7 +15,7 @@ from .metrics import Metrics
 from .models import ItemVectors
 from .paging import Cut
 from .sources import popular
-from .stages import EXPLORATION, Candidates, Query, Scores, Slots
+from .stages import EXPLORATION, Candidates, Mask, Query, Scores, Slots
 
 LIST_SECONDS = 30 * 60.0
 """At most. An event of the user, a change of their row, another model or another catalogue ends a list at once."""
@@ -70,7 +70,7 @@ class RankedList:
         # Whatever the history tells of was met and is filtered; what left it by its length may come again.
         reactions = frozenset(query.state.reactions) if query.state.older_reactions or not whole else frozenset()
         places = np.where(ranking >= 0, candidates.places[ranking], -1)
-        bits = candidates.taken @ (1 << np.arange(len(candidates.names), dtype=np.int32))
+        bits = _bits(candidates.taken).astype(np.int32)
         first = places[:SCORED]
         of_sources = np.append(candidates.scores, np.zeros((1, len(candidates.names))), axis=0)[first]
         return cls(
@@ -203,6 +203,13 @@ def _single(scores: Scores) -> NDArray[np.float32]:
 
 
 _LARGEST = float(np.finfo(np.float32).max)
+
+
+def _bits(taken: Mask) -> Slots:
+    """(n,): the columns of taken (n, ≤ 31) as a number each, the first of them the lowest bit."""
+    found = np.zeros((len(taken), 8), np.uint8)
+    found[:, : -(-taken.shape[1] // 8)] = np.packbits(taken, axis=1, bitorder="little")
+    return found.view("<i8")[:, 0].astype(np.int64)
 
 
 @lru_cache(8_192)

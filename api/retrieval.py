@@ -90,7 +90,8 @@ class Retrieval:
 
     def candidates(self, query: Query, found: Found) -> Candidates:
         """Their union, and what each source says of each of them (online_models.candidates)."""
-        slots, places, ranks = first.union(found.best, found.counts, query.catalogue.size)
+        chosen, places, ranks = first.union(found.best, found.counts, query.catalogue.size)
+        slots = chosen.astype(np.int64)  # numpy makes as much of any other kind, at each look
         scores = np.zeros((len(self.sources), len(slots)))
         logits = np.zeros(len(self.sources), np.bool_)
         for place, result in enumerate(found.of):
@@ -98,7 +99,7 @@ class Retrieval:
                 logits[place] = result.logits
                 result.write(slots, places, scores[place])
         return Candidates(
-            slots=slots.astype(np.int64),
+            slots=slots,
             places=places,
             names=self._names,
             personal=self._personal,

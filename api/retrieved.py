@@ -8,11 +8,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from online_models.packed_vectors import PackedVectors, products
+from online_models.packed_vectors import PackedVectors, Vectors, products
 from online_models.selection import ranked, scatter, top, walk
 
 Mask = NDArray[np.bool_]
 Scores = NDArray[np.float64]
+Slots = NDArray[np.int64]
 Slots32 = NDArray[np.int32]
 
 
@@ -26,7 +27,7 @@ class Retrieved(Protocol):
         """Fills best (depth,) with the slots of the best posts with evidence that may be shown, kept (N,), the best
         first, equals by slot; returns how many there are."""
 
-    def write(self, slots: Slots32, places: Slots32, scores: Scores) -> None:
+    def write(self, slots: Slots, places: Slots32, scores: Scores) -> None:
         """Fills scores (n,) of slots (n,); places (N,): where among them a slot is, −1 for those that are not."""
 
 
@@ -42,9 +43,10 @@ class OfAll:
             count: int = walk(self.firsts, kept, best)
             if count >= 0:
                 return count
-        return top(self.row, kept[: len(self.row)], -np.inf if self.logits else 0.0, best)
+        found: int = top(self.row, kept[: len(self.row)], -np.inf if self.logits else 0.0, best)
+        return found
 
-    def write(self, slots: Slots32, places: Slots32, scores: Scores) -> None:
+    def write(self, slots: Slots, places: Slots32, scores: Scores) -> None:
         scores[:] = self.row[slots]
         if not self.logits:
             np.maximum(scores, 0.0, out=scores)
@@ -60,39 +62,39 @@ class OfFew:
     """Scores (n,) of slots (n,), distinct; no evidence of any other."""
 
     def __init__(self, slots: NDArray[np.integer], scores: NDArray[np.floating], logits: bool = False) -> None:
-        self.slots, self.scores, self.logits = slots, scores, logits
+        # Of one kind, as code is compiled for each kind that it meets.
+        self.slots, self.scores = np.asarray(slots, np.int32), np.ascontiguousarray(scores, np.float64)
+        self.logits = logits
 
     def best(self, kept: Mask, best: Slots32) -> int:
         may = kept[self.slots]
-        return ranked(self.scores[may], self.slots[may], -np.inf if self.logits else 0.0, best)
+        found: int = ranked(self.scores[may], self.slots[may], -np.inf if self.logits else 0.0, best)
+        return found
 
-    def write(self, slots: Slots32, places: Slots32, scores: Scores) -> None:
+    def write(self, slots: Slots, places: Slots32, scores: Scores) -> None:
         scores[:] = -np.inf if self.logits else 0.0
         scatter(self.slots, self.scores, places, scores)
+        if not self.logits:
+            np.maximum(scores, 0.0, out=scores)
 
 
 class OfVectors:
-    """Vectors (n, ≥ dim) · user (dim,) + offsets (n,), rows (≥ N,) being those of slots, −1 for none: packed tells
-    which may be the best, and those are multiplied as they are."""
+    """Products of vectors with one of the user (≤ dim,): packed tells which may be the best."""
 
     def __init__(
-        self, packed: PackedVectors, vectors: NDArray[np.float32], rows: NDArray[np.integer], user: NDArray[np.float32],
-        offsets: NDArray[np.float32] | None = None, logits: bool = True,
+        self, packed: PackedVectors, vectors: Vectors, user: NDArray[np.float32], logits: bool = True
     ) -> None:  # fmt: skip
-        self.packed, self.vectors, self.rows, self.user, self.offsets = packed, vectors, rows, user, offsets
-        self.logits = logits
+        self.packed, self.vectors, self.logits = packed, vectors, logits
+        self.user = np.ascontiguousarray(user, np.float32)
         self._none = -np.inf if logits else 0.0
 
     def best(self, kept: Mask, best: Slots32) -> int:
-        slots = self.packed.likely(self.user, kept, len(best))
-        return ranked(self._scores(slots), slots, self._none, best)
+        return self.packed.best(self.user, kept, self.vectors, self._none, best)
 
-    def write(self, slots: Slots32, places: Slots32, scores: Scores) -> None:
-        scores[:] = self._scores(slots)
-
-    def _scores(self, slots: Slots32) -> Scores:
-        scores = products(self.vectors, self.offsets, self.rows[slots], self.user, self._none)
-        return scores if self.logits else np.maximum(scores, 0.0)
+    def write(self, slots: Slots, places: Slots32, scores: Scores) -> None:
+        products(self.vectors, slots, self.user, self._none, scores)
+        if not self.logits:
+            np.maximum(scores, 0.0, out=scores)
 
 
 def nothing() -> OfFew:

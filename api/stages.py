@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from online_models.co_visitation_scores import growth
 from online_models.decayed_counters import decay_to
+from online_models.packed_vectors import Vectors
 from online_models.post_columns import PostColumns, Rows
 from online_models.sequence_factors import Memory
 from online_models.softmax_factors import summed
@@ -223,6 +224,8 @@ class Filter(Protocol):
     """Says which slots (n,), or of a slice of them, may stay: True keeps. `name` is the reason given for the others.
 
     of_state: whether it depends on the state of the user: what it holds back from a list stays so until an event.
+    of_rows: whether on nothing but what rows of posts say: what it holds back stays so until a row comes. Those come
+    before all others.
     """
 
     name: str
@@ -301,4 +304,4 @@ def ranked(online: Learnt, model: int, user: NDArray[np.float32]) -> Retrieved:
     """What a factor model retrieves, by its place in LearntPosts.outputs: posts that it knows. user (dim,)."""
     posts = online.posts
     posts.make_room()
-    return OfVectors(posts.packed[model], posts.outputs[model], posts.rows, user, posts.bias[model])
+    return OfVectors(posts.packed[model], Vectors(posts.outputs[model], posts.rows, posts.bias[model]), user)

@@ -1,12 +1,14 @@
 """The towers as ONNX, built node by node from their weights: Keras' own export needs tf2onnx and what that needs."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto, checker, helper, numpy_helper
+from onnx import TensorProto, checker, helper
 
 from online_models.content_tokens import NAMES
+
+from .onnx_nodes import Nodes
 
 WIDTH = 32
 """Of a token's vector."""
@@ -73,21 +75,7 @@ def exported(towers: TowerWeights) -> bytes:
     return bytes(model.SerializeToString())
 
 
-class _Graph:
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-
-    def constant(self, name: str, values: NDArray[Any]) -> str:
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
-        return name
-
-    def add(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
-        """Name of what the new node gives."""
-        output = output or f"of_node_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, [*inputs], [output], **attributes))
-        return output
-
+class _Graph(Nodes):
     def dense(self, rows: str, layer: Dense) -> str:
         kernel, bias = layer
         name = f"dense_{len(self.nodes)}"

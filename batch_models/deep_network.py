@@ -6,7 +6,7 @@ in place of positions. Two heads: what comes next, and what the user will be gla
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -123,12 +123,12 @@ class Sums(nn.Module):
         self.recency = nn.Parameter(torch.tensor(3.0))
         self.log_scale = nn.Parameter(torch.full((shape.width,), math.log(SCALE)))
 
-    def forward(self, posts: Tensor, types: Tensor, values: Tensor, hidden: Tensor, distances: Tensor) -> Tensor:
-        """(b, q, width): the mean after each event, or some. hidden (b, q, t), distances (q, t) or (b, q, t): of the
-        events from those."""
+    def forward(self, vectors: Tensor, types: Tensor, values: Tensor, hidden: Tensor, distances: Tensor) -> Tensor:
+        """(b, q, width): the mean after each event, or some, of the vectors of posts (b, t, width). hidden (b, q, t),
+        distances (q, t) or (b, q, t): of the events from those."""
         weights = torch.sigmoid(self.recency) ** distances
         weights = (weights * (self.strengths[types] * values)[:, None, :]).masked_fill(hidden, 0.0)
-        sums: Tensor = weights @ self.vectors(posts) / (weights.sum(dim=-1, keepdim=True) + 1e-6)
+        sums: Tensor = weights @ vectors / (weights.sum(dim=-1, keepdim=True) + 1e-6)
         return sums * self.log_scale.exp()
 
 
@@ -158,15 +158,25 @@ class UserTower(nn.Module):
         posts: rows of the item table, its length for a post it does not have. there: False for filling, which must come
         last.
         """
-        events = self._events(posts, types, values, gaps)
+        events = self._events(self.posts(posts), types, values, gaps)
         hidden, distances = _before(there)
         for layer in self.attention:
             events = layer(events, hidden, distances)
-        return torch.cat([self.norm(events), self.sums(posts, types, values, hidden[:, 0], distances)], dim=-1)
+        summed = self.sums(self.sums.vectors(posts), types, values, hidden[:, 0], distances)
+        return torch.cat([self.norm(events), summed], dim=-1)
 
-    def newest_state(self, posts: Tensor, types: Tensor, values: Tensor, gaps: Tensor, there: Tensor) -> Tensor:
-        """(b, 2 · width): of states, the one after the newest event, for which the last layer needs no other."""
-        events = self._events(posts, types, values, gaps)
+    def newest_state(
+        self, posts: Tensor, types: Tensor, values: Tensor, gaps: Tensor, there: Tensor, new: Tensor | None = None
+    ) -> Tensor:  # fmt: skip
+        """(b, 2 · width): of states, the one after the newest event, for which the last layer needs no other.
+
+        new (b, t, 2 · width): for posts that the table does not have, their vectors as events and in the sums; zeros
+        for others.
+        """
+        as_events, summed = self.posts(posts), self.sums.vectors(posts)
+        if new is not None:
+            as_events, summed = torch.cat([as_events, summed], dim=-1).add(new).chunk(2, dim=-1)
+        events = self._events(as_events, types, values, gaps)
         newest = there.sum(dim=1) - 1
         if len(self.attention) > 1:
             hidden, distances = _before(there)
@@ -176,12 +186,12 @@ class UserTower(nn.Module):
         places = torch.arange(posts.shape[1], device=posts.device)
         since = (newest[:, None] - places[None, :]).clamp(0, LENGTH - 1)
         last = self.attention[-1].of_newest(events, last, ~there, since)  # type: ignore[operator]
-        sums = self.sums(posts, types, values, ~there[:, None], since[:, None])
+        sums = self.sums(summed, types, values, ~there[:, None], since[:, None])
         return torch.cat([self.norm(last), sums], dim=-1)[:, 0]
 
     def _events(self, posts: Tensor, types: Tensor, values: Tensor, gaps: Tensor) -> Tensor:
-        """(b, t, width), as layers read them."""
-        events = self.posts(posts) + self.types(types) + self.value(values[:, :, None] - 0.5) + self.gaps(gaps)
+        """(b, t, width), as layers read them. posts (b, t, width): their vectors."""
+        events = posts + self.types(types) + self.value(values[:, :, None] - 0.5) + self.gaps(gaps)
         made: Tensor = self.dropout(events)
         return made
 
@@ -231,6 +241,20 @@ class Network(nn.Module):
             if isinstance(module, PostVectors | Fixed):
                 module.hidden = posts
 
+    def post_vectors(self) -> Tensor:
+        """(posts, 4 · width): all that stands for the id of a post. Of the two heads, fixed ones, and as an event."""
+        return torch.cat([self.next.table(), self.later.table(), self.tower.posts(self.next.every)], dim=1)
+
+    def become(self, posts: Tensor, vectors: Tensor) -> None:
+        """Posts (k,) have post_vectors (k, 4 · width) from now on, as a new post has what its row says."""
+        of_next, of_later, fixed, as_events = torch.chunk(vectors, 4, dim=1)
+        with torch.no_grad():
+            self.next.vectors.become(posts, of_next)
+            self.later.vectors.become(posts, of_later)
+            cast(PostVectors, self.tower.posts).become(posts, as_events)
+            for kept in (self.later.fixed, cast(Fixed, self.tower.sums.vectors)):
+                kept.own[posts] = fixed
+
     def item_vectors(self, later: float) -> Tensor:
         """(posts, 3 · width + 1): of both heads, and the bias. later: weight of that head, 0 to 1."""
         bias = (1.0 - later) * self.next.bias.weight + later * self.later.bias.weight
@@ -238,15 +262,17 @@ class Network(nn.Module):
 
 
 class UserVector(nn.Module):
-    """What is exported: the newest state's vector (b, 3 · width + 1), whose inner product with Network.item_vectors is
-    the weighted sum of both heads' logits."""
+    """The user tower as it is exported: the newest state's vector (b, 3 · width + 1), whose inner product with
+    Network.item_vectors is the weighted sum of both heads' logits."""
 
     def __init__(self, network: Network, later: float) -> None:
         super().__init__()
         self.tower, self.share = network.tower, later
 
-    def forward(self, posts: Tensor, types: Tensor, values: Tensor, gaps: Tensor, there: Tensor) -> Tensor:
+    def forward(
+        self, posts: Tensor, types: Tensor, values: Tensor, gaps: Tensor, there: Tensor, new: Tensor | None = None
+    ) -> Tensor:  # fmt: skip
         """Events (b, t) each, as in UserTower.states; every row has one at least."""
-        state = self.tower.newest_state(posts, types, values, gaps, there)
+        state = self.tower.newest_state(posts, types, values, gaps, there, new)
         parts = [(1.0 - self.share) * self.tower.next(state), self.share * self.tower.later(state)]
         return torch.cat([*parts, torch.ones_like(state[:, :1])], dim=1)

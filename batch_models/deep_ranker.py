@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from online_models.content_tokens import PostTokens
 from online_models.positives import Positives
 from schemas.events import INTERACTION_TYPES, InteractionType, strength
 from schemas.settings import Settings
@@ -21,8 +22,9 @@ from .deep_network import HEADS, Network, Shape, UserVector
 from .deep_published import PublishedDeep
 from .deep_training import Training, begin_biases
 from .event_sequences import EventSequences, filled, last_windows, sequences
+from .item_tower import item_tower
 from .model import Published
-from .post_vectors import Tokens, by_tokens, tokens_of
+from .post_vectors import by_tokens, tokens_of
 
 LATER = 0.85
 """Weight of the head of what comes later against that of what comes next. NDCG@10 on validation slices of ML-100K with
@@ -85,7 +87,7 @@ class Deep:
         shape = Shape(len(part.post_ids), self._width)
         same = [STATES, self._width, shape.layers, seed, weights]
         line = warm_start.Line(self._job.folder, part, same, "tower.sums.vectors.own")
-        tokens, met = tokens_of(part.facts), np.bincount(part.posts, minlength=len(part.post_ids)) > 0
+        tokens, events = tokens_of(part.facts), np.bincount(part.posts, minlength=len(part.post_ids))
         network = Network(shape, tokens, strengths(weights))
         vectors = line.turned(beginning(part, weights, self._width, seed))
         shared = by_tokens(tokens, vectors, np.asarray(vectors.any(axis=1)))
@@ -95,7 +97,7 @@ class Deep:
         line.begin(network, tokens.codes)
         Training(network, found, self._job.plan, seed, line.kept()).run()
         line.end(network, tokens.codes)
-        return FittedDeep(network.eval(), self._positives, met, tokens)
+        return FittedDeep(network.eval(), self._positives, events, part.content.posts)
 
 
 def strengths(weights: Mapping[InteractionType, float]) -> Tensor:
@@ -105,25 +107,31 @@ def strengths(weights: Mapping[InteractionType, float]) -> Tensor:
 
 
 class FittedDeep:
-    """network: after training. met (posts,): by anybody in the part that was trained on; others are known by their
-    tokens, if they have any."""
+    """network: after training. events (posts,): of each in the part that was trained on. content: what the rows of
+    posts say, by which posts without an event are known, if they say anything."""
 
-    def __init__(self, network: Network, positives: Positives, met: NDArray[np.bool_], tokens: Tokens) -> None:
+    def __init__(
+        self, network: Network, positives: Positives, events: NDArray[np.int64], content: PostTokens
+    ) -> None:  # fmt: skip
         self.network = network
-        self.known = met | (tokens.rows[:-1] < len(tokens.codes)).any(axis=1)
-        network.hide(torch.from_numpy(~met))
+        met = events > 0
+        self.known = met | content.described
         with torch.no_grad():
-            for items in (network.next, network.later):
+            self._items, self._bias = item_tower(content, network.post_vectors().numpy(), events), 0.0
+            for items, share in ((network.next, 1.0 - LATER), (network.later, LATER)):
                 # As unpopular as any: what nobody met has no bias of its own.
                 bias = items.bias.weight[:, 0]
                 if met.any():
                     bias[torch.from_numpy(~met)] = bias[torch.from_numpy(met)].quantile(NEW_BIAS)
+                    self._bias += share * float(bias[torch.from_numpy(met)].quantile(NEW_BIAS))
+        new = np.flatnonzero(~met & self.known)
+        network.become(torch.from_numpy(new), torch.from_numpy(self._items.vectors(content.rows(new))))
         self._positives = positives
         self.tower = UserVector(network, LATER).eval()
 
     def graph(self) -> bytes:
-        """The user tower; see batch_models.model.Servable."""
-        return exported(self.tower, self.known)
+        """Both towers; see batch_models.model.Servable."""
+        return exported(self.tower, self.known, self._items, self._bias)
 
     @property
     def item_vectors(self) -> NDArray[np.float32]:

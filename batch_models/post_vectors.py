@@ -104,7 +104,15 @@ class PostVectors(nn.Module):
         own: Tensor = self.own(posts)
         if self.hidden is not None:
             own = torch.where(self.hidden[posts][..., None], self.by_tokens[posts], own)
+        return own + self.shared(posts)
+
+    def shared(self, posts: Tensor) -> Tensor:
+        """(…, width) of posts (…): the part that their tokens say."""
         rows = self.rows[posts]
         count = (rows < self.tokens.num_embeddings - 1).sum(dim=-1, keepdim=True).clamp(min=1)
         shared: Tensor = self.tokens(rows).sum(dim=-2) / count
-        return own + shared
+        return shared
+
+    def become(self, posts: Tensor, vectors: Tensor) -> None:
+        """Posts (k,) have vectors (k, width) from now on."""
+        self.own.weight[posts] = vectors - self.shared(posts)

@@ -1,9 +1,10 @@
-"""Whether the blend finds more with a batch model as one more source: test, then learn, as `evaluate online`, with the
-model trained again every few days of the stream, on what had happened until then and nothing else.
+"""Whether the blend finds more with batch models as more sources: test, then learn, as `evaluate online`, with them
+trained again every few days of the stream, on what had happened until then and nothing else.
 
-How far to trust the model is learnt as that of every source: its value and rank, and their products with the gates, are
-features of the blend (listwise softmax). Two runs over the same events, without and with it; prints a line each time it
-is trained, then one JSON object.
+How far to trust each is learnt as that of every source: its value and rank, and their products with the gates, are
+features of the blend (listwise softmax). Two runs over the same events, without and with them; prints a line each time
+they are trained, then one JSON object. Its `reach` says what they could add: how many of the targets are among the best
+80 of any source of the learner, of them, and of them alone, and how many of their best 80 a source of the learner has.
 Run: OPENBLAS_NUM_THREADS=1 python -m benchmarks.online_with_deep ml-100k --positive rating:80 --model svd
 """
 
@@ -11,6 +12,7 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -27,11 +29,11 @@ from batch_models.dataset import Columns, Interactions, Row
 from batch_models.model import Servable
 from online_models import aversion, side_features, sources
 from online_models.blend import START, Blend, Gates
-from online_models.candidates import NO_SLOTS, Candidates
+from online_models.candidates import ABSENT, DEPTH, NO_SLOTS, Candidates
 from online_models.co_visitation import growth
 from online_models.features import GATES, START_WEIGHTS
 from online_models.positives import DEFAULT, Positives
-from online_models.prequential import Prequential
+from online_models.prequential import Prequential, Ranked
 from online_models.recommender import Recommender
 from reelstream import datasets
 from reelstream.datasets.folder import Folder
@@ -54,29 +56,35 @@ class Past(list[tuple[int, int, float, float]]):
 
 
 class Blended(Recommender):
-    """The learner's own class, with the scores of a batch model behind those of its sources."""
+    """The learner's own class, with the scores of batch models behind those of its sources. names: of the models."""
 
-    def __init__(self, positives: Positives, seed: int, name: str) -> None:
+    def __init__(self, positives: Positives, seed: int, names: Sequence[str]) -> None:
         super().__init__(positives, seed=seed)
-        of_sources, products = 2 * len(sources.NAMES), 2 * (len(sources.NAMES) + 1) * len(GATES.columns)
-        others = START_WEIGHTS[of_sources : len(START_WEIGHTS) - of_sources * len(GATES.columns)]
-        start = [START] * (of_sources + 2), others, [0.0] * products
-        gates = Gates(of_sources + 2, tuple(column + 2 for column in GATES.columns))
+        of_sources, of_models, products = 2 * len(sources.NAMES), 2 * len(names), len(GATES.columns)
+        others = START_WEIGHTS[of_sources : len(START_WEIGHTS) - of_sources * products]
+        start = [START] * (of_sources + of_models), others, [0.0] * (of_sources + of_models) * products
+        gates = Gates(of_sources + of_models, tuple(column + of_models for column in GATES.columns))
         self.blend = Blend(np.concatenate(start).astype(np.float32), seed + 3, gates)
-        self.prequential = Prequential((*sources.NAMES, name))
-        self.model: Servable | None = None
+        self.prequential = Prequential((*sources.NAMES, *names))
+        self._names = names
+        self.models: list[Servable] = []
         self.asked = Past()
+        self.shared = 0.0
 
-    def take(self, model: Servable, part: Interactions) -> None:
-        self.model, self._part = model, part
+    def take(self, models: list[Servable], part: Interactions) -> None:
+        self.models, self._part = models, part
 
     def candidates(
         self, user: int, at: float, allowed: NDArray[np.bool_], also: NDArray[np.int32] = NO_SLOTS
     ) -> tuple[NDArray[np.float32], Candidates, NDArray[np.float32]]:
-        """As the learner's, of one source more."""
+        """As the learner's, of more sources."""
         made, past, scale = self.sources, self._past.of(user), 1.0 / growth(at)
-        scores = np.concatenate([made.score(past, user, at, self._past.hours_of(user)), self._model_scores()[None]])
-        found = Candidates(scores, np.append(sources.LOGITS, True), allowed, also)
+        scores = np.concatenate([made.score(past, user, at, self._past.hours_of(user)), self._model_scores()])
+        logits = np.append(sources.LOGITS, np.ones(len(self._names), np.bool_))
+        found = Candidates(scores, logits, allowed, also)
+        learners, models = np.split(found.ranks < ABSENT, [len(sources.NAMES)], axis=1)
+        of_models = models.any(axis=1)
+        self.shared = float(learners[of_models].any(axis=1).mean()) if of_models.any() else 0.0
         last_at = float(self.readers.last_at[user])
         side = side_features.side_features(
             found.slots, found.places, past, self._past.glad_of(user), made.table.columns(at), made.taste.outputs,
@@ -89,10 +97,10 @@ class Blended(Recommender):
         return scores, found, side_features.blend_features(found.features, side, averse)
 
     def _model_scores(self) -> NDArray[np.float32]:
-        """(N,): of the user whose events were told last, standardised; nothing without a model or a history."""
-        row = np.full(self.sources.slots.size, -np.inf, np.float32)
-        if self.model is None or not self.asked:
-            return row
+        """(models, N): of the user whose events were told last, standardised; nothing without a model or a history."""
+        rows = np.full((len(self._names), self.sources.slots.size), -np.inf, np.float32)
+        if not self.models or not self.asked:
+            return rows
         part = self._part
         posts, types, values, times = zip(*self.asked, strict=True)
         one = replace(
@@ -100,34 +108,48 @@ class Blended(Recommender):
             posts=np.searchsorted(part.post_ids, posts).astype(np.int32), values=np.array(values, np.float32),
             user_count=1, content=part.content._replace(users=part.content.users[:1]),
         )  # fmt: skip
-        scores = self.model.scores(one, np.zeros(1, np.int64))[0]
-        known = np.isfinite(scores)
-        if known.any():
-            # Models differ in their units; the best lies 3 to 5 above the mean then, as of the learner's own logits.
-            scores = (scores - scores[known].mean()) / max(float(scores[known].std()), 1e-6)
         slots = self.sources.slots.find(part.post_ids)
-        known &= slots >= 0
-        row[slots[known]] = scores[known]
-        return row
+        for row, model in zip(rows, self.models, strict=True):
+            scores = model.scores(one, np.zeros(1, np.int64))[0]
+            known = np.isfinite(scores)
+            if known.any():
+                # Models differ in their units; the best lies 3 to 5 above the mean then, as of own logits.
+                scores = (scores - scores[known].mean()) / max(float(scores[known].std()), 1e-6)
+            known &= slots >= 0
+            row[slots[known]] = scores[known]
+        return rows
 
 
 class Streamed(Evaluation):
-    """`evaluate online`, with a model that is trained from time to time. every: days. name: of the model; None for
-    none."""
+    """`evaluate online`, with models that are trained from time to time. every: days. names: of the models."""
 
     def __init__(
-        self, positives: Positives, score_from: float, seed: int, every: float, name: str | None, folder: Path
+        self, positives: Positives, score_from: float, seed: int, every: float, names: Sequence[str], folder: Path
     ) -> None:  # fmt: skip
         super().__init__(positives, score_from, seed)
-        self._every, self._name, self._states = every, name, folder
+        self._every, self._names, self._states = every, names, folder
         self._columns, self._posts, self._seen = Columns(), list[Post](), 0
         self._due, self.trainings, self.seconds = 0.0, 0, 0.0
         self._pasts: dict[str, Past] = {}
         self._asked: list[Past] = []
-        if name is not None:
-            self._recommender = Blended(positives, seed, name)
+        self._reach = np.zeros(4)
+        if names:
+            self._recommender = Blended(positives, seed, names)
             self._recommender.tested = self._count  # type: ignore[method-assign]
             self.prequential = self._recommender.prequential
+
+    def _count(self, ranked: Ranked) -> None:
+        """Adds up what the model could add, of the same tests."""
+        super()._count(ranked)
+        if isinstance(self._recommender, Blended) and ranked.at >= self._score_from:
+            learner, models, _ = np.split(ranked.ranks < DEPTH, [len(sources.NAMES), -1])
+            by = learner.any(), models.any(), models.any() and not learner.any()
+            self._reach += *by, self._recommender.shared
+
+    @property
+    def reach(self) -> dict[str, float]:
+        shares = (self._reach / max(self.prequential.scored, 1)).round(4).tolist()
+        return dict(zip(("learner", "models", "models_alone", "shared"), shares, strict=True))
 
     def run(self, folder: Folder, limit: int | None, show: Any) -> dict[str, Any]:
         rows = (row.value for row in folder.posts() if isinstance(row.value, dict))
@@ -135,7 +157,7 @@ class Streamed(Evaluation):
         return super().run(folder, limit, show)
 
     def _add(self, event: Interaction) -> None:
-        if self._name is None:
+        if not self._names:
             super()._add(event)
             return
         at = event.occurred_at.timestamp() if event.occurred_at is not None else 0.0
@@ -178,12 +200,14 @@ class Streamed(Evaluation):
         part = self._columns.interactions(known, self._posts)
         part = part.where(np.argsort(part.at, kind="stable"))
         assert isinstance(self._recommender, Blended)
-        assert self._name is not None
-        module, settings = import_module(f"batch_models.{refresh.MODELS[self._name]}"), Settings(_env_file=None)
-        settings = settings.model_copy(update={"model_path": self._states})
-        fitted = partial(module.fitted, job=module.job(settings)) if hasattr(module, "job") else module.fitted
-        choice = module.choose(part, DEFAULT_WEIGHTS, settings.embedding_dim)
-        self._recommender.take(fitted(part, DEFAULT_WEIGHTS, choice), part)
+        settings = Settings(_env_file=None).model_copy(update={"model_path": self._states})
+        models = []
+        for name in self._names:
+            module = import_module(f"batch_models.{refresh.MODELS[name]}")
+            fitted = partial(module.fitted, job=module.job(settings)) if hasattr(module, "job") else module.fitted
+            choice = module.choose(part, DEFAULT_WEIGHTS, settings.embedding_dim)
+            models.append(fitted(part, DEFAULT_WEIGHTS, choice))
+        self._recommender.take(models, part)
         self._due, self.trainings = now + self._every * DAY, self.trainings + 1
         seconds = time.process_time() - began
         self.seconds += seconds
@@ -198,22 +222,23 @@ def main() -> None:
     parser.add_argument("--score-from", default=0.0, type=float, help="seconds since 1970")
     parser.add_argument("--every", default=1.0, type=float, help="days between two trainings")
     parser.add_argument("--limit", type=int)
-    parser.add_argument("--model", choices=MODELS, default="deep")
+    parser.add_argument("--model", choices=MODELS, action="append", required=True, help="more than one: all at once")
     parser.add_argument("--only", choices=["without", "with"])
     parser.add_argument("--data", default=Path(".reelstream"), type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    report: dict[str, Any] = {"model": given.model, "every_days": given.every, "limit": given.limit}
+    report: dict[str, Any] = {"models": given.model, "every_days": given.every, "limit": given.limit}
     folder = datasets.find(given.name_or_dir, given.data, print)
     for name in [given.only] if given.only else ["without", "with"]:
         with tempfile.TemporaryDirectory() as states:
-            model, rules = given.model if name == "with" else None, Positives(given.positive or DEFAULT)
-            run = Streamed(rules, given.score_from, 1, given.every, model, Path(states))
+            models, rules = given.model if name == "with" else [], Positives(given.positive or DEFAULT)
+            run = Streamed(rules, given.score_from, 1, given.every, models, Path(states))
             found = run.run(folder, given.limit, lambda done: None)
         report[name] = {key: found[key] for key in ("scored", "recall@10", "ndcg@10", "coverage")}
         report[name] |= {"trainings": run.trainings, "training_seconds": round(run.seconds, 1)}
         if name == "with":
-            report[name]["model_alone"] = found["by_source"][given.model]["recall@10"]
+            report[name] |= {"reach": run.reach}
+            report[name] |= {f"{model} alone": found["by_source"][model]["recall@10"] for model in given.model}
         print(name, report[name], flush=True)
     if not given.only:
         report["ratio"] = round(report["with"]["recall@10"] / report["without"]["recall@10"], 4)

@@ -1,4 +1,4 @@
-"""What it takes to score all posts for one user: each source of a feed, the choice of candidates, the learnt blend.
+"""What it takes to find candidates for one user: the best of each source, their union, the learnt blend.
 
     python -m benchmarks.scoring [--posts 10000] [--turns 200]
 
@@ -16,15 +16,17 @@ from typing import Any
 import numpy as np
 
 from api.candidate_pipeline import CandidatePipeline
-from api.catalogue import NEIGHBOURS, Catalogue
+from api.catalogue import Catalogue
 from api.compiled import compile_all
 from api.learnt import Learnt, LearntPosts
 from api.metrics import Metrics
+from api.neighbour_table import NEIGHBOURS
 from api.pipelines import feed_sources
 from api.scorers.blend import Blend
 from api.selector.top import Top
 from api.stages import Query
 from online_models.blend import HIDDEN
+from online_models.candidates import DEPTH
 from online_models.co_visitation import growth
 from online_models.features import FEATURES
 from online_models.post_table import TAG_CODES
@@ -72,7 +74,7 @@ def world(posts: int, draw: np.random.Generator) -> Query:
 
 def fresh(query: Query) -> Query:
     """As it was before anything of it was worked out."""
-    query._decayed, query._visited = np.empty((3, 0)), np.empty((2, 0))
+    query._decayed, query._visited = np.empty((3, 0)), None
     return query
 
 
@@ -90,20 +92,23 @@ def measure(posts: int, turns: int) -> dict[str, Any]:
     draw = np.random.default_rng(1)
     query, sources = world(posts, draw), feed_sources()
     feed = CandidatePipeline([], sources, [], [Blend(Settings(_env_file=None))], Top(), [], Metrics())
-    figures = {source.name: microseconds(lambda s=source: s.retrieve(fresh(query)), turns) for source in sources}
-    kept = np.ones(query.catalogue.size, np.bool_)
-    found = feed._retrieval.found(query, [])
-    candidates = feed._retrieval.candidates(query, kept, found)
+    kept, best = np.ones(query.catalogue.size, np.bool_), np.empty(DEPTH, np.int32)
+    figures = {
+        source.name: microseconds(lambda s=source: s.retrieve(fresh(query)).best(kept, best), turns)
+        for source in sources
+    }  # fmt: skip
+    found = feed._retrieval.found(query, kept, [])
+    candidates = feed._retrieval.candidates(query, found)
     outputs, user = draw.normal(size=(posts, DIM)).astype(np.float32), draw.normal(size=DIM).astype(np.float32)
 
     def every() -> None:
         fresh(query)
         for source in sources:
-            source.retrieve(query)
+            source.retrieve(query).best(kept, best)
 
     return {
         "posts": posts, "sources": figures, "all_sources": microseconds(every, turns),
-        "candidates": microseconds(lambda: feed._retrieval.candidates(query, kept, found), turns),
+        "candidates": microseconds(lambda: feed._retrieval.candidates(query, found), turns),
         "blend": microseconds(lambda: feed.scorers[0].score(query, candidates, np.zeros(len(candidates.slots))), turns),
         "union": len(candidates.slots), "numpy_product": microseconds(lambda: outputs @ user, turns),
     }  # fmt: skip

@@ -15,9 +15,11 @@ import torch
 from batch_models.deep_export import exported
 from batch_models.deep_network import Network, Shape, UserVector
 from batch_models.deep_ranker import strengths
+from batch_models.item_tower import item_tower
 from batch_models.post_facts import facts_of
 from batch_models.post_vectors import tokens_of
 from online_models.co_visitation import CoVisitation
+from online_models.content_tokens import post_tokens
 from online_models.decayed_counters import DecayedCounters
 from online_models.recommender import Recommender
 from online_models.user_history import learn_one
@@ -117,7 +119,9 @@ async def _publish_models(redis: object, posts: int) -> None:
     tokens = tokens_of(facts_of([], np.arange(1, posts + 1)))
     network = Network(Shape(posts, DIM), tokens, strengths(DEFAULT_WEIGHTS)).eval()
     network.begin_with(torch.randn(posts, DIM), torch.zeros(posts, DIM))
-    graph = exported(UserVector(network, 0.5).eval(), np.ones(posts, np.bool_))
+    every = np.ones(posts, np.bool_)
+    items = item_tower(post_tokens([None] * posts), network.post_vectors().detach().numpy(), every.astype(np.int64))
+    graph = exported(UserVector(network, 0.5).eval(), every, items, 0.0)
     ids = np.arange(1, posts + 1)
     deep = network.item_vectors(0.5).detach().numpy()
     svd = np.random.default_rng(2).normal(0.0, 0.1, (posts, DIM)).astype(np.float32)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from river import base
 
-from .compiled import compiled_sums
+from .compiled import compiled, compiled_sums
 
 HIDDEN = 32
 """Against a linear blend: +.005 of NDCG@10 on a feed, +.002 on ML-100K."""
@@ -29,7 +29,9 @@ START = 0.1
 RATE = 0.04
 FIRST_SUM = 0.01
 RING = 1_000
-"""Lists to learn once more, in half precision: some 25 MB. With 300, .001 less of recall@10 on ML-100K."""
+"""Lists to learn once more, in 16 bits a feature: some 25 MB. With 300, .001 less of recall@10 on ML-100K."""
+UNIT = np.float32(1.0 / 2_048.0)
+"""Of features in the ring, up to ± 16. To and from half precision took 83 µs a list, this takes 10."""
 MEMORY = 0.998
 """Decay of the losses that are compared."""
 DRIFT = 0.25
@@ -81,7 +83,7 @@ class Blend(base.Base):  # type: ignore[misc]
         self.outer = self._random.normal(0.0, 0.05, HIDDEN).astype(np.float32)
         self._sums = [np.full_like(each, FIRST_SUM) for each in (self.linear, self.inner, self.outer)]
         self._losses = np.zeros(2)
-        self._ring: list[tuple[NDArray[np.float16], int, float]] = []
+        self._ring: list[tuple[NDArray[np.int16], int, float]] = []
         self._forwarded: tuple[Float, Float, Float] | None = None  # a list is predicted, then learnt
         self.lists = 0
 
@@ -107,8 +109,8 @@ class Blend(base.Base):  # type: ignore[misc]
         self._losses += (1.0 - MEMORY) * self._step(features, chosen, weight), (1.0 - MEMORY) * equal
         if self._ring:
             again, taken, times = self._ring[int(self._random.integers(len(self._ring)))]
-            self._step(again.astype(np.float32), taken, times)
-        kept = features.astype(np.float16), chosen, weight
+            self._step(_unpacked(again), taken, times)
+        kept = _packed(features), chosen, weight
         if len(self._ring) < RING:
             self._ring.append(kept)
         else:
@@ -176,7 +178,22 @@ class BlendWeights(NamedTuple):
 
 def _plan(features: Float, gates: Gates) -> tuple[int, Float]:
     """How many features are gated, and the gates of this list (g,)."""
-    return gates.gated, features[0, list(gates.columns)]
+    return gates.gated, features[0].take(gates.columns)
+
+
+def _unpacked(codes: NDArray[np.int16]) -> Float:
+    """Features (n, width) of a list in the ring."""
+    return np.asarray(codes * UNIT, np.float32)
+
+
+@compiled
+def _packed(features: Any) -> Any:
+    codes = np.empty(features.shape, np.int16)
+    for row in range(features.shape[0]):
+        for at in range(features.shape[1]):
+            code = np.rint(features[row, at] / UNIT)
+            codes[row, at] = min(max(code, np.float32(-32_767)), np.float32(32_767))
+    return codes
 
 
 def _linear(features: Float, linear: Float, gates: Gates) -> Float:

@@ -105,10 +105,8 @@ class Ease(base.Base):  # type: ignore[misc]
 
     def score(self, past: NDArray[np.int32], scores: NDArray[np.float32]) -> None:
         """Fills scores (N,) of slots, 0 for no evidence. past (q,): newest first."""
-        sums = summed(self.rows[past[:PAST]], self.weights)
         scores[:] = 0.0
-        held = self.held >= 0
-        scores[self.held[held]] = np.maximum(sums[held], 0.0)
+        _scatter(self.held, summed(self.rows[past[:PAST]], self.weights), scores)
 
     def solution(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """slots (m,) and the weights (m, m) among them."""
@@ -180,3 +178,10 @@ def _summed(rows: Any, weights: Any, recency: Any) -> Any:
             for at in range(len(sums)):
                 sums[at] += recency[q] * own[at]
     return sums
+
+
+@compiled
+def _scatter(held: Any, sums: Any, scores: Any) -> None:
+    for row in range(len(held)):
+        if held[row] >= 0 and sums[row] > 0:
+            scores[held[row]] = sums[row]

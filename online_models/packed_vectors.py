@@ -9,18 +9,32 @@ random numbers some 170 for the best 80. Those are then multiplied as they are. 
 one core, of 100,000 .7; in 16 bits .09 and 1.6, in single precision .13 and 11.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import compiled_sums
-from .selection import reached, reaching
+from .compiled import compiled, compiled_sums
+from .selection import ranked, reached, reaching
 
 MOST = 127
 MOST_OF_USER = 32_767
+MOST_SUM = 2**31 - 1
 NONE = np.float32(-1.0)
 """The scale of a row that there is no vector of any more."""
+
+
+NO_OFFSETS = np.empty(0, np.float32)
+Out = NDArray[np.float64]
+
+
+class Vectors(NamedTuple):
+    """In single precision: vectors (n, ≥ dim) and which row of them is that of a slot, rows (N,), −1 for none; offsets
+    (≥ N,) by slot, or empty."""
+
+    vectors: NDArray[np.float32]
+    rows: NDArray[np.integer]
+    offsets: NDArray[np.float32] = NO_OFFSETS
 
 
 class PackedVectors:
@@ -48,21 +62,17 @@ class PackedVectors:
         rows = self._rows[known]
         self._scales[rows[rows >= 0]] = NONE
 
-    def likely(self, user: NDArray[np.float32], allowed: NDArray[np.bool_], depth: int) -> NDArray[np.int32]:
-        """Slots (n,) among which are the `depth` largest products with user (dim,) of those that are allowed (N,), or
-        all of these."""
-        count = self._count
-        lower, upper, may = np.empty(count, np.float32), np.empty(count, np.float32), np.empty(count, np.bool_)
-        most = min(MOST_OF_USER, (2**31 - 1) // (MOST * max(self.dim, 1)))  # sums are of 32 bits
-        unit = np.float32(max(float(np.abs(user).max(initial=0.0)) / most, 1e-30))
-        # One part in 500 more, for the rounding of the products themselves.
-        width = np.float32(0.501 * np.abs(user).sum() + 0.5 * unit * MOST * self.dim)
-        of_user = np.rint(user / unit).astype(np.int16)
-        _bounds(
-            self._codes[:count], self._scales, self._offsets, self._slots, allowed, of_user, unit, width, lower, upper,
-            may,
-        )  # fmt: skip
-        return self._slots[reaching(upper, may, -np.inf, reached(lower, may, -np.inf, depth))]
+    def best(
+        self, user: NDArray[np.float32], allowed: NDArray[np.bool_], vectors: Vectors, above: float,
+        best: NDArray[np.int32],
+    ) -> int:  # fmt: skip
+        """Fills best (depth,) with the slots of the largest products with user (dim,) that are above a limit, of those
+        that are allowed (N,), the largest first, equals by slot; returns how many there are. vectors: in single
+        precision, of all slots."""
+        count: int = _best(
+            self._codes[: self._count], self._scales, self._offsets, self._slots, user, allowed, *vectors, above, best
+        )
+        return count
 
     def _rows_for(self, slots: NDArray[np.integer]) -> NDArray[np.int32]:
         """(n,): of slots, new ones for those that have none."""
@@ -97,49 +107,65 @@ def packed(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.f
     return np.clip(codes, -MOST, MOST).astype(np.int8), scales
 
 
-def products(
-    vectors: NDArray[np.float32], offsets: NDArray[np.float32] | None, rows: NDArray[np.integer],
-    user: NDArray[np.float32], absent: float,
-) -> NDArray[np.float64]:  # fmt: skip
-    """(n,): of rows (n,) of vectors, in single precision, with user (≤ dim,), whose numbers belong to the first
-    columns, and offsets; `absent` for row −1."""
-    scores = np.empty(len(rows))
-    _products(vectors, _NO_OFFSETS if offsets is None else offsets, rows, user, absent, scores)
-    return scores
-
-
-_NO_OFFSETS = np.empty(0, np.float32)
+def products(vectors: Vectors, slots: NDArray[np.integer], user: NDArray[np.float32], absent: float, out: Out) -> None:
+    """Fills out (n,): vectors of slots (n,) · user (≤ dim,), whose numbers belong to the first columns, and offsets;
+    `absent` for a slot without one."""
+    _products(*vectors, slots, user, absent, out)
 
 
 def _rows(count: int, dim: int) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32]]:
     return np.zeros((count, dim), np.int8), np.zeros(count, np.float32), np.zeros(count, np.float32)
 
 
+@compiled
+def _best(
+    codes: Any, scales: Any, offsets: Any, slots: Any, user: Any, allowed: Any, vectors: Any, rows: Any, added: Any,
+    above: Any, best: Any,
+) -> int:  # fmt: skip
+    lower, upper = np.empty(len(codes), np.float32), np.empty(len(codes), np.float32)
+    may = np.empty(len(codes), np.bool_)
+    _bounds(codes, scales, offsets, slots, user, allowed, lower, upper, may)
+    found, none = np.empty(len(codes), np.int32), np.float32(-np.inf)
+    count = reaching(upper, may, none, reached(lower, may, none, len(best)), found)
+    likely, exact = slots[found[:count]], np.empty(count)
+    _products(vectors, rows, added, likely, user, above, exact)
+    return ranked(exact, likely, above, best)
+
+
 @compiled_sums
 def _bounds(
-    codes: Any, scales: Any, offsets: Any, slots: Any, allowed: Any, user: Any, unit: Any, width: Any, lower: Any,
-    upper: Any, may: Any,
+    codes: Any, scales: Any, offsets: Any, slots: Any, user: Any, allowed: Any, lower: Any, upper: Any, may: Any
 ) -> None:  # fmt: skip
+    most, total = np.float32(1e-30), np.float32(0)
+    for at in range(len(user)):
+        most, total = max(most, abs(user[at])), total + abs(user[at])
+    unit = most / np.float32(min(MOST_OF_USER, MOST_SUM // (MOST * max(len(user), 1))))
+    # One part in 500 more, for the rounding of the products themselves.
+    width = np.float32(0.501) * total + np.float32(0.5 * MOST) * unit * np.float32(len(user))
+    of_user = np.empty(len(user), np.int16)
+    for at in range(len(user)):
+        of_user[at] = np.int16(np.rint(user[at] / unit))
     for row in range(len(codes)):
-        total = np.int32(0)
-        for at in range(len(user)):
-            total = np.int32(total + np.int32(codes[row, at]) * np.int32(user[at]))
-        lower[row] = np.float32(total)
+        product = np.int32(0)
+        for at in range(len(of_user)):
+            product = np.int32(product + np.int32(codes[row, at]) * np.int32(of_user[at]))
+        lower[row] = np.float32(product)
     for row in range(len(codes)):  # loops of their own, of which a processor does several turns at a time
-        product, room = lower[row] * (scales[row] * unit) + offsets[row], scales[row] * width
-        lower[row], upper[row] = product - room, product + room
+        middle, room = lower[row] * (scales[row] * unit) + offsets[row], scales[row] * width
+        lower[row], upper[row] = middle - room, middle + room
     for row in range(len(codes)):
         may[row] = allowed[slots[row]] and scales[row] >= 0
 
 
 @compiled_sums
-def _products(vectors: Any, offsets: Any, rows: Any, user: Any, absent: Any, scores: Any) -> None:
-    for at in range(len(rows)):
-        row = rows[at]
+def _products(vectors: Any, rows: Any, added: Any, slots: Any, user: Any, absent: Any, scores: Any) -> None:
+    for at in range(len(slots)):
+        slot = slots[at]
+        row = rows[slot]
         if row < 0:
             scores[at] = absent
             continue
         total = np.float32(0)
         for column in range(len(user)):
             total += vectors[row, column] * user[column]
-        scores[at] = total + (offsets[row] if len(offsets) else np.float32(0))
+        scores[at] = total + (added[slot] if len(added) else np.float32(0))

@@ -46,12 +46,10 @@ class Prequential:
     def add(self, ranked: Ranked) -> None:
         ranks = ranked.ranks
         self.scored += 1
-        for number, cut in enumerate(CUTS):
-            found = ranks < cut
-            places = np.where(found, ranks, 0.0)
-            self._sums[:, 3 * number] += found
-            self._sums[:, 3 * number + 1] += found / np.log2(places + 2.0)
-            self._sums[:, 3 * number + 2] += found / (places + 1.0)
+        places = np.minimum(ranks, CUTS[-1])
+        gains = np.stack([np.ones(len(ranks)), 1.0 / np.log2(places + 2.0), 1.0 / (places + 1.0)], axis=1)
+        found = ranks[:, None] < np.array(CUTS)
+        self._sums += (found[:, :, None] * gains[:, None, :]).reshape(self._sums.shape)
         missing = int(ranked.shown.max(initial=-1)) + 1 - self._shown.shape[1]
         if missing > 0:
             self._shown = np.pad(self._shown, ((0, 0), (0, max(missing, self._shown.shape[1]))))

@@ -23,7 +23,6 @@ from .blend import Blend
 from .candidates import NO_SLOTS, Candidates
 from .click_through import PRIOR, WEEK
 from .co_visitation import growth
-from .compiled import compiled
 from .contexts import distinct_contexts
 from .drift import HitRate
 from .explicit_ratings import ExplicitRatings
@@ -37,6 +36,7 @@ from .readers import Readers
 from .shown_lists import Click, Page, ShownLists
 from .source_scores import hour_of
 from .sources import Sources
+from .tested_lists import first, ranks_of
 
 NO_POSTS = np.empty(0, np.int64)
 MOST_POSTS, MOST_USERS = 100_000, 50_000
@@ -244,7 +244,7 @@ class Recommender:
         allowed[slot] = True
         scores, found, features = self.candidates(user, at, allowed)
         logits, chosen = self.blend.predict_many(features), int(found.places[slot])
-        ranks = np.append(_ranks(scores, allowed, slot), np.inf)
+        ranks = np.append(ranks_of(slot, scores, allowed), np.inf)
         if chosen >= 0:
             better, equal = np.count_nonzero(logits > logits[chosen]), np.count_nonzero(logits == logits[chosen])
             ranks[-1] = better + 0.5 * (equal - 1)
@@ -252,13 +252,9 @@ class Recommender:
                 self.blend.learn_one(features, chosen)
         if self.hit_rate.add(bool(ranks[-1] < SHOWN)):
             self.blend.hasten()
-        first = np.column_stack([found.ranks < SHOWN, np.zeros(len(logits), np.bool_)])
-        first[np.argpartition(-logits, min(SHOWN, len(logits) - 1))[:SHOWN], -1] = True
-        places, by = np.nonzero(first)
-        shown, size = found.slots[places], made.slots.size
-        # 18 µs with 1,500 posts; to count who is above each of the ten that the blend shows took 16.
-        popularity = np.float64(size) - np.searchsorted(np.sort(table.total[:size]), table.total[shown], side="right")
-        self.tested(Ranked(at, ranks, shown, by, popularity, events, int(np.count_nonzero(table.known[:size]))))
+        total = table.total[: made.slots.size]
+        shown, by, popularity = first(found.slots, found.ranks, logits, total)
+        self.tested(Ranked(at, ranks, shown, by, popularity, events, int(np.count_nonzero(table.known[: len(total)]))))
 
     def candidates(
         self, user: int, at: float, allowed: NDArray[np.bool_], also: NDArray[np.int32] = NO_SLOTS
@@ -378,17 +374,3 @@ class Recommender:
         figures |= {f"weight_{name}": weight for name, weight in self.blend.weights(list(sources.NAMES)).items()}
         figures |= {f"weight_{name}": weight for name, weight in self.outside.weights.items()}
         return figures | {"hit_rate": self.hit_rate.rate, "drifts": float(self.hit_rate.drifts)}
-
-
-@compiled
-def _ranks(scores: Any, allowed: Any, slot: Any) -> Any:
-    """Of a slot with each source, from 0, among those allowed; ties count half."""
-    ranks = np.empty(len(scores))
-    for source in range(len(scores)):
-        own = scores[source]
-        mine, better, equal = own[slot], 0, -1
-        for other in range(len(own)):  # without branches: so it takes several at a time
-            better += allowed[other] & (own[other] > mine)
-            equal += allowed[other] & (own[other] == mine)
-        ranks[source] = better + 0.5 * equal
-    return ranks

@@ -24,7 +24,7 @@ MOST_VISITS = 8
 MOST_SERVED = 100
 """Pages that a session keeps in mind; the oldest go."""
 
-_VERSION = 1
+_VERSION = 2
 _VISIT = struct.Struct("<B8s16s8sQH")
 _PAGE = struct.Struct("<8sH")
 _CURSOR = struct.Struct("<B8sHQI")
@@ -122,4 +122,5 @@ def _refused(why: str) -> ContractError:
 
 
 def _mac(visit: Visit, body: bytes) -> bytes:
-    return hmac.digest(visit.secret, body, "sha256")[:_MAC_BYTES]
+    """Keyed BLAKE2b (RFC 7693): a microsecond, where an HMAC of SHA-256 took 2 % of a feed."""
+    return hashlib.blake2b(body, digest_size=_MAC_BYTES, key=visit.secret).digest()

@@ -10,6 +10,7 @@ class Deleted:
     """Drops posts that were deleted, and those whose row has not come yet."""
 
     name = "deleted"
+    of_rows = True
 
     def keep(self, query: Query, slots: Slots | slice) -> Mask:
         found = query.catalogue.availability[slots]

@@ -10,6 +10,7 @@ class Locked:
     """Drops posts with `is_locked`."""
 
     name = "locked"
+    of_rows = True
 
     def keep(self, query: Query, slots: Slots | slice) -> Mask:
         return np.not_equal(query.catalogue.availability[slots], LOCKED)

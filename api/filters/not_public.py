@@ -10,6 +10,7 @@ class NotPublic:
     """Drops posts whose `is_available_in_public_feed` is false."""
 
     name = "not_public"
+    of_rows = True
 
     def keep(self, query: Query, slots: Slots | slice) -> Mask:
         return np.not_equal(query.catalogue.availability[slots], NOT_PUBLIC)

@@ -63,10 +63,9 @@ class Blend:
 def features(query: Query, learnt: Learnt, candidates: Candidates) -> NDArray[np.float32]:
     """(n, width), in the order of online_models.features. Zeros for a source that the pipeline does not have."""
     size = query.catalogue.size
-    found = np.zeros((len(candidates.slots), 2 * len(NAMES)), np.float32)
-    columns = _columns(tuple(candidates.names))
-    ours = np.flatnonzero(columns >= 0)
-    found.reshape(len(found), -1, 2)[:, columns[ours]] = candidates.features.reshape(len(found), -1, 2)[:, ours]
+    ours, missing = _ours(tuple(candidates.names))
+    found = np.take(candidates.features, ours, axis=1)
+    found[:, missing] = 0.0
     side = side_features(
         candidates.slots.astype(np.int32), candidates.places, query.past, query.glad,
         query.columns(learnt), learnt.posts.outputs[1], query.rows(query.past), query.catalogue.strength[:size],
@@ -100,3 +99,13 @@ def _columns(names: tuple[str, ...]) -> NDArray[np.int64]:
     """(S,): which source of the learner each is, −1 for one that it does not have."""
     known = [LEARNT_NAMES.get(name, name) for name in names]
     return np.array([NAMES.index(name) if name in NAMES else -1 for name in known], np.int64)
+
+
+@cache
+def _ours(names: tuple[str, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which of the features of candidates is each that the learner has of sources (2 S,), and which of those the
+    pipeline does not have."""
+    columns = _columns(names).tolist()
+    places = np.array([columns.index(number) if number in columns else -1 for number in range(len(NAMES))])
+    both = (2 * places[:, None] + np.arange(2)).ravel()
+    return np.maximum(both, 0), np.flatnonzero(both < 0)

@@ -17,7 +17,7 @@ class Content:
     """score = V · u, a logit. u is made at the moment of the request, of the sum of the vectors of the user's posts,
     w_q = .95^q · max(strength, 0), and of the profile; without both there is nothing to say.
 
-    Of posts that another batch model knows it says nothing: there it is no better than popularity (NDCG@10 on ML-100K,
+    Of posts that another batch model learnt it says nothing: there it is no better than popularity (NDCG@10 on ML-100K,
     `time`: .141, svd .254, popularity .133), and a source counts as much as any other until the blend has learnt it.
     """
 
@@ -38,7 +38,7 @@ class Content:
         new = rows >= 0
         for name, other in query.vectors.items():
             if name != "content":
-                new &= other.rows(query.catalogue) < 0
+                new &= ~other.was_published(query.catalogue)
         slots = np.flatnonzero(new)
         scores = model.vectors[rows[slots]] @ model.towers.users(taste[None], profile)[0]
         return OfFew(slots, scores, logits=True)

@@ -17,10 +17,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from redis.asyncio import Redis
 
-from api.graph import Graph
-from api.sources.deep import user_vector
 from batch_models import dataset, publish, refresh, registry, snapshots, training_requests
-from online_models.event_sequence import EventSequence
+from online_models.deep_towers import DeepTowers
 from schemas import keys, topics
 from schemas.errors import ReelstreamError
 from schemas.events import TYPE_CODES
@@ -150,11 +148,10 @@ async def test_a_model_with_a_graph_goes_the_same_way_whole(settings: Settings) 
     graph = b"".join(stored[version.chunks :])
     assert (settings.model_path / "deep" / version.version / "model.onnx").read_bytes() == graph
 
-    tower = Graph(graph)
-    liked = EventSequence(
-        np.arange(20, 24), np.full(4, TYPE_CODES["like"]), np.ones(4, np.float32), np.full(4, 10)
-    )  # posts 21 to 24, by row
-    best = ids[np.argsort(-(vectors @ user_vector(tower, liked.posts, liked)))[:10]]
+    four = np.full((1, 4), 1)
+    posts, likes = np.arange(20, 24)[None], TYPE_CODES["like"] * four  # posts 21 to 24, by row
+    user = DeepTowers(graph).users(posts, likes, four.astype(np.float32), 10 * four, four == 1)[0]
+    best = ids[np.argsort(-(vectors @ user))[:10]]
     assert ((best > 20) & (best <= 40)).mean() > 0.8
 
 

@@ -8,9 +8,9 @@ from api.stages import Query
 
 def scores_of_all(query: Query, found: Retrieved) -> np.ndarray:
     """(N,): by slot; 0 or −∞ where there is no evidence."""
-    slots = np.arange(query.catalogue.size, dtype=np.int32)
+    slots = np.arange(query.catalogue.size)
     scores = np.zeros(len(slots))
-    found.write(slots, slots, scores)
+    found.write(slots, slots.astype(np.int32), scores)
     return scores
 
 

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 
@@ -12,16 +12,20 @@ from batch_models import registry
 from batch_models.dataset import Columns, Interactions, Row
 from batch_models.deep_export import exported
 from batch_models.deep_network import Network, Shape, UserVector
-from batch_models.deep_ranker import Deep, FittedDeep, strengths
+from batch_models.deep_ranker import Deep, FittedDeep, serves, strengths
 from batch_models.event_sequences import sequences, windows
+from batch_models.item_tower import item_tower
+from batch_models.model import Published
 from batch_models.post_facts import facts_of
 from batch_models.post_vectors import tokens_of
+from online_models.deep_towers import DeepTowers
 from online_models.event_sequence import LENGTH, gap_buckets, of_history
 from online_models.positives import Positives
 from online_models.user_history import learn_one
 from schemas.errors import ReelstreamError
 from schemas.events import DEFAULT_WEIGHTS, TYPE_CODES
 from schemas.models import ModelVersion, chunks_digest, pack_graph, pack_vectors
+from schemas.posts import decode_post
 from schemas.user_state import HistoryEvent, UserState
 
 POSTS = 20
@@ -41,6 +45,20 @@ def circle(users: int = 24, events: int = 30) -> Interactions:
         Row(f"u{user}", 1 + (user + step) % POSTS, "like", 1.0, 1e9 + 60.0 * step + user)
         for user in range(users) for step in range(events)
     ])  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def titled() -> Interactions:
+    """Users stay in one half of the posts, and titles tell the halves apart."""
+    draw = np.random.default_rng(5)
+    columns = Columns()
+    columns.extend(
+        Row(f"u{user}", int(1 + POSTS // 2 * (user % 2) + draw.integers(POSTS // 2)), "like", 1.0, 1e9 + step)
+        for step in range(20) for user in range(24)
+    )  # fmt: skip
+    titles = [f"{'tea' if number < POSTS // 2 else 'sea'} {number}" for number in range(POSTS)]
+    rows = [decode_post(msgspec.json.encode({"id": post, "title": title})) for post, title in enumerate(titles, 1)]
+    return columns.interactions(dict.fromkeys(range(1, POSTS + 1), True), rows)
 
 
 @pytest.fixture
@@ -113,10 +131,23 @@ def test_it_learns_the_order_in_which_posts_follow(fitted: FittedDeep) -> None:
 def test_scores_are_those_of_both_heads_and_minus_infinity_for_posts_that_nobody_met(fitted: FittedDeep) -> None:
     whole = circle()
     met = whole.where(whole.posts != 3)
-    scores = FittedDeep(fitted.network, Positives(), np.arange(POSTS) != 3, NO_TOKENS).scores(met, np.array([2, 5]))
+    events = np.bincount(met.posts, minlength=POSTS)
+    scores = FittedDeep(fitted.network, Positives(), events, whole.content.posts).scores(met, np.array([2, 5]))
     assert np.isneginf(scores[:, 3]).all()
     assert np.isfinite(np.delete(scores, 3, axis=1)).all()
     assert not np.array_equal(*np.delete(scores, 3, axis=1))
+
+
+def test_a_post_that_came_after_the_training_is_found_by_its_row(titled: Interactions) -> None:
+    new, users = np.array([9, 19]), np.arange(titled.user_count)  # one of each half
+    before = np.delete(np.arange(POSTS), new)
+    fitted = Deep(32, Positives()).fit(titled.of_posts(before), DEFAULT_WEIGHTS, 3)
+    published = Published(before + 1, fitted.item_vectors, fitted.graph())
+    scores = serves(published, titled.post_ids, DEFAULT_WEIGHTS).scores(titled, users)
+    assert (scores[:, new].argmax(axis=1) == users % 2).all()
+    # One that nobody met is known at the training by the same.
+    fitted = Deep(32, Positives()).fit(titled.where(~np.isin(titled.posts, new)), DEFAULT_WEIGHTS, 3)
+    assert (fitted.scores(titled, users)[:, new].argmax(axis=1) == users % 2).all()
 
 
 def test_the_same_seed_gives_the_same_model() -> None:
@@ -145,22 +176,30 @@ def test_a_feed_reads_a_history_as_the_training_did() -> None:
     assert np.array_equal(trained.gaps[newest], served.gaps)
 
 
-def test_the_graph_says_what_torch_says() -> None:
+def test_the_graph_says_what_torch_says_of_users_and_of_a_post_that_came_later(titled: Interactions) -> None:
     torch.manual_seed(1)
     network = Network(Shape(POSTS, 16), NO_TOKENS, strengths(DEFAULT_WEIGHTS)).eval()
     network.begin_with(torch.randn(POSTS, 16), torch.zeros(POSTS, 16))
     tower, known = UserVector(network, 0.5).eval(), np.arange(POSTS) != 7
-    session = onnxruntime.InferenceSession(exported(tower, known), providers=["CPUExecutionProvider"])
+    items = item_tower(titled.content.posts, network.post_vectors().detach().numpy(), known.astype(np.int64))
+    towers = DeepTowers(exported(tower, known, items, -0.5))
+    of_new = titled.content.posts.rows(slice(7, 8))
+    scored, as_event = towers.posts(of_new)
+    # In torch, the post is one of the table that has these vectors.
+    network.become(torch.tensor([7]), torch.from_numpy(items.vectors(of_new)))
+    with torch.no_grad():
+        network.next.bias.weight[7] = network.later.bias.weight[7] = -0.5
+        assert np.abs(scored - network.item_vectors(0.5)[7].numpy()).max() < 1e-4
     rows = np.append(np.where(known, np.cumsum(known) - 1, POSTS - 1), POSTS - 1)
     for users, length in ((1, 1), (1, LENGTH), (5, 13)):
         inputs = drawn(network, users, length)
-        inputs[0][inputs[0] == 7] = POSTS  # not published, so unknown to the graph
         with torch.no_grad():
             expected = tower(*inputs).numpy()
         arrays = [each.numpy() for each in inputs]
+        new = np.where((arrays[0] == 7)[..., None], as_event, np.float32(0.0))
         arrays[0] = rows[arrays[0]]
-        found = session.run(None, dict(zip(("posts", "types", "values", "gaps", "there"), arrays, strict=True)))[0]
-        assert np.abs(found - expected).max() < 1e-4
+        assert np.abs(towers.users(*arrays, new) - expected).max() < 1e-4
+    assert (rows[7], len(towers.posts(of_new.rows(slice(0, 0)))[0])) == (POSTS - 1, 0)
 
 
 def test_a_flipped_bit_of_the_graph_is_refused(fitted: FittedDeep, tmp_path: Path, card: registry.Card) -> None:

@@ -20,6 +20,7 @@ from batch_models.course import Job, Plan
 from batch_models.dataset import Columns, Interactions, Row
 from batch_models.deep_network import UserVector
 from batch_models.deep_ranker import Deep, FittedDeep
+from online_models.content_tokens import PostTokens
 from online_models.event_sequence import gap_buckets
 from online_models.positives import Positives
 from schemas.events import DEFAULT_WEIGHTS, TYPE_CODES
@@ -174,7 +175,8 @@ def test_a_post_that_nobody_met_lies_where_posts_of_its_tag_lie() -> None:
     assert np.isfinite(scores[:, POSTS]).all()
     own = of_user == (POSTS + 1) % 3
     assert scores[own, POSTS].min() > scores[~own, POSTS].max()
-    nameless = replace(whole, facts=whole.facts._replace(tags=np.full_like(whole.facts.tags, -1)))
+    nothing = PostTokens(*map(np.zeros_like, whole.content.posts))
+    nameless = replace(whole, content=whole.content._replace(posts=nothing))
     assert np.isneginf(trained(nameless, None, SHORT).scores(nameless, np.arange(2))[:, POSTS]).all()
 
 

@@ -6,47 +6,52 @@ import pytest
 from api.catalogue import Catalogue
 from api.models import ItemVectors
 from api.stages import Query
-from online_models.packed_vectors import PackedVectors, products
+from online_models.packed_vectors import PackedVectors, Vectors, products
 from schemas.models import ModelVersion
 from schemas.posts import decode_post
 from tests.unit.evidence import scores_of_all
 
 
 @pytest.mark.parametrize("columns", [1, 16, 193, 700])
-def test_the_best_products_are_among_the_likely_ones_and_those_are_few(columns: int) -> None:
+def test_the_best_products_are_those_of_single_precision(columns: int) -> None:
     draw = np.random.default_rng(columns)
     count = 3_000
-    vectors = draw.normal(size=(count, columns)).astype(np.float32) * np.exp(draw.normal(0, 1, (count, 1)), dtype="f4")
-    offsets = draw.normal(size=count).astype(np.float32)
     slots = draw.permutation(2 * count)[:count].astype(np.int32)
-    packed = PackedVectors(columns)
-    packed.put(slots[:10], vectors[:10], offsets[:10])
-    packed.put(slots[5:], vectors[5:], offsets[5:])  # some for the second time
+    rows, offsets = np.full(2 * count, -1, np.int32), draw.normal(size=2 * count).astype(np.float32)
+    rows[slots] = np.arange(count)
+    vectors = draw.normal(size=(count, columns)).astype(np.float32) * np.exp(draw.normal(0, 1, (count, 1)), dtype="f4")
+    packed, every = PackedVectors(columns), Vectors(vectors, rows, offsets)
+    packed.put(slots[:10], vectors[:10], offsets[slots[:10]])
+    packed.put(slots[5:], vectors[5:], offsets[slots[5:]])  # some for the second time
+    best, exact = np.empty(80, np.int32), np.empty(2 * count)
     for _ in range(5):
         user = draw.normal(size=columns).astype(np.float32)
         allowed = draw.random(2 * count) < draw.random()
-        exact = np.where(allowed[slots], products(vectors, offsets, np.arange(count), user, 0.0), -np.inf)
-        best = slots[np.argsort(-exact)[:80]]
-        likely = packed.likely(user, allowed, 80)
-        assert {*best[: np.count_nonzero(allowed[slots])].tolist()} <= {*likely.tolist()}
-        assert allowed[likely].all()
-        assert len(likely) < 600
+        products(every, np.arange(2 * count, dtype=np.int32), user, -np.inf, exact)
+        expected = np.argsort(np.where(allowed, -exact, np.inf), kind="stable")[:80]
+        expected = expected[allowed[expected] & (exact[expected] > -np.inf)]
+        assert best[: packed.best(user, allowed, every, -np.inf, best)].tolist() == expected.tolist()
 
 
 def test_products_are_those_of_numpy_and_a_shorter_vector_belongs_to_the_first_columns() -> None:
     draw = np.random.default_rng(1)
-    vectors, user = draw.normal(size=(50, 7)).astype(np.float32), draw.normal(size=5).astype(np.float32)
-    found = products(vectors, None, np.array([3, -1, 49]), user, -np.inf)
-    assert found.tolist() == pytest.approx([vectors[3, :5] @ user, -np.inf, vectors[49, :5] @ user], rel=1e-5)
+    vectors, user = draw.normal(size=(2, 7)).astype(np.float32), draw.normal(size=5).astype(np.float32)
+    found = np.empty(3)
+    every = Vectors(vectors, np.array([1, -1, 0]), np.array([1.0, 2.0, 4.0], np.float32))
+    products(every, np.array([2, 1, 0]), user, -np.inf, found)
+    assert found.tolist() == pytest.approx(
+        [vectors[0, :5] @ user + 4.0, -np.inf, vectors[1, :5] @ user + 1.0], rel=1e-5
+    )
 
 
 def test_what_is_dropped_is_not_found_and_may_come_again() -> None:
-    packed, user, all_of_them = PackedVectors(1), np.ones(1, np.float32), np.ones(9, np.bool_)
+    packed, best = PackedVectors(1), np.empty(5, np.int32)
+    asked = np.ones(1, np.float32), np.ones(9, np.bool_), Vectors(np.ones((1, 1), np.float32), np.zeros(9, np.int32))
     packed.put(np.array([7, 2]), np.array([[3.0], [1.0]], np.float32))
     packed.drop(np.array([7, 8]))
-    assert packed.likely(user, all_of_them, 5).tolist() == [2]
+    assert best[: packed.best(*asked, 0.0, best)].tolist() == [2]
     packed.put(np.array([7]), np.zeros((1, 1), np.float32))
-    assert sorted(packed.likely(user, all_of_them, 5).tolist()) == [2, 7]
+    assert best[: packed.best(*asked, 0.0, best)].tolist() == [2, 7]
 
 
 def test_posts_that_come_later_have_their_vectors_and_those_of_another_catalogue_too() -> None:

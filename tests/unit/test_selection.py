@@ -42,7 +42,7 @@ def test_an_order_that_is_known_serves_as_far_as_it_reaches() -> None:
 
 
 def test_a_post_that_came_since_has_no_score() -> None:
-    found, slots, scores = OfAll(np.array([-1.0, 2.0])), np.array([2, 0, 1], np.int32), np.empty(3)
+    found, slots, scores = OfAll(np.array([-1.0, 2.0])), np.array([2, 0, 1]), np.empty(3)
     found.reach(3)
-    found.write(slots, slots, scores)
+    found.write(slots, np.arange(3, dtype=np.int32), scores)
     assert scores.tolist() == [0.0, 0.0, 2.0]

@@ -54,7 +54,7 @@ def test_a_cursor_is_read_by_whoever_has_the_visit_and_in_no_other_form() -> Non
     with pytest.raises(ContractError, match="too old"):
         read_cursor(text, [other])
     with pytest.raises(ContractError, match="another version"):
-        read_cursor(base64.urlsafe_b64encode(b"\2" + base64.urlsafe_b64decode(text)[1:]).decode(), [visit])
+        read_cursor(base64.urlsafe_b64encode(b"\1" + base64.urlsafe_b64decode(text)[1:]).decode(), [visit])
     for nonsense in ("x", "====", "ÄÖ", "A" * 200):
         with pytest.raises(ContractError):
             read_cursor(nonsense, [visit])
