@@ -16,8 +16,11 @@ from online_models.shown_lists import WINDOW
 
 from .dataset import Interactions
 from .event_sequences import EventSequences
+from .shown_pages import Pages
 
 NO_PAGE = -1
+AT_ONCE = 100_000
+"""Pages: with 20 posts each, 100 MB are worked with."""
 
 
 class Passed(NamedTuple):
@@ -33,25 +36,17 @@ class PassedOver:
 
     def __init__(self, part: Interactions, found: EventSequences, places: NDArray[np.int64]) -> None:
         pages, many = part.pages, np.int64(len(part.post_ids))
-        self._posts = pages.posts.astype(np.int64)
+        self._posts = pages.posts
         self._starts = np.concatenate([[0], np.cumsum(pages.counts)]).astype(np.int64)
-        self._of_page = np.full(len(places), NO_PAGE, np.int64)
         self._seen = np.zeros(len(self._posts), np.float32)
-        if not len(places) or not len(self._posts):
-            return
-        page = np.repeat(np.arange(len(pages.at)), pages.counts)
-        position = np.arange(len(page)) - self._starts[page] + pages.positions[page]
-        users = np.repeat(np.arange(len(found.starts) - 1), np.diff(found.starts))
-        met, first = np.unique(users * many + found.posts, return_index=True)
-        keys = pages.users[page] * many + self._posts
-        pair = np.minimum(np.searchsorted(met, keys), len(met) - 1)
-        met_at = np.where(met[pair] == keys, found.at[first[pair]], np.inf)
-        over = pages.at[page] + WINDOW <= part.at[-1]
-        passed = (self._posts >= 0) & over & (met_at > pages.at[page] + WINDOW)
-        self._seen[passed] = examination(position[passed])
-        came = (self._posts >= 0) & (pages.at[page] <= met_at) & (met_at <= pages.at[page] + WINDOW)
         newest = np.full(len(found.posts), NO_PAGE, np.int64)
-        newest[first[pair[came]]] = page[came]  # in time order, so the last one stays
+        if len(found.posts) and len(self._posts):
+            met = _first_meetings(found, many)
+            for start in range(0, len(pages.at), AT_ONCE):
+                some = pages.part(start, start + AT_ONCE)
+                seen, places_of, of_page = _looked_at(some, found.at, met, many, float(part.at[-1]))
+                self._seen[self._starts[start] :][: len(seen)] = seen
+                newest[places_of] = of_page + start  # in time order, so the last one stays
         self._of_page = newest[places]
 
     def beside(self, meetings: NDArray[np.int64], most: int, draw: np.random.Generator) -> Passed | None:
@@ -73,3 +68,32 @@ class PassedOver:
         found.posts[some] = np.take_along_axis(self._posts[shown], order, axis=1)
         found.seen[some] = np.take_along_axis(seen, order, axis=1)
         return found
+
+
+class _Met(NamedTuple):
+    """keys (u,): user · posts of the snapshot + post, ascending. first (u,): place of their first event."""
+
+    keys: NDArray[np.int64]
+    first: NDArray[np.int64]
+
+
+def _first_meetings(found: EventSequences, many: np.int64) -> _Met:
+    users = np.repeat(np.arange(len(found.starts) - 1), np.diff(found.starts))
+    return _Met(*np.unique(users * many + found.posts, return_index=True))
+
+
+def _looked_at(
+    pages: Pages, at: NDArray[np.float64], met: _Met, many: np.int64, end: float
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+    """As Passed.seen of the posts of pages (m,), and places (c,) of first meetings that came from a page, with its
+    number (c,). at (n,): of events. end: of the part."""
+    page = np.repeat(np.arange(len(pages.at)), pages.counts)
+    keys = pages.users[page] * many + pages.posts
+    pair = np.minimum(np.searchsorted(met.keys, keys), len(met.keys) - 1)
+    met_at = np.where(met.keys[pair] == keys, at[met.first[pair]], np.inf)
+    served, known = pages.at[page], pages.posts >= 0
+    passed = known & (served + WINDOW <= end) & (met_at > served + WINDOW)
+    starts = np.cumsum(pages.counts) - pages.counts
+    position = np.arange(len(page)) + (pages.positions.astype(np.int64) - starts)[page]
+    came = known & (served <= met_at) & (met_at <= served + WINDOW)
+    return np.where(passed, examination(position), 0.0).astype(np.float32), met.first[pair[came]], page[came]

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from batch_models import passed_over
 from batch_models.dataset import Columns, Interactions, Row
 from batch_models.event_sequences import sequences
 from batch_models.passed_over import Passed, PassedOver
@@ -58,7 +59,11 @@ PAST, END = event("a", 1, 0.0), event("z", 1, LATER)
 """What makes of a second meeting an example, and what makes half an hour go by."""
 
 
-def test_what_was_shown_beside_and_not_taken_counts_by_its_place() -> None:
+@pytest.mark.parametrize("at_once", [1, 100])
+def test_what_was_shown_beside_and_not_taken_counts_by_its_place(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    monkeypatch.setattr(passed_over, "AT_ONCE", at_once)
     rows = [PAST, event("a", 7, 105.0), event("a", 9, 140.0, "view"), event("b", 5, 100.0), END]
     pages = [page("a", 100.0, [5, 7, 6, 9], 10), page("b", 100.0, [2, 3])]
     chances = examination(np.array([10, 12]))
