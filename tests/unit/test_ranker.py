@@ -13,6 +13,7 @@ from torch import nn
 
 from api.catalogue import Catalogue
 from api.graph import Graph
+from api.learnt import Learnt
 from api.models import ItemVectors
 from api.scorers import ranker as scorer
 from api.stages import Candidates, Query
@@ -25,6 +26,7 @@ from batch_models.ranker import FittedRanker, RankerModel, serves
 from batch_models.ranker_export import INPUTS, exported
 from batch_models.ranker_network import WIDTH, Ranker
 from batch_models.ranker_training import RankerPlan, meetings
+from online_models import blend
 from online_models.decayed_counters import DecayedCounters
 from online_models.positives import Positives
 from online_models.post_table import TAG_CODES, TAGS
@@ -33,6 +35,7 @@ from online_models.user_history import learn_one
 from schemas.errors import SettingsError
 from schemas.events import DEFAULT_WEIGHTS, TYPE_CODES, strength
 from schemas.item_state import ItemState
+from schemas.learnt import Weights
 from schemas.models import ModelVersion
 from schemas.posts import decode_post
 from schemas.ranking import DEFAULT_HEAD_WEIGHTS
@@ -291,6 +294,27 @@ def test_without_a_version_or_a_past_it_changes_nothing(query: Query) -> None:
     ranker, before = scorer.Ranker(Settings(_env_file=None)), np.linspace(1.0, 0.0, 5)
     for changed in (replace(query, vectors={}), replace(query, state=UserState())):
         assert ranker.score(changed, candidates_of(changed, [1, 2, 3, 4, 5]), before) is before
+
+
+def test_a_feed_weighs_it_as_clicks_have_taught(query: Query) -> None:
+    posts, before = [*range(1, 21)], np.linspace(3.0, 0.0, 20)
+    orders, added, none = [], [], np.zeros(1, np.float32)
+    untaught: list[dict[str, float]] = [{}, {"ranker": blend.START}, {"svd": 8.0}]
+    for taught in [*untaught, {"ranker": 0.0}, {"ranker": 100.0}]:
+        weights = Weights([], none, none, none, none, 0.5, 1.0, outside=taught)
+        candidates = candidates_of(query, posts)
+        online = Learnt(1, None, weights)  # type: ignore[arg-type]  # of which the scorer needs no posts
+        asked = replace(query, online=online, past=np.zeros(1, np.int32))
+        scores = scorer.Ranker(Settings(_env_file=None)).score(asked, candidates, before)
+        said = candidates.outside["ranker"]
+        assert scores - before == pytest.approx(taught.get("ranker", blend.START) * said)
+        orders.append(np.argsort(-scores, kind="stable").tolist())
+        added.append(said)
+    assert all(np.array_equal(said, added[0]) for said in added), "pages tell what the weight is multiplied with"
+    assert orders[0] == orders[1] == orders[2]
+    assert orders[3] == [*range(20)]
+    assert orders[4] == np.argsort(-added[0], kind="stable").tolist()
+    assert orders[0] not in orders[3:]
 
 
 def test_it_gives_up_when_it_takes_too_long(query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
