@@ -10,7 +10,7 @@ from batch_models import passed_over
 from batch_models.dataset import Columns, Interactions, Row
 from batch_models.event_sequences import sequences
 from batch_models.passed_over import Passed, PassedOver
-from batch_models.ranker import FittedRanker, RankerModel
+from batch_models.ranker import FittedRanker, RankerJob, RankerModel
 from batch_models.ranker_training import RankerPlan, meetings
 from batch_models.shown_pages import NO_PAGES, ShownPage
 from online_models.examination import examination
@@ -163,7 +163,7 @@ def chosen_first(fitted: FittedRanker, whole: Interactions) -> float:
 def test_what_was_passed_over_teaches_what_others_of_the_batch_can_not() -> None:
     whole = log(*shown(3), POSTS)
     with_pages, without = (
-        chosen_first(RankerModel(PLAN).fit(part, DEFAULT_WEIGHTS, 1), part)
+        chosen_first(RankerModel(RankerJob(PLAN)).fit(part, DEFAULT_WEIGHTS, 1), part)
         for part in (whole, replace(whole, pages=NO_PAGES))
     )
     assert with_pages > 0.4
@@ -179,8 +179,8 @@ def test_pages_of_later_teach_nothing_of_before() -> None:
         whole = log(rows, [*(each for each in pages if each.at <= cut), *later], POSTS)
         before = whole.part(0, int(np.searchsorted(whole.at, cut)))
         assert len(before.pages.at)
-        vectors.append(RankerModel(plan).fit(before, DEFAULT_WEIGHTS, 1).item_vectors)
+        vectors.append(RankerModel(RankerJob(plan)).fit(before, DEFAULT_WEIGHTS, 1).item_vectors)
     assert np.array_equal(vectors[0], vectors[1])
     assert np.array_equal(vectors[0], vectors[2])
-    blind = RankerModel(plan).fit(replace(before, pages=NO_PAGES), DEFAULT_WEIGHTS, 1).item_vectors
+    blind = RankerModel(RankerJob(plan)).fit(replace(before, pages=NO_PAGES), DEFAULT_WEIGHTS, 1).item_vectors
     assert not np.array_equal(vectors[0], blind)

@@ -22,7 +22,7 @@ from batch_models.dataset import Columns, Interactions, Row
 from batch_models.event_sequences import sequences
 from batch_models.model import Published
 from batch_models.popularity_at import PopularityAt
-from batch_models.ranker import FittedRanker, RankerModel, serves
+from batch_models.ranker import FittedRanker, RankerJob, RankerModel, serves
 from batch_models.ranker_export import INPUTS, exported
 from batch_models.ranker_network import WIDTH, Ranker
 from batch_models.ranker_training import RankerPlan, meetings
@@ -82,7 +82,7 @@ def whole() -> Interactions:
 
 @pytest.fixture(scope="module")
 def fitted(whole: Interactions) -> FittedRanker:
-    return RankerModel(PLAN).fit(whole, DEFAULT_WEIGHTS, 1)
+    return RankerModel(RankerJob(PLAN)).fit(whole, DEFAULT_WEIGHTS, 1)
 
 
 def drawn(users: int, candidates: int, events: int) -> list[np.ndarray]:
@@ -200,7 +200,9 @@ def test_what_comes_after_a_moment_does_not_change_what_is_learnt_before_it(whol
     before, _ = whole.split(0.7)
     changed = replace(whole, posts=np.where(np.arange(len(whole)) >= len(before), 0, whole.posts).astype(np.int32))
     plan = RankerPlan(examples=500, batch=64, others=8)
-    first, second = (RankerModel(plan).fit(each.part(0, len(before)), DEFAULT_WEIGHTS, 3) for each in (whole, changed))
+    first, second = (
+        RankerModel(RankerJob(plan)).fit(each.part(0, len(before)), DEFAULT_WEIGHTS, 3) for each in (whole, changed)
+    )
     assert np.array_equal(first.item_vectors, second.item_vectors)
 
 
@@ -337,7 +339,7 @@ SHORT = RankerPlan(examples=2_000, most_epochs=4, batch=64, others=8)
 def test_a_training_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(
     whole: Interactions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    straight = RankerModel(SHORT).fit(whole, DEFAULT_WEIGHTS, 3)
+    straight = RankerModel(RankerJob(SHORT)).fit(whole, DEFAULT_WEIGHTS, 3)
     step, left = course.Course._step, iter(range(9))
 
     def limited(self: Any, *given: Any) -> float:
@@ -349,11 +351,11 @@ def test_a_training_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(
         patch.setattr(course, "CHECKPOINT_SECONDS", 0.0)
         patch.setattr(course.Course, "_step", limited)
         with pytest.raises(KeyboardInterrupt):
-            RankerModel(SHORT, tmp_path).fit(whole, DEFAULT_WEIGHTS, 3)
+            RankerModel(RankerJob(SHORT, tmp_path)).fit(whole, DEFAULT_WEIGHTS, 3)
     state = training_state.load(tmp_path / "checkpoint.npz")
     assert state is not None
     assert state.facts["step"] == 9
-    resumed = RankerModel(SHORT, tmp_path).fit(whole, DEFAULT_WEIGHTS, 3)
+    resumed = RankerModel(RankerJob(SHORT, tmp_path)).fit(whole, DEFAULT_WEIGHTS, 3)
     assert np.array_equal(resumed.item_vectors, straight.item_vectors)
     assert resumed.graph() == straight.graph()
     assert not (tmp_path / "checkpoint.npz").exists()
@@ -370,8 +372,8 @@ def test_the_next_training_begins_where_the_last_one_ended(
         return losses[-1]
 
     monkeypatch.setattr(course.Course, "_step", watched)
-    RankerModel(PLAN, tmp_path).fit(whole.split(0.9)[0], DEFAULT_WEIGHTS, 1)
+    RankerModel(RankerJob(PLAN, tmp_path)).fit(whole.split(0.9)[0], DEFAULT_WEIGHTS, 1)
     cold, cold_steps = losses[0], len(losses)
-    RankerModel(PLAN, tmp_path).fit(whole, DEFAULT_WEIGHTS, 1)
+    RankerModel(RankerJob(PLAN, tmp_path)).fit(whole, DEFAULT_WEIGHTS, 1)
     assert len(losses) - cold_steps < cold_steps / 3
     assert losses[cold_steps] < cold
