@@ -77,6 +77,7 @@ async def test_a_page_in_the_record_becomes_what_a_post_is_held_against(pool: as
         ("ada", 90_000.0, 0, [12, 27]),  # after all that anybody did
     )
     async with pool.acquire() as connection:
+        assert not len((await dataset.snapshot(connection, 100)).pages.at), "of nobody who did anything"
         await connection.copy_records_to_table(
             "interactions", records=rows,
             columns=["event_id", "username", "post_id", "interaction_type", "interaction_value", "occurred_at",
