@@ -89,6 +89,7 @@ def create_app(settings: Settings) -> Starlette:
         await asyncio.to_thread(compile_all, settings)
         async with serving.running():
             yield
+            await app.state.feed_pipeline.close()
 
     app = Starlette(
         routes=ROUTES,

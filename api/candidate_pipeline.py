@@ -38,7 +38,7 @@ HYDRATOR_DEADLINE = 0.25
 MOST_NAMED = 10
 """Posts of each reason that `explain` names."""
 
-_STAGES = ("query_hydrators", "list", "sources", "filters", "candidates", "scorers", "selector", "page")
+_STAGES = ("query_hydrators", "list", "filters", "sources", "candidates", "scorers", "selector", "page")
 
 _log = structlog.get_logger()
 
@@ -78,15 +78,17 @@ class Slate:
 
 
 class SideEffect(Protocol):
-    """Runs after the answer was sent."""
+    """Runs after the answer was sent. close: when no more will come, to finish what is under way."""
 
     name: str
 
     async def run(self, query: Query, slate: Slate) -> None: ...
 
+    async def close(self) -> None: ...
+
 
 class CandidatePipeline:
-    """Sources first, then filters and scorers in the order of the lists; what came of it is kept in `lists`, from which
+    """Filters first, then sources and scorers in the order of the lists; what came of it is kept in `lists`, from which
     the next pages of a user without a new event are cut."""
 
     def __init__(
@@ -123,13 +125,13 @@ class CandidatePipeline:
             if slate is not None:
                 return slate
         self._decode(query, degraded)
-        with self._measured("sources"):
-            found = self._retrieval.found(query, degraded)
         # Nothing waits any more, so the catalogue can't change under the arrays.
         with self._measured("filters"):
             kept, dropped, dropped_posts = self._filter(query, degraded)
+        with self._measured("sources"):
+            found = self._retrieval.found(query, kept, degraded)
         with self._measured("candidates"):
-            candidates = self._retrieval.candidates(query, kept, found)
+            candidates = self._retrieval.candidates(query, found)
         scores = np.zeros(len(candidates.slots))
         with self._measured("scorers"):
             for scorer in self.scorers:
@@ -174,6 +176,11 @@ class CandidatePipeline:
         for side_effect in self.side_effects:
             with self._skipping(f"{side_effect.name} side effect", []):
                 await side_effect.run(query, slate)
+
+    async def close(self) -> None:
+        """When no more requests will come."""
+        for side_effect in self.side_effects:
+            await side_effect.close()
 
     async def _read(self, query: Query, degraded: list[str]) -> None:
         with self._measured("query_hydrators"):

@@ -7,6 +7,7 @@ import numpy as np
 from online_models.blend import HIDDEN
 from online_models.features import FEATURES
 from online_models.post_table import TAG_CODES
+from schemas.ease import EaseWeights
 from schemas.learnt import Weights, post_type
 from schemas.models import ModelVersion
 from schemas.posts import decode_post
@@ -15,6 +16,7 @@ from schemas.settings import Settings
 from .candidate_pipeline import CandidatePipeline
 from .catalogue import Catalogue
 from .learnt import Learnt, LearntPosts
+from .learnt_ease import LearntEase
 from .metrics import Metrics
 from .models import ItemVectors
 from .pipelines import feed_sources
@@ -43,11 +45,12 @@ def compile_all(settings: Settings) -> list[str]:
         [*FEATURES], np.ones(width, np.float32), np.ones((HIDDEN, width + 1), np.float32),
         np.ones(HIDDEN, np.float32), np.ones(TAG_CODES, np.float32), 0.5, 1.0,
     )  # fmt: skip
+    ease = LearntEase(catalogue, EaseWeights(np.array([1, 2]), np.ones((2, 2), np.int16), 1.0))
     version = ModelVersion(model="svd", version="", created_at=0.0, dim=1, items=2, chunks=1, metrics={})
     svd = ItemVectors(version, np.array([1, 2]), np.ones((2, 1), np.float32))
     query = Query(
         "", 1e9, catalogue, history=np.zeros(1, np.int64), strengths=np.ones(1), past=np.zeros(1, np.int32),
-        glad=np.zeros(1, np.int32), online=Learnt(0, posts, weights), own=np.ones(posts.dim, np.float32),
+        glad=np.zeros(1, np.int32), online=Learnt(0, posts, weights, ease), own=np.ones(posts.dim, np.float32),
         diversity=0.5, profile=b'{"username":"a","bio":"a"}', vectors={"svd": svd},
     )  # fmt: skip
     feed = CandidatePipeline([], feed_sources(), [], [Blend(settings)], Mmr(Top()), [], Metrics())

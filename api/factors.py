@@ -6,12 +6,13 @@ import numpy as np
 import structlog
 from redis.exceptions import RedisError
 
-from schemas import factors, keys
+from schemas import ease, factors, keys
 from schemas.errors import ReelstreamError
 from schemas.learnt import Weights
 
 from .catalogue import Catalogue
 from .learnt import Learnt, LearntPosts, read_weights
+from .learnt_ease import LearntEase
 from .mirror import Gap, Mirror, Place
 from .redis import RedisBytes
 
@@ -36,6 +37,7 @@ class Factors:
         self._place: Place | None = None
         self._posts: LearntPosts | None = None
         self._packed: bytes | None = None
+        self._ease: LearntEase | None = None
         self.weights: Weights | None = None
         self.version = 0
         self.problem: str | None = "nothing is loaded yet"
@@ -46,7 +48,7 @@ class Factors:
         if posts is None or posts.catalogue is not catalogue or self.weights is None:
             return None
         posts.make_room()
-        return Learnt(self.version, posts, self.weights)
+        return Learnt(self.version, posts, self.weights, self._ease)
 
     async def run(self) -> None:
         """Loads and follows for ever; after a failure with back-off."""
@@ -96,6 +98,7 @@ class Factors:
                 await asyncio.sleep(0)
             begun = True
         self._posts = posts
+        await self._take_ease()
         self._take_weights(_sound(weights))
         self.version, self.problem = mark.version, None
         _log.info("what was learnt is loaded", posts=int(np.count_nonzero(posts.known)), version=mark.version)
@@ -108,6 +111,7 @@ class Factors:
             raise Gap("nothing is loaded")
         if self._mirror.catalogue is not posts.catalogue and self._mirror.catalogue.size:
             posts = self._posts = posts.moved_to(self._mirror.catalogue)
+            self._ease = self._ease and LearntEase(posts.catalogue, self._ease.weights)
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.xread({keys.LEARNER_CHANGES: place.last_id})
         pipeline.xinfo_stream(keys.LEARNER_CHANGES)
@@ -120,14 +124,28 @@ class Factors:
         reached = Place(entries[-1][0], place.added + len(entries)) if entries else place
         if reached != end or mark.width != posts.width:
             raise Gap(f"{keys.LEARNER_CHANGES}: read {reached.added} entries, Redis has {end.added}")
-        packed = [np.frombuffer(fields[b"ids"], "<i8") for _, fields in entries]
+        packed = [np.frombuffer(fields.get(b"ids", b""), "<i8") for _, fields in entries]
         ids = np.unique(np.concatenate(packed)).tolist() if packed else []
         for start in range(0, len(ids), AT_ONCE):
             part = ids[start : start + AT_ONCE]
             posts.set(part, await self._redis.hmget(keys.LEARNER_VECTORS, part))
+        if any(b"ease" in fields for _, fields in entries):
+            await self._take_ease()
         self._take_weights(_sound(weights))
         self.version, self.problem = mark.version, None
         return reached
+
+    async def _take_ease(self) -> None:
+        payload: bytes | None = await self._redis.get(keys.LEARNER_EASE)
+        posts = self._posts
+        if posts is None or payload is None:
+            self._ease = None
+            return
+        try:
+            self._ease = LearntEase(posts.catalogue, ease.decode(payload))
+        except ReelstreamError as error:
+            _log.error("the source `ease` is left out", error=str(error))
+            self._ease = None
 
     def _take_weights(self, packed: bytes | None) -> None:
         if packed == self._packed:

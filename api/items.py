@@ -1,7 +1,7 @@
 """Posts as answers show them."""
 
 import time
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable
 from typing import Any
 
 import msgspec
@@ -11,9 +11,12 @@ from schemas.posts import Post
 from schemas.user_state import reaction_key
 
 from .metrics import Metrics
+from .post_rows import PostRows
 
-MOST_BYTES = 24 << 20
-"""Some 30,000 posts; the busiest are few."""
+MOST_BYTES = 16 << 20
+"""Some 10,000 posts; the busiest are few."""
+BESIDE = 250
+"""Bytes that Python takes for an entry beside its row and its JSON."""
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
@@ -30,22 +33,25 @@ class EncodedPosts:
         self._seconds = seconds
         self._most_bytes = most_bytes
         self._hits, self._misses = (metrics.cache_requests.labels("posts", outcome) for outcome in ("hit", "miss"))
-        self._kept: dict[int, tuple[Post, msgspec.Raw]] = {}
+        self._kept: dict[bytes, msgspec.Raw] = {}
         self._bytes, self._until = 0, 0.0
 
-    def of(self, posts: Sequence[Post]) -> list[msgspec.Raw]:
-        """item() of each, encoded."""
+    def of(self, posts: PostRows, slots: Iterable[int]) -> list[msgspec.Raw]:
+        """item() of each post that has a row, encoded."""
         if time.monotonic() >= self._until or self._bytes > self._most_bytes:
             self._kept, self._bytes, self._until = {}, 0, time.monotonic() + self._seconds
         found, missing = [], 0
-        for post in posts:
-            kept = self._kept.get(post.id)
-            if kept is None or kept[0] is not post:
-                kept = self._kept[post.id] = post, msgspec.Raw(_encode(item(post)))
-                self._bytes += len(kept[1])
+        for slot in slots:
+            if (row := posts.encoded(slot)) is None:
+                continue
+            if (kept := self._kept.get(row)) is None:
+                if (post := posts[slot]) is None:
+                    continue
+                kept = self._kept[row] = msgspec.Raw(_encode(item(post)))
+                self._bytes += len(kept) + len(row) + BESIDE
                 missing += 1
-            found.append(kept[1])
-        self._hits.inc(len(posts) - missing)
+            found.append(kept)
+        self._hits.inc(len(found) - missing)
         self._misses.inc(missing)
         return found
 

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from online_models.blend import START, BlendWeights
 from online_models.click_through import WEEK
 from online_models.features import FEATURES, GATES
+from online_models.packed_vectors import PackedVectors
 from online_models.post_table import TAG_CODES
 from schemas import learnt
 from schemas.errors import ReelstreamError
 from schemas.learnt import FOLLOWERS, RATING, WINDOWS, Weights
 
 from .catalogue import Catalogue
+from .learnt_ease import LearntEase
 
 _SUMS = 3
 """Numbers of a record's vectors that are no part of one of its five: a bias of each factor model."""
@@ -25,9 +27,10 @@ class LearntPosts:
     """Records of posts by slot of one catalogue: arrays (M, …), as long as its own; zeros where `known` is False.
 
     inputs: of sequence and taste_factors, (M, dim) each. outputs, bias: of sequence, taste_factors and factors, (M,
-    dim) and (M,) each. total, value, first_at, last_at (M,): as in online_models.post_table. shown, taken (M, WINDOWS):
-    as in online_models.click_through, by half-life, also of posts that nobody has met. left (M,), followers (M,
-    FOLLOWERS), slots, padded with −1, and follower_weights: as in online_models.transitions.
+    dim) and (M,) each; packed: both, for products with all of those that are known. rows (M,): the slot itself where
+    known, −1 elsewhere. total, value, first_at, last_at (M,): as in online_models.post_table. shown, taken (M,
+    WINDOWS): as in online_models.click_through, by half-life, also of posts that nobody has met. left (M,), followers
+    (M, FOLLOWERS), slots, padded with −1, and follower_weights: as in online_models.transitions.
     """
 
     def __init__(self, catalogue: Catalogue, width: int) -> None:
@@ -35,6 +38,8 @@ class LearntPosts:
         self.width = width
         self.dim = dim = (width - _SUMS) // 5
         self.known = np.zeros(0, np.bool_)
+        self.rows = np.zeros(0, np.int32)
+        self.packed = [PackedVectors(dim) for _ in range(3)]
         self.inputs = [np.zeros((0, dim), np.float32) for _ in range(2)]
         self.outputs = [np.zeros((0, dim), np.float32) for _ in range(3)]
         self.bias = [np.zeros(0, np.float32) for _ in range(3)]
@@ -74,6 +79,7 @@ class LearntPosts:
         moved.make_room()
         for mine, theirs in zip(self._arrays(), moved._arrays(), strict=True):
             theirs[slots] = mine[had]
+        moved._pack(np.array(slots, np.int64))
         ids = np.where(self.followers[had] >= 0, old.ids[self.followers[had]], 0)
         moved.followers[slots] = self._slots_of(ids, catalogue)
         return moved
@@ -87,6 +93,7 @@ class LearntPosts:
             holder[:] = [_longer(array, missing) for array in holder]
         for name in _COLUMNS:
             setattr(self, name, _longer(getattr(self, name), missing))
+        self.rows = np.append(self.rows, np.full(missing, -1, np.int32))
 
     def _arrays(self) -> list[NDArray[np.generic]]:
         return [*self.inputs, *self.outputs, *self.bias, *(getattr(self, name) for name in _COLUMNS)]
@@ -105,6 +112,15 @@ class LearntPosts:
         self.follower_weights[slots] = records["shares"] * records["left"][:, None]
         self.follower_counts[slots] = np.count_nonzero(records["followers"], axis=1)
         self.known[slots] = records["first_at"] > 0
+        self._pack(slots)
+
+    def _pack(self, slots: NDArray[np.int64]) -> None:
+        """Makes codes of what came of slots (n,)."""
+        known = self.known[slots]
+        self.rows[slots] = np.where(known, slots, -1)
+        for packed, outputs, bias in zip(self.packed, self.outputs, self.bias, strict=True):
+            packed.put(slots[known], outputs[slots[known]], bias[slots[known]])
+            packed.drop(slots[~known])
 
     @staticmethod
     def _slots_of(ids: NDArray[np.int64], catalogue: Catalogue) -> NDArray[np.int32]:
@@ -125,11 +141,13 @@ def _longer(array: NDArray[Any], missing: int) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class Learnt:
-    """What a request takes of the learner. version: of the publication. posts: changed in place between requests."""
+    """What a request takes of the learner. version: of the publication. posts: changed in place between requests. ease:
+    None before the learner has seen enough for it."""
 
     version: int
     posts: LearntPosts
     weights: Weights
+    ease: LearntEase | None = None
 
     @property
     def blend(self) -> BlendWeights:

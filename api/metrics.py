@@ -38,6 +38,10 @@ class Metrics:
         self.impressions = Counter(
             "reelstream_impressions", "Served pages told to Kafka, or lost", ["outcome"], registry=registry
         )
+        self.impressions_waiting = Gauge(
+            "reelstream_impressions_waiting_bytes", "Of served pages that Kafka has not acknowledged",
+            registry=registry, multiprocess_mode="mostrecent",
+        )  # fmt: skip
         self.mirror_reloads = Counter("reelstream_mirror_reloads", "Full loads of the mirror", registry=registry)
         self.mirror_posts = Gauge(
             "reelstream_mirror_posts", "Posts in the mirror", registry=registry, multiprocess_mode="mostrecent"

@@ -3,8 +3,9 @@
 import asyncio
 import gc
 import time
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -16,12 +17,15 @@ from schemas.errors import ReelstreamError
 from schemas.generation import Generation
 from schemas.item_state import ItemState, Neighbours
 
-from .catalogue import NEIGHBOURS, Catalogue
+from . import neighbour_table
+from .catalogue import Catalogue
 from .metrics import Metrics
 from .redis import RedisBytes, Streams
 
 CHUNK = 500
-"""Posts read at once: three MGETs of 500 values are about 1 MB."""
+"""Values read at once: rows of 500 posts are about .2 MB, neighbours .4."""
+AT_ONCE = 50
+"""Values put in the catalogue at once, rows in half a millisecond."""
 BLOCK_MS = 1_000
 CHECK_SECONDS = 1.0
 """How often our place in each stream is compared with Redis, to notice a gap."""
@@ -104,19 +108,19 @@ class Mirror:
     async def _load(self) -> None:
         """Builds a catalogue from a snapshot. The places come first, so that what changes meanwhile is read again.
 
+        Posts that somebody met come first: so what the learner tells of posts, and feeds multiply, lies close together.
         Raises Building when there is a catalogue already and Redis has only a part of the state.
         """
         self._generation = await self._read_generation(keep=self.catalogue.size > 0)
         places = await self._ends()
         catalogue = Catalogue()
-        for partition in range(len(self._streams)):
-            chunk: list[int] = []
-            async for member in self._redis.sscan_iter(keys.post_ids(partition), count=CHUNK):
-                chunk.append(int(member))
-                if len(chunk) == CHUNK:
-                    await self._fetch(catalogue, partition, chunk, chunk, chunk)
-                    chunk = []
-            await self._fetch(catalogue, partition, chunk, chunk, chunk)
+        ids = [
+            [int(member) async for member in self._redis.sscan_iter(keys.post_ids(partition), count=10 * CHUNK)]
+            for partition in range(len(self._streams))
+        ]
+        for kind in (STATES, NEIGHBOURS, ROWS):
+            for partition, members in enumerate(ids):
+                await self._fetch(catalogue, kind, partition, members, new=True)
         self.catalogue, self._places = catalogue, places
         gc.freeze()  # a full collection, which holds feeds up, need not walk every post any more
         self._metrics.mirror_reloads.inc()
@@ -192,43 +196,75 @@ class Mirror:
                 for kind in (b"rows", b"states", b"neighbours")
             )
             # State that came before its row was never loaded: a row that is new here brings all of it.
-            new = dict.fromkeys(post_id for post_id in rows if self.catalogue.post(post_id) is None)
-            await self._fetch(self.catalogue, partition, list(rows), list(states | new), list(neighbours | new))
+            new = dict.fromkeys(post_id for post_id in rows if not self.catalogue.has_row(post_id))
+            for kind, wanted in ((ROWS, rows), (STATES, states | new), (NEIGHBOURS, neighbours | new)):
+                await self._fetch(self.catalogue, kind, partition, [*wanted])
         self._places = self._reached(streams)
         self._metrics.mirror_posts.set(self.catalogue.count_posts())
 
     async def _fetch(
-        self,
-        catalogue: Catalogue,
-        partition: int,
-        rows: Collection[int],
-        states: Collection[int],
-        neighbours: Collection[int],
+        self, catalogue: Catalogue, kind: "Kind", partition: int, ids: Sequence[int], new: bool = False
     ) -> None:
-        """Reads and sets rows, states and neighbours of the posts named, all of one partition."""
-        wanted = [(0, post_id) for post_id in rows] + [(1, post_id) for post_id in states]
-        wanted += [(2, post_id) for post_id in neighbours]
-        for start in range(0, len(wanted), 3 * CHUNK):
-            part = wanted[start : start + 3 * CHUNK]
-            values = await self._redis.mget([_KEYS[kind](partition, post_id) for kind, post_id in part])
+        """Reads and sets rows, states or neighbours of distinct posts of one partition. new: the catalogue has none of
+        them yet, so what Redis does not have is no news."""
+        for start in range(0, len(ids), CHUNK):
+            chunk = ids[start : start + CHUNK]
+            values = await self._redis.mget([kind.key(partition, post_id) for post_id in chunk])
+            found = [pair for pair in zip(chunk, values, strict=True) if pair[1] is not None or not new]
             started = time.perf_counter()
-            for (kind, post_id), value in zip(part, values, strict=True):
-                try:
-                    _set(catalogue, kind, post_id, value)
-                except (ReelstreamError, msgspec.MsgspecError) as error:
-                    _log.warning("mirror skips a value", key=_KEYS[kind](partition, post_id), error=str(error))
+            for begin in range(0, len(found), AT_ONCE):
+                kind.put(catalogue, partition, found[begin : begin + AT_ONCE])
                 if time.perf_counter() - started > SLICE_SECONDS:
                     await asyncio.sleep(0)
                     started = time.perf_counter()
 
 
-_KEYS = (keys.post_row, keys.item_state, keys.neighbours)
+T = TypeVar("T")
+Found = Sequence[tuple[int, bytes | None]]
 
 
-def _set(catalogue: Catalogue, kind: int, post_id: int, value: bytes | None) -> None:
-    if kind == 0:
-        catalogue.set_row(post_id, None if value is None else posts.decode(value))
-    elif kind == 1:
-        catalogue.set_state(post_id, ItemState.decode(value))
-    else:
-        catalogue.set_neighbours(post_id, *Neighbours.strongest(value, NEIGHBOURS))
+class Kind(NamedTuple):
+    """One of the values that Redis has of a post: its key, and how those of distinct posts are put in a catalogue."""
+
+    key: Callable[[int, int], str]
+    put: Callable[[Catalogue, int, Found], None]
+
+
+def _put_rows(catalogue: Catalogue, partition: int, found: Found) -> None:
+    there = [pair for pair in found if pair[1] is not None]
+    good = _read(keys.post_row, partition, there, posts.decode_described)
+    if good:
+        rows = dict(there)
+        catalogue.set_rows([*good], [*good.values()], [rows[post_id] or b"" for post_id in good])
+    for post_id, row in found:
+        if row is None:
+            catalogue.set_row(post_id, None)
+
+
+def _put_states(catalogue: Catalogue, partition: int, found: Found) -> None:
+    if good := _read(keys.item_state, partition, found, ItemState.decode):
+        catalogue.set_states([*good], [*good.values()])
+
+
+def _put_neighbours(catalogue: Catalogue, partition: int, found: Found) -> None:
+    strongest = partial(Neighbours.strongest, most=neighbour_table.NEIGHBOURS)
+    for post_id, near in _read(keys.neighbours, partition, found, strongest).items():
+        catalogue.set_neighbours(post_id, *near)
+
+
+def _read(
+    key: Callable[[int, int], str], partition: int, found: Iterable[tuple[int, Any]], decode: Callable[[Any], T]
+) -> dict[int, T]:
+    """Values by post; those that can't be read are named in the log and left out."""
+    good = {}
+    for post_id, value in found:
+        try:
+            good[post_id] = decode(value)
+        except (ReelstreamError, msgspec.MsgspecError) as error:
+            _log.warning("mirror skips a value", key=key(partition, post_id), error=str(error))
+    return good
+
+
+ROWS = Kind(keys.post_row, _put_rows)
+STATES = Kind(keys.item_state, _put_states)
+NEIGHBOURS = Kind(keys.neighbours, _put_neighbours)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tenacity import AsyncRetrying, wait_exponential_jitter
 
 from online_models.content_towers import ContentTowers
-from online_models.packed_vectors import NONE, packed, products
+from online_models.packed_vectors import PackedVectors
 from schemas import keys, topics
 from schemas.errors import ServiceUnavailable
 from schemas.models import ModelVersion, chunks_digest, decode_version, unpack_vectors
@@ -21,6 +21,7 @@ from .catalogue import Catalogue
 from .graph import Graph
 from .metrics import Metrics
 from .redis import RedisBytes
+from .retrieved import OfVectors
 
 MODELS = ("svd", "collaborative", "graph", "deep", "ranker", "content")
 POST_SECONDS = 24 * 3_600.0
@@ -60,9 +61,9 @@ class ItemVectors:
         self.norms = np.linalg.norm(self.vectors, axis=1)
         self._catalogue: Catalogue | None = None
         self._rows = np.empty(0, np.int64)
-        self._slots_of: Catalogue | None = None
-        self._packed = packed(self.vectors[:0])
-        self._good_until = 0.0
+        self._packed: PackedVectors | None = None
+        self._packed_of: Catalogue | None = None
+        self._seen, self._good_until = 0, 0.0
 
     def rows(self, catalogue: Catalogue) -> NDArray[np.int64]:
         """Row in `vectors` of every slot (N,), -1 where the model has none. Extended as the catalogue grows."""
@@ -73,32 +74,26 @@ class ItemVectors:
             self._rows = np.concatenate([self._rows, np.where(rows < len(self.ids), rows, -1)])
         return self._rows
 
-    def scores(
-        self, catalogue: Catalogue, user: NDArray[np.float32], absent: float = -np.inf
-    ) -> NDArray[np.float32]:  # fmt: skip
-        """(N,): vector of every slot · user (≤ dim,); `absent` where the model has none."""
-        return products(*self._by_slot(catalogue), user, absent)
+    def towards(self, catalogue: Catalogue, user: NDArray[np.float32], logits: bool = True) -> OfVectors:
+        """Vector of every slot · user (≤ dim,), whose numbers belong to the first columns."""
+        packed = self._packed_for(catalogue, len(user))
+        return OfVectors(packed, self.vectors, self.rows(catalogue), user, logits=logits)
 
-    def _by_slot(self, catalogue: Catalogue) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
-        """Post embeddings as feeds multiply them: codes (N, dim) and scales (N,), as in online_models.packed_vectors.
-
-        In the order of slots a product is all there is to do; by rows, bringing 10,000 scores to slots took as long.
-        """
-        rows, (codes, scales) = self.rows(catalogue), self._packed
-        good = self._slots_of is catalogue and time.monotonic() < self._good_until
-        if good and len(codes) >= len(rows):
-            return codes[: len(rows)], scales[: len(rows)]
-        start = len(codes) if good else 0
-        new = rows[start:]
-        more = np.zeros((len(new), self.vectors.shape[1]), np.int16), np.full(len(new), NONE)
-        there = np.flatnonzero(new >= 0)
-        for begin in range(0, len(there), PACKED_AT_ONCE):
-            part = there[begin : begin + PACKED_AT_ONCE]
-            more[0][part], more[1][part] = packed(self.vectors[new[part]])
-        if good:
-            self._packed = np.concatenate([codes, more[0]]), np.concatenate([scales, more[1]])
-        else:
-            self._packed, self._slots_of, self._good_until = more, catalogue, time.monotonic() + POST_SECONDS
+    def _packed_for(self, catalogue: Catalogue, dim: int) -> PackedVectors:
+        """Post embeddings as feeds multiply them, of all slots."""
+        rows = self.rows(catalogue)
+        if (
+            self._packed is None or self._packed.dim != dim or self._packed_of is not catalogue
+            or time.monotonic() >= self._good_until
+        ):  # fmt: skip
+            self._packed, self._seen = PackedVectors(dim, len(rows)), 0
+            self._packed_of, self._good_until = catalogue, time.monotonic() + POST_SECONDS
+        if self._seen < len(rows):
+            there = self._seen + np.flatnonzero(rows[self._seen :] >= 0)
+            for begin in range(0, len(there), PACKED_AT_ONCE):
+                part = there[begin : begin + PACKED_AT_ONCE]
+                self._packed.put(part, self.vectors[rows[part]])
+            self._seen = len(rows)
         return self._packed
 
     def mean_of(

@@ -37,6 +37,7 @@ from .sources.co_visitation import CoVisitation
 from .sources.collaborative import Collaborative
 from .sources.content import Content
 from .sources.deep import Deep
+from .sources.ease import Ease
 from .sources.factors import Factors
 from .sources.fresh import Fresh
 from .sources.graph import Graph
@@ -44,7 +45,6 @@ from .sources.mood import Mood
 from .sources.next import Next
 from .sources.popular import Popular
 from .sources.popularity import Popularity
-from .sources.profile import Profile
 from .sources.rules import RuleSource
 from .sources.segment import Segment
 from .sources.sequence import Sequence
@@ -59,7 +59,7 @@ from .stages import Filter, Source
 def feed_sources(rules: tuple[Rule, ...] = ()) -> list[Source]:
     """Of a feed. Those that only the learner has offer something once it published, to users with a past."""
     return [
-        CoVisitation(), Profile(), Next(), Sequence(), TasteFactors(), Factors(), Tastes(), Svd(), Collaborative(),
+        CoVisitation(), Ease(), Next(), Sequence(), TasteFactors(), Factors(), Tastes(), Svd(), Collaborative(),
         Graph(), Deep(), Content(), TrendingHour(), Trending(), Popular(), Popularity(), Fresh(), Segment(), Mood(),
         RuleSource(rules),
     ]  # fmt: skip

@@ -1,18 +1,18 @@
-"""What all sources say of all posts, one row a source, and the candidates that come of it."""
+"""What all sources say of the posts that any of them puts first: candidates, and what they are ranked by."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from online_models import candidates as best
+from online_models import candidates as first
 from schemas.visits import MOST_FROZEN
 
 from .catalogue import Catalogue
+from .retrieved import OfAll, Retrieved
 from .sources.popular import WINDOW
-from .stages import Candidates, Mask, Query, Retrieved, Scores, Slots, Source
+from .stages import Candidates, Mask, Query, Scores, Slots, Source
 
 STANDING_SECONDS = 1.0
 """What does not depend on the user is worked out so often, by the first feed that needs it."""
@@ -28,21 +28,38 @@ Skipping = Callable[[str, list[str]], AbstractContextManager[None]]
 
 @dataclass
 class _Standing:
-    """Rows of sources (S, ≥ N) in single precision, in which a request overwrites the personal ones; scale (S,): the
-    best score of each row, 0 for a source that offers nothing. logits (S,). firsts (S, FIRSTS): as in
-    online_models.candidates.gather. popularity (3, N): decayed sums at that time. popular: the most popular posts then,
-    at most MOST_POPULAR, best first. moved: what the item side and the learner were then."""
+    """found: by place of the source, what those that do not depend on the reader found. popularity (3, N): decayed sums
+    at that time. popular: the most popular posts then, at most MOST_POPULAR, best first. moved: what the item side and
+    the learner were then."""
 
     catalogue: Catalogue
     at: float
+    size: int
     moved: tuple[int, int | None]
-    rows: NDArray[np.float32]
-    scale: Scores
-    logits: Mask
-    firsts: NDArray[np.int32]
+    found: dict[int, Retrieved]
     popularity: Scores
     popular: Slots
     degraded: list[str]
+
+    def reach(self, size: int) -> None:
+        """Knows of posts that came since, and that nothing speaks for them yet."""
+        self.size = size
+        for result in self.found.values():
+            if isinstance(result, OfAll):
+                result.reach(size)
+
+
+class Found:
+    """of: what each source found, None for one that failed. best (S, DEPTH): slots of its best posts, of which the
+    first counts (S,) mean something."""
+
+    def __init__(self, sources: int) -> None:
+        self.of: list[Retrieved | None] = [None] * sources
+        self.best = np.empty((sources, first.DEPTH), np.int32)
+        self.counts = np.zeros(sources, np.int32)
+
+    def take(self, place: int, result: Retrieved, kept: Mask) -> None:
+        self.of[place], self.counts[place] = result, result.best(kept, self.best[place])
 
 
 class Retrieval:
@@ -53,41 +70,41 @@ class Retrieval:
         self._skipping = skipping
         self._names = [source.name for source in sources]
         self._personal = np.array([source.personal for source in sources], np.bool_)
+        self._asked = [
+            place for place, source in enumerate(sources) if source.personal or getattr(source, "of_reader", False)
+        ]
+        self._parts = [f"{source.name} source" for source in sources]
         self._standing: dict[bool, _Standing] = {}
 
-    def found(self, query: Query, degraded: list[str]) -> dict[int, Retrieved]:
-        """By place of the source, what those found that depend on the reader; not yet in rows."""
+    def found(self, query: Query, kept: Mask, degraded: list[str]) -> Found:
+        """The best of each source among those that stay."""
         standing = self._refreshed(query, degraded)
         query.stand_on(standing.popularity, standing.moved)
-        found: dict[int, Retrieved] = {}
-        for place, source in enumerate(self.sources):
-            if source.personal or standing.scale[place] < 0:
-                with self._skipping(f"{source.name} source", degraded):
-                    found[place] = source.retrieve(query)
+        found = Found(len(self.sources))
+        for place in self._asked:
+            with self._skipping(self._parts[place], degraded):
+                found.take(place, self.sources[place].retrieve(query), kept)
+        for place, result in standing.found.items():
+            found.take(place, result, kept)
         return found
 
-    def candidates(self, query: Query, kept: Mask, found: dict[int, Retrieved]) -> Candidates:
-        """The union of the best of each source among those that stay (online_models.candidates)."""
-        standing, size = self._refreshed(query, []), query.catalogue.size
-        rows, scale, logits = standing.rows, standing.scale.copy(), standing.logits.copy()
-        if rows.shape[1] < size:
-            standing.rows = rows = np.concatenate([rows, np.zeros((len(rows), size), np.float32)], axis=1)
-        for place in np.flatnonzero(self._personal | (scale < 0)).tolist():
-            result = found.get(place)
-            scale[place] = 0.0
-            if result is not None:
-                scale[place], logits[place] = result.write(rows[place, :size]), result.logits
-        slots, places, ranks, features = best.gather(rows, logits, kept, scale > 0, standing.firsts)
-        scores = np.zeros((len(slots), len(rows)))
-        np.multiply(rows[:, slots].T, scale, out=scores, where=scale > 0)
+    def candidates(self, query: Query, found: Found) -> Candidates:
+        """Their union, and what each source says of each of them (online_models.candidates)."""
+        slots, places, ranks = first.union(found.best, found.counts, query.catalogue.size)
+        scores = np.zeros((len(self.sources), len(slots)))
+        logits = np.zeros(len(self.sources), np.bool_)
+        for place, result in enumerate(found.of):
+            if result is not None and found.counts[place]:
+                logits[place] = result.logits
+                result.write(slots, places, scores[place])
         return Candidates(
             slots=slots.astype(np.int64),
             places=places,
             names=self._names,
             personal=self._personal,
-            scores=scores,
-            taken=ranks < best.ABSENT,
-            features=features,
+            scores=scores.T,
+            taken=ranks < first.ABSENT,
+            features=first.features(scores, logits, np.arange(len(slots), dtype=np.int32), ranks),
         )
 
     def popular(self, query: Query) -> Slots:
@@ -103,34 +120,24 @@ class Retrieval:
             or not standing.at <= query.now < standing.at + STANDING_SECONDS
         ):
             standing = self._standing[known] = self._anew(query)
+        elif standing.size < query.catalogue.size:
+            standing.reach(query.catalogue.size)
         degraded += standing.degraded
         return standing
 
     def _anew(self, query: Query) -> _Standing:
-        catalogue, size, count = query.catalogue, query.catalogue.size, len(self.sources)
+        catalogue, size = query.catalogue, query.catalogue.size
         popularity = query.popularity()
         popular = np.arange(size)
         if size > MOST_POPULAR:
             popular = np.argpartition(-popularity[WINDOW], MOST_POPULAR - 1)[:MOST_POPULAR]
         standing = _Standing(
-            catalogue, query.now, query.moved, np.zeros((count, len(catalogue.ids)), np.float32), np.zeros(count),
-            np.zeros(count, np.bool_), np.full((count, min(FIRSTS, max(size, 1))), -1, np.int32),
-            popularity, by_popularity(query, popular), [],
+            catalogue, query.now, size, query.moved, {}, popularity, by_popularity(query, popular), [],
         )  # fmt: skip
         for place, source in enumerate(self.sources):
-            if source.personal:
-                continue
-            if getattr(source, "of_reader", False):
-                standing.scale[place] = -1.0  # asked for each feed
-                continue
-            with self._skipping(f"{source.name} source", standing.degraded):
-                result = source.retrieve(query)
-                row = standing.rows[place, :size]
-                standing.scale[place] = result.write(row)
-                standing.logits[place] = result.logits
-                if not result.logits:
-                    first = _first(row, standing.firsts.shape[1])
-                    standing.firsts[place, : len(first)] = first
+            if place not in self._asked:
+                with self._skipping(self._parts[place], standing.degraded):
+                    standing.found[place] = _in_order(source.retrieve(query))
         return standing
 
 
@@ -139,10 +146,16 @@ def by_popularity(query: Query, slots: Slots) -> Slots:
     return slots[np.lexsort((query.catalogue.ids[slots], -query.decayed(WINDOW)[slots]))]
 
 
-def _first(row: NDArray[np.float32], most: int) -> NDArray[np.int64]:
-    """The best slots with any evidence, at most so many, best first; equals by slot."""
+def _in_order(result: Retrieved) -> Retrieved:
+    """With the order of the best posts, where there is a score of all: equals by slot."""
+    if not isinstance(result, OfAll) or result.logits:
+        return result
+    row = result.row
     slots = np.flatnonzero(row > 0)
-    if len(slots) > most:
-        least = np.partition(row[slots], len(slots) - most)[len(slots) - most]
+    if len(slots) > FIRSTS:
+        least = np.partition(row[slots], len(slots) - FIRSTS)[len(slots) - FIRSTS]
         slots = slots[row[slots] >= least]
-    return slots[np.argsort(-row[slots], kind="stable")][:most]
+    firsts = np.full(FIRSTS, -1, np.int32)
+    order = slots[np.argsort(-row[slots], kind="stable")][:FIRSTS]
+    firsts[: len(order)] = order
+    return OfAll(row, firsts=firsts)

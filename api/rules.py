@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from online_models.post_table import code_of
 from schemas.errors import SettingsError
 
 from . import matching
@@ -72,7 +73,9 @@ class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         if self.older_than_days is not None:
             mask &= dated & (age > self.older_than_days * DAY)
         if self.tag is not None:
-            wanted = self.tag.casefold()
+            wanted, codes = self.tag.casefold(), catalogue.tags[slots]
+            # A row is read only where the code fits, or has no room for all tags.
+            mask &= (codes == code_of(wanted)).any(axis=1) | (codes[:, -1] >= 0)
             for place in np.flatnonzero(mask).tolist():
                 post = catalogue.posts[int(slots[place])]
                 mask[place] = post is not None and any(tag.casefold() == wanted for tag in post.tags)

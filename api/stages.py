@@ -5,7 +5,7 @@ the page is cut.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from online_models.decayed_counters import decay_to
 from online_models.post_columns import PostColumns, Rows
 from online_models.sequence_factors import Memory
 from online_models.softmax_factors import summed
-from online_models.source_scores import PROFILE, logits, visit
+from online_models.source_scores import VISITED, visited
 from schemas.guests import guest_name
 from schemas.user_state import UserState
 from schemas.visits import Cursor, Visit
@@ -26,6 +26,7 @@ from .changes import Changes
 from .learnt import Learnt
 from .matching import Match
 from .models import ItemVectors
+from .retrieved import OfVectors, Retrieved, nothing
 
 Slots = NDArray[np.int64]
 Scores = NDArray[np.float64]
@@ -101,7 +102,7 @@ class Query:
     payloads: tuple[bytes | None, ...] | None = None
     _moved: tuple[int, int | None] | None = None
     _decayed: Scores = field(default_factory=lambda: np.empty((3, 0)))
-    _visited: Scores = field(default_factory=lambda: np.empty((2, 0)))
+    _visited: tuple[NDArray[np.int32], Scores] | None = None
 
     @property
     def reader(self) -> str:
@@ -164,16 +165,17 @@ class Query:
         return self._moved or (self.catalogue.revision, self.online.version if self.online is not None else None)
 
     def rows(self, posts: NDArray[np.int32]) -> Rows:
-        """Co-visitation rows, of which those of posts (q,) are asked for: that of a post lies in its slot."""
-        catalogue = self.catalogue
-        return Rows(catalogue.neighbour_slots, catalogue.neighbour_weights, catalogue.neighbour_counts, posts)
+        """Co-visitation rows, of which those of posts (q,) are asked for."""
+        near = self.catalogue.neighbours
+        return Rows(near.slots, near.weights, near.counts, near.rows[posts])
 
-    def visited(self) -> Scores:
-        """(2, N): both scores by co-visitation, online_models.source_scores.visit."""
-        size = self.catalogue.size
-        if self._visited.shape[1] != size:
-            self._visited = np.empty((2, size))
-            visit(self.past, self.rows(self.past[:PROFILE]), self.catalogue.strength[:size], self.scale, *self._visited)
+    def visited(self) -> tuple[NDArray[np.int32], Scores]:
+        """Slots (n,) and their scores by co-visitation (n,), online_models.source_scores.visit; others have none."""
+        if self._visited is None:
+            catalogue = self.catalogue
+            self._visited = visited(
+                self.past, self.rows(self.past[:VISITED]), catalogue.strength, self.scale, catalogue.sums
+            )
         return self._visited
 
     def columns(self, online: Learnt) -> PostColumns:
@@ -205,57 +207,8 @@ class Decodes(Protocol):
     def decode(self, query: Query) -> None: ...
 
 
-class Retrieved:
-    """All posts a source has evidence for: slots (n,), distinct, and their scores (n,), > 0, higher is better.
-
-    logits: scores are logarithms of how likely a post is, but for a constant, and may be negative. row (N,): the same
-    as a score of every slot, 0 or less, or with logits −∞, for no evidence; a source gives whichever it has.
-    """
-
-    def __init__(
-        self, slots: Slots | None = None, scores: Scores | None = None, logits: bool = False,
-        row: NDArray[np.floating] | None = None,
-    ) -> None:  # fmt: skip
-        self.logits = logits
-        self.row = row
-        self._slots, self._scores = slots, scores
-
-    @property
-    def slots(self) -> Slots:
-        if self._slots is None:
-            row = cast(NDArray[np.floating], self.row)
-            self._slots = np.flatnonzero(row > (-np.inf if self.logits else 0.0))
-        return self._slots
-
-    @property
-    def scores(self) -> Scores:
-        if self._scores is None:
-            self._scores = np.asarray(cast(NDArray[np.floating], self.row)[self.slots], np.float64)
-        return self._scores
-
-    def write(self, row: NDArray[np.float32]) -> float:
-        """Fills row (N,), of which scores are shares of the best but for logits; returns the best, 0 for no evidence.
-
-        Single precision would lose scores of events long ago, but not shares.
-        """
-        if self.row is None:
-            row[:] = -np.inf if self.logits else 0.0
-            if len(self.slots):
-                best = 1.0 if self.logits else float(self.scores.max())
-                row[self.slots] = self.scores / best
-                return best
-            return 0.0
-        if self.logits:
-            row[:] = self.row
-            return 1.0
-        best = float(self.row.max(initial=0.0))
-        if best > 0:
-            np.maximum(np.multiply(self.row, 1.0 / best, out=row, casting="unsafe"), 0.0, out=row)
-        return best
-
-
 class Source(Protocol):
-    """Finds candidates. It doesn't filter: what may not be shown falls out later, before the best are taken.
+    """Finds candidates. It doesn't filter: what may not be shown falls out when the best are taken.
 
     personal: whether its scores depend on the user. What one that is not retrieves serves all feeds of a second.
     """
@@ -336,29 +289,16 @@ class Explainer(Protocol):
     def explain(self, query: Query, candidates: Candidates, slots: Slots) -> list[Any]: ...
 
 
-def evidence(scores: NDArray[np.floating]) -> Retrieved:
-    """What a source with scores for all slots (N,) retrieves: those above zero."""
-    return Retrieved(row=scores)
-
-
-def nothing() -> Retrieved:
-    """What a source without its model retrieves."""
-    return Retrieved(np.empty(0, np.int64), np.empty(0))
-
-
 def of_past(query: Query, model: int, memory: Memory) -> Retrieved:
     """What a factor model retrieves whose users are sums of their last posts, by its place in LearntPosts.inputs."""
     if (online := query.learnt) is None:
         return nothing()
     online.posts.make_room()
-    return ranked(query, online, model, summed(online.posts.inputs[model], query.past[: memory.length], memory.decay))
+    return ranked(online, model, summed(online.posts.inputs[model], query.past[: memory.length], memory.decay))
 
 
-def ranked(query: Query, online: Learnt, model: int, user: NDArray[np.float32]) -> Retrieved:
+def ranked(online: Learnt, model: int, user: NDArray[np.float32]) -> Retrieved:
     """What a factor model retrieves, by its place in LearntPosts.outputs: posts that it knows. user (dim,)."""
-    size, posts = query.catalogue.size, online.posts
+    posts = online.posts
     posts.make_room()
-    scores = np.empty(size, np.float32)
-    logits(posts.outputs[model][:size], posts.bias[model][:size], user, scores)
-    scores[~posts.known[:size]] = -np.inf
-    return Retrieved(row=scores, logits=True)
+    return OfVectors(posts.packed[model], posts.outputs[model], posts.rows, user, posts.bias[model])

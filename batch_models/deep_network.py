@@ -84,9 +84,26 @@ class Attention(nn.Module):
         size, length, width = events.shape
         parts = self.projected(self.before(events)).view(size, length, 3, HEADS, width // HEADS)
         queries, keys, values = parts.permute(2, 0, 3, 1, 4).unbind(0)
-        scores = queries @ keys.transpose(-1, -2) / math.sqrt(width // HEADS) + self.distance[:, distances]
+        return self._understood(events, queries, keys, values, hidden, self.distance[:, distances])
+
+    def of_newest(self, events: Tensor, newest: Tensor, hidden: Tensor, distances: Tensor) -> Tensor:
+        """(b, 1, width): of one event of each row alone, newest (b, 1, width). hidden, distances (b, t): from it."""
+        size, length, width = events.shape
+        weight, bias = self.projected.weight, self.projected.bias
+        queries = functional.linear(self.before(newest), weight[:width], bias[:width])
+        parts = functional.linear(self.before(events), weight[width:], bias[width:])
+        keys, values = parts.view(size, length, 2, HEADS, width // HEADS).permute(2, 0, 3, 1, 4).unbind(0)
+        queries = queries.view(size, 1, HEADS, width // HEADS).transpose(1, 2)
+        apart = self.distance[:, distances].transpose(0, 1)[:, :, None]
+        return self._understood(newest, queries, keys, values, hidden[:, None, None], apart)
+
+    def _understood(
+        self, events: Tensor, queries: Tensor, keys: Tensor, values: Tensor, hidden: Tensor, apart: Tensor
+    ) -> Tensor:  # fmt: skip
+        """(b, q, width) of events (b, q, width). queries, keys, values: (b, heads, …, width / heads)."""
+        scores = queries @ keys.transpose(-1, -2) / math.sqrt(queries.shape[-1]) + apart
         weights = self.dropout(torch.softmax(scores.masked_fill(hidden, -1e9), dim=-1))
-        taken = (weights @ values).transpose(1, 2).reshape(size, length, width)
+        taken = (weights @ values).transpose(1, 2).reshape(events.shape)
         events = events + self.dropout(self.joined(taken))
         understood: Tensor = self.dropout(self.outer(functional.gelu(self.inner(self.after(events)))))
         return events + understood
@@ -107,9 +124,10 @@ class Sums(nn.Module):
         self.log_scale = nn.Parameter(torch.full((shape.width,), math.log(SCALE)))
 
     def forward(self, posts: Tensor, types: Tensor, values: Tensor, hidden: Tensor, distances: Tensor) -> Tensor:
-        """(b, t, width): the mean after each event."""
+        """(b, q, width): the mean after each event, or some. hidden (b, q, t), distances (q, t) or (b, q, t): of the
+        events from those."""
         weights = torch.sigmoid(self.recency) ** distances
-        weights = (weights * (self.strengths[types] * values)[:, None, :]).masked_fill(hidden[:, 0], 0.0)
+        weights = (weights * (self.strengths[types] * values)[:, None, :]).masked_fill(hidden, 0.0)
         sums: Tensor = weights @ self.vectors(posts) / (weights.sum(dim=-1, keepdim=True) + 1e-6)
         return sums * self.log_scale.exp()
 
@@ -140,15 +158,32 @@ class UserTower(nn.Module):
         posts: rows of the item table, its length for a post it does not have. there: False for filling, which must come
         last.
         """
-        events = self.posts(posts) + self.types(types) + self.value(values[:, :, None] - 0.5) + self.gaps(gaps)
-        events = self.dropout(events)
-        places = torch.arange(posts.shape[1], device=posts.device)
-        apart = places[:, None] - places[None, :]
-        hidden = (apart < 0)[None, None] | ~there[:, None, None, :]
-        distances = apart.clamp(0, LENGTH - 1)
+        events = self._events(posts, types, values, gaps)
+        hidden, distances = _before(there)
         for layer in self.attention:
             events = layer(events, hidden, distances)
-        return torch.cat([self.norm(events), self.sums(posts, types, values, hidden, distances)], dim=-1)
+        return torch.cat([self.norm(events), self.sums(posts, types, values, hidden[:, 0], distances)], dim=-1)
+
+    def newest_state(self, posts: Tensor, types: Tensor, values: Tensor, gaps: Tensor, there: Tensor) -> Tensor:
+        """(b, 2 · width): of states, the one after the newest event, for which the last layer needs no other."""
+        events = self._events(posts, types, values, gaps)
+        newest = there.sum(dim=1) - 1
+        if len(self.attention) > 1:
+            hidden, distances = _before(there)
+            for layer in self.attention[:-1]:
+                events = layer(events, hidden, distances)
+        last = events[torch.arange(posts.shape[0], device=posts.device), newest][:, None]
+        places = torch.arange(posts.shape[1], device=posts.device)
+        since = (newest[:, None] - places[None, :]).clamp(0, LENGTH - 1)
+        last = self.attention[-1].of_newest(events, last, ~there, since)  # type: ignore[operator]
+        sums = self.sums(posts, types, values, ~there[:, None], since[:, None])
+        return torch.cat([self.norm(last), sums], dim=-1)[:, 0]
+
+    def _events(self, posts: Tensor, types: Tensor, values: Tensor, gaps: Tensor) -> Tensor:
+        """(b, t, width), as layers read them."""
+        events = self.posts(posts) + self.types(types) + self.value(values[:, :, None] - 0.5) + self.gaps(gaps)
+        made: Tensor = self.dropout(events)
+        return made
 
     def next(self, states: Tensor) -> Tensor:
         """(…, width): the user's vectors for what comes next, of states."""
@@ -159,6 +194,13 @@ class UserTower(nn.Module):
         """(…, 2 · width): for what comes later."""
         width = self.norm.normalized_shape[0]
         return torch.cat([self.to_later(states[..., :width]), states[..., width:]], dim=-1)
+
+
+def _before(there: Tensor) -> tuple[Tensor, Tensor]:
+    """hidden (b, 1, t, t) and distances (t, t) of events from each other, as layers take them. there: (b, t)."""
+    places = torch.arange(there.shape[1], device=there.device)
+    apart = places[:, None] - places[None, :]
+    return (apart < 0)[None, None] | ~there[:, None, None, :], apart.clamp(0, LENGTH - 1)
 
 
 class Network(nn.Module):
@@ -205,8 +247,6 @@ class UserVector(nn.Module):
 
     def forward(self, posts: Tensor, types: Tensor, values: Tensor, gaps: Tensor, there: Tensor) -> Tensor:
         """Events (b, t) each, as in UserTower.states; every row has one at least."""
-        states = self.tower.states(posts, types, values, gaps, there)
-        newest = there.sum(dim=1) - 1
-        state = states[torch.arange(posts.shape[0]), newest]
+        state = self.tower.newest_state(posts, types, values, gaps, there)
         parts = [(1.0 - self.share) * self.tower.next(state), self.share * self.tower.later(state)]
         return torch.cat([*parts, torch.ones_like(state[:, :1])], dim=1)

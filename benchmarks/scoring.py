@@ -44,7 +44,7 @@ def world(posts: int, draw: np.random.Generator) -> Query:
         row = b'{"id":%d,"tags":["t%d","s%d"],"username":"a%d"}' % (post_id, post_id % 50, post_id % 37, post_id % 500)
         catalogue.set_row(post_id, decode_post(row))
         decayed = draw.exponential(size=3).tolist()
-        catalogue.set_state(post_id, ItemState(decayed=decayed, at=NOW - 60.0, strength=growth(NOW) * 50.0))
+        catalogue.set_states([post_id], [ItemState(decayed=decayed, at=NOW - 60.0, strength=growth(NOW) * 50.0)])
         near = draw.choice(ids, NEIGHBOURS, replace=False)
         catalogue.set_neighbours(post_id, near, growth(NOW) * draw.exponential(size=NEIGHBOURS))
     catalogue.created_at[:posts] = NOW - draw.random(posts) * 3e6

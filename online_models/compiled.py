@@ -22,6 +22,11 @@ def compiled_sums(function: F) -> F:
     return _compiled(function, {"nsz", "arcp", "contract", "afn", "reassoc"})
 
 
+def compiled_orders(function: F) -> F:
+    """The same for the largest or smallest of several at a time. Not for what has NaN."""
+    return _compiled(function, {"nnan", "nsz"})
+
+
 def _compiled(function: F, fastmath: bool | set[str]) -> F:
     try:
         return cast(F, numba.njit(cache=True, nogil=True, fastmath=fastmath)(function))

@@ -57,7 +57,7 @@ class Changed(NamedTuple):
     """ids (n,) of posts and their records (n,), as in schemas.learnt; gone (g,): posts that have none any more.
 
     users (u,): hashes, and their vectors own (u, dim + RATING), float16 (schemas.learnt.encode_user); strangers (s,):
-    users who have none any more.
+    users who have none any more. ease: the last solution (schemas.ease), empty unless it is new.
     """
 
     ids: NDArray[np.int64]
@@ -66,6 +66,7 @@ class Changed(NamedTuple):
     users: NDArray[np.int64] = NO_POSTS
     own: NDArray[np.float16] = np.empty((0, 0), np.float16)
     strangers: NDArray[np.int64] = NO_POSTS
+    ease: bytes = b""
 
 
 class Recommender:
@@ -315,7 +316,8 @@ class Recommender:
         records["rating"] = self.ratings.post_vectors(ids)
         vectors = np.concatenate([made.factors.own[own], self.ratings.user_vectors(whose)], axis=1)
         strangers = np.array(sorted(users.take_dropped()), np.int64)
-        return Changed(ids, records, np.array(sorted(gone), np.int64), whose, vectors.astype(np.float16), strangers)
+        gone_ids, own_vectors = np.array(sorted(gone), np.int64), vectors.astype(np.float16)
+        return Changed(ids, records, gone_ids, whose, own_vectors, strangers, made.new_ease())
 
     def _refreshed(self) -> set[int]:
         """The next REFRESHED posts, until every one had its turn since the last event.
@@ -353,7 +355,8 @@ class Recommender:
             part, slash, rest = name.partition("/")
             if slash:
                 parts[part][rest] = column
-        self.blend.load(parts["blend"])
+        if "ease.held" in parts["sources"]:  # before there was `ease`, a blend had another source in its place
+            self.blend.load(parts["blend"])
         self.sources.load(parts["sources"])
         self.readers.load(parts["past"], state)
         if parts["ratings"]:  # snapshots of before there were ratings have none

@@ -9,7 +9,7 @@ from .co_visitation_scores import RECENCY, SHRINK
 from .compiled import compiled
 from .post_columns import Rows
 
-VISITED, PROFILE = 20, 50
+VISITED, TASTED = 20, 50
 TASTE_DECAY = 0.95
 AUTHOR_SHARE = 0.5
 """What a post by an author of the last ones adds to a taste, whose tags add up to 1."""
@@ -18,18 +18,35 @@ Slots = NDArray[np.int32]
 Out = NDArray[np.floating]
 
 
-def visit(past: Slots, rows: Rows, strength: NDArray[np.float64], scale: float, near: Out, profile: Out) -> None:
-    """Fills near (N,) and profile (N,), both by co-visitation; see online_models.co_visitation for `near`, and
-
-        profile(j) = Σ_q C[h_q, j] / (n_hq + 30) / (n_j + 30)^¼
+def visit(past: Slots, rows: Rows, strength: NDArray[np.float64], scale: float, scores: Out) -> None:
+    """Fills scores (N,) by co-visitation (online_models.co_visitation).
 
     past (q,): slots of the user's last posts, newest first, whose rows are `rows.found`. strength (N,) and scale, which
     brings it and weights to now: of co-visitation.
     """
-    _visit(
-        rows.found[:PROFILE], past[:PROFILE], rows.neighbours, rows.weights, rows.counts, strength, scale, RECENCY,
-        near, profile,
-    )  # fmt: skip
+    scores[:] = 0.0
+    _touched(past, rows, strength, scale, scores)
+
+
+def visited(
+    past: Slots, rows: Rows, strength: NDArray[np.float64], scale: float, sums: NDArray[np.float64]
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """The same of the slots (n,) that have any, (n,). sums (≥ N,): zeros, before and after."""
+    slots = _touched(past, rows, strength, scale, sums)
+    scores = sums[slots]
+    sums[slots] = 0.0
+    return slots, scores
+
+
+def _touched(
+    past: Slots, rows: Rows, strength: NDArray[np.float64], scale: float, scores: Out
+) -> NDArray[np.int32]:  # fmt: skip
+    found = rows.found[:VISITED]
+    touched = np.empty(len(found) * rows.neighbours.shape[1], np.int32)
+    count = _visit(
+        found, past[:VISITED], rows.neighbours, rows.weights, rows.counts, strength, scale, RECENCY, scores, touched
+    )
+    return touched[:count]
 
 
 def taste(
@@ -43,7 +60,7 @@ def taste(
     1 + max(cos, 0) times by the angle between that hour and `hour` now: twice at the same one, once from six hours on.
     So what a user comes to in the morning is not what they get in the evening.
     """
-    _taste(past[:PROFILE], hours[:PROFILE], hour, interests, author, codes, scores)
+    _taste(past[:TASTED], hours[:TASTED], hour, interests, author, codes, scores)
 
 
 def hour_of(at: float) -> int:
@@ -60,24 +77,25 @@ def logits(outputs: NDArray[np.float32], bias: NDArray[np.float32], user: NDArra
 @compiled
 def _visit(
     places: Any, past: Any, neighbours: Any, weights: Any, counts: Any, strength: Any, scale: Any, recency: Any,
-    near: Any, profile: Any,
-) -> None:  # fmt: skip
-    near[:], profile[:] = 0.0, 0.0
+    scores: Any, touched: Any,
+) -> int:  # fmt: skip
+    count = 0
     for q in range(len(past)):
         if places[q] < 0:
             continue
-        held = strength[past[q]] * scale + SHRINK
-        first = scale * recency[q] / np.sqrt(held) if q < VISITED else 0.0
+        factor = scale * recency[q] / np.sqrt(strength[past[q]] * scale + SHRINK)
         row = places[q]
         for k in range(counts[row]):
-            slot, weight = neighbours[row, k], weights[row, k]
-            near[slot] += first * weight
-            profile[slot] += scale * weight / held
-    for slot in range(len(strength)):
-        if profile[slot] > 0:
-            norm = np.sqrt(strength[slot] * scale + SHRINK)
-            near[slot] /= norm
-            profile[slot] /= np.sqrt(norm)
+            slot, gain = neighbours[row, k], factor * weights[row, k]
+            if not gain > 0:
+                continue
+            if scores[slot] == 0:
+                touched[count] = slot
+                count += 1
+            scores[slot] += gain
+    for at in range(count):
+        scores[touched[at]] /= np.sqrt(strength[touched[at]] * scale + SHRINK)
+    return count
 
 
 @compiled

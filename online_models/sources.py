@@ -6,29 +6,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import learnt
+from schemas import ease, learnt
 from schemas.posts import Post
 
 from .click_through import ClickThrough
 from .co_visitation import BACKWARD, CoVisitation, growth
 from .co_visitation_scores import RECENCY
+from .ease import Ease
 from .pairwise_mf import PairwiseMF
 from .post_columns import Rows
 from .post_table import PostTable
 from .replay import Events
 from .sequence_factors import SequenceFactors, long_memory
 from .slots import Slots
-from .source_scores import PROFILE, hour_of, logits, taste, visit
+from .source_scores import VISITED, hour_of, logits, taste, visit
 from .transitions import Transitions
 from .user_history import CONTEXT
 
 NAMES = (
-    "co_visitation", "profile", "next", "sequence", "taste_factors", "factors", "tastes", "trending_1h", "trending_24h",
+    "co_visitation", "ease", "next", "sequence", "taste_factors", "factors", "tastes", "trending_1h", "trending_24h",
     "trending_7d", "popularity",
 )  # fmt: skip
-"""co_visitation and profile: what users met near the last 20 posts, the newest counting most; near the last 50, all
-alike. next: what came right after the last five (online_models.transitions). sequence, taste_factors: SequenceFactors,
-short and long. factors: PairwiseMF. tastes: posts with the tags and authors of the last ones, met by anybody or not."""
+"""co_visitation: what users met near the last 20 posts, the newest counting most. ease: what all of the last 50 say
+together that no other of them says already. next: what came right after the last five (online_models.transitions).
+sequence, taste_factors: SequenceFactors, short and long. factors: PairwiseMF. tastes: posts with the tags and authors
+of the last ones, met by anybody or not."""
 LOGITS = np.array([name in ("sequence", "taste_factors", "factors") for name in NAMES])
 
 MINIBATCH = 256
@@ -44,6 +46,7 @@ class Sources:
         self.click_through = ClickThrough(capacity)
         self.co_visitation = CoVisitation()
         self.strength = np.zeros(capacity)
+        self.ease, self._solutions = Ease(capacity), 0
         self.transitions = Transitions()
         self.sequence = SequenceFactors(capacity=capacity, seed=seed)
         self.taste = long_memory(capacity=capacity, seed=seed + 1)
@@ -65,6 +68,7 @@ class Sources:
             self.strength[slot] = 0.0
             self.co_visitation.rows.forget(slot)
             self.transitions.forget(slot)
+            self.ease.forget(slot)
             for model in self._factor_models:
                 model.start(slot)
         return slot, new
@@ -105,6 +109,7 @@ class Sources:
             self.strength[slot] += gain * grown
         if new:
             self.transitions.learn_slots(slot, past, grown)
+            self.ease.learn_slots(slot, past, grown)
             self._waiting.add(slot, past, user)
             if self._waiting.full:
                 self.catch_up()
@@ -128,7 +133,8 @@ class Sources:
         size, table = self.slots.size, self.table
         scores = self._scores[: len(NAMES) * size].reshape(len(NAMES), size)  # without gaps: compiled loops are faster
         scale = 1.0 / growth(now)
-        visit(past, self.rows(past), self.strength[:size], scale, scores[0], scores[1])
+        visit(past, self.rows(past), self.strength[:size], scale, scores[0])
+        self.ease.score(past, scores[1])
         self.transitions.score(past, scale, scores[2])
         for number, model in enumerate(self._factor_models, 3):
             vector = model.user_vector(past, user if model.users else -1)
@@ -143,7 +149,15 @@ class Sources:
     def rows(self, past: NDArray[np.int32]) -> Rows:
         """Of co-visitation, those of a user's last posts among them."""
         rows = self.co_visitation.rows
-        return Rows(rows.neighbours, rows.weights, rows.counts, rows.places.find(past[:PROFILE].astype(np.int64)))
+        return Rows(rows.neighbours, rows.weights, rows.counts, rows.places.find(past[:VISITED].astype(np.int64)))
+
+    def new_ease(self) -> bytes:
+        """The last solution of `ease` as feeds get it (schemas.ease); empty when it was told before."""
+        if self.ease.solutions == self._solutions:
+            return b""
+        self._solutions = self.ease.solutions
+        slots, weights = self.ease.solution()
+        return ease.encode(self.slots.ids[slots], weights)
 
     def records(self, slots: NDArray[np.int32]) -> NDArray[np.void]:
         """(n,): what feeds get of posts (schemas.learnt.post_type)."""
@@ -173,6 +187,7 @@ class Sources:
         size, rows = self.slots.size, self.co_visitation.rows
         parts: dict[str, Mapping[str, NDArray[Any]]] = {"slots": self.slots.state(), "table": self.table.state(size)}
         parts["click_through"] = self.click_through.state(size)
+        parts["ease"] = self.ease.state()
         parts |= {"replay": self.replay.state(), "users": self.factors.user_slots.state()}
         parts |= {name: getattr(self, name).state() for name in _FACTORS}
         parts |= {"rows": rows_state(rows, size), "next": rows_state(self.transitions.rows, size)}
@@ -190,6 +205,8 @@ class Sources:
         self.table.load(parts["table"])
         if "click_through" in parts:  # snapshots of before there were impressions have none
             self.click_through.load(parts["click_through"])
+        if "ease" in parts:  # nor what that is solved from
+            self.ease.load(parts["ease"])
         self.replay.load(parts["replay"])
         self.factors.user_slots.load(parts["users"])
         for name in _FACTORS:

@@ -97,20 +97,46 @@ _STEPS = 1.0 / np.arange(1, PAST + 1)
 
 def follow(rows: Rows, left: NDArray[np.float64], scale: float, scores: NDArray[np.floating]) -> None:
     """Fills scores (N,) of slots, −1 in a row being none. left (q,): n of the user's last posts, at most PAST."""
+    scores[:] = 0.0
+    _touched(rows, left, scale, scores)
+
+
+def followed(
+    rows: Rows, left: NDArray[np.float64], scale: float, sums: NDArray[np.float64]
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """The same of the slots (n,) that have any, with their scores (n,). sums (≥ N,): zeros, before and after."""
+    slots = _touched(rows, left, scale, sums)
+    scores = sums[slots]
+    sums[slots] = 0.0
+    return slots, scores
+
+
+def _touched(
+    rows: Rows, left: NDArray[np.float64], scale: float, scores: NDArray[np.floating]
+) -> NDArray[np.int32]:  # fmt: skip
     factors = _STEPS[: len(left)] * scale / (left * scale + SHRINK)
-    _follow(rows.found, factors, rows.neighbours, rows.weights, rows.counts, scores)
+    touched = np.empty(len(rows.found) * rows.neighbours.shape[1], np.int32)
+    return touched[: _follow(rows.found, factors, rows.neighbours, rows.weights, rows.counts, scores, touched)]
 
 
 @compiled
-def _follow(places: Any, factors: Any, neighbours: Any, weights: Any, counts: Any, scores: Any) -> None:
-    scores[:] = 0.0
+def _follow(
+    places: Any, factors: Any, neighbours: Any, weights: Any, counts: Any, scores: Any, touched: Any
+) -> int:  # fmt: skip
+    count = 0
     for q in range(len(places)):
         row = places[q]
         if row < 0:
             continue
         for k in range(counts[row]):
-            if neighbours[row, k] >= 0:
-                scores[neighbours[row, k]] += factors[q] * weights[row, k]
+            slot, gain = neighbours[row, k], factors[q] * weights[row, k]
+            if slot < 0 or not gain > 0:
+                continue
+            if scores[slot] == 0:
+                touched[count] = slot
+                count += 1
+            scores[slot] += gain
+    return count
 
 
 @compiled

@@ -131,10 +131,13 @@ LEARNER_VECTORS = f"{PREFIX}{{learner}}:vectors"
 """Hash post id → what is learnt of it (schemas.learnt.post_type). Those that the models dropped leave it."""
 
 LEARNER_CHANGES = f"{PREFIX}{{learner}}:changes"
-"""Stream of which of these changed: field `ids`, packed little-endian int64; capped."""
+"""Stream of which of these changed: field `ids`, packed little-endian int64; `ease` when LEARNER_EASE did; capped."""
 
 LEARNER_WEIGHTS = f"{PREFIX}{{learner}}:weights"
 """The blend's weights, and what features need to know of all posts together (schemas.learnt.Weights)."""
+
+LEARNER_EASE = f"{PREFIX}{{learner}}:ease"
+"""Item-item weights of at most 1,024 posts (schemas.ease)."""
 
 LEARNER_SNAPSHOT = f"{PREFIX}{{learner}}:snapshot"
 """Which snapshot to resume from, as JSON (schemas.factors.Snapshot)."""

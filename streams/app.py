@@ -87,6 +87,7 @@ class WorkerApp(faust.App):
     """A Faust app whose services connect before the first event and close after the last."""
 
     services: Services
+    slot: int
 
     def _create_directories(self) -> None:
         """Faust would make a folder for tables in the working directory; there are no tables."""
@@ -100,7 +101,7 @@ class WorkerApp(faust.App):
     async def on_start(self) -> None:
         await self.services.start()
         gc.freeze()  # Faust collects whenever a rebalance waits: 0.1 s each, nearly all for what was loaded by now
-        log.info("worker starts", group=self.conf.id)
+        log.info("worker starts", group=self.conf.id, slot=self.slot)
         await super().on_start()
 
     async def on_stop(self) -> None:
@@ -144,6 +145,7 @@ def create_app(settings: Settings, role: str, slot: int) -> WorkerApp:
         autodiscover=False,
         reply_create_topic=False,
     )
+    app.slot = slot
     wait = settings.kafka_fetch_max_wait_ms
     transport = transport_class(wait) if role == "learn" else transport_class(**LATE_FETCH)
     app.transport = transport(app.conf.broker_consumer, app)

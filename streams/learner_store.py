@@ -97,10 +97,15 @@ class LearnerStore:
             ids = gone[start : start + AT_ONCE]
             await self._tell(("HDEL", keys.LEARNER_VECTORS, *ids.tolist()), ids, width)
         await self._publish_users(changed, width)
+        if changed.ease or whole:
+            told: Command = ("SET", keys.LEARNER_EASE, changed.ease) if changed.ease else ("UNLINK", keys.LEARNER_EASE)
+            await self._move(self._next(width), [told, _change("ease", b"1", MOST_CHANGES)])
         if weights != self._weights:
             await self._move(self._next(width), [("SET", keys.LEARNER_WEIGHTS, weights)])
             self._weights = weights
-        elif not any(map(len, changed)) and not len(gone) and await self._redis.get(keys.LEARNER_MARK) != self._stored:
+            return
+        nothing = not any(len(part) for part in changed) and not len(gone)
+        if nothing and await self._redis.get(keys.LEARNER_MARK) != self._stored:
             raise Conflict(f"{keys.LEARNER_MARK} is gone or was moved by another learner")
 
     async def _publish_users(self, changed: Changed, width: int) -> None:
@@ -145,13 +150,16 @@ class LearnerStore:
     async def _tell(self, command: Command, ids: NDArray[np.int64], width: int) -> None:
         packed = ids.astype("<i8").tobytes()
         kept = min(max(CHANGES_BYTES // len(packed), LEAST_CHANGES), MOST_CHANGES)
-        change: Command = ("XADD", keys.LEARNER_CHANGES, "MAXLEN", "~", kept, "*", "ids", packed)
-        await self._move(self._next(width), [command, change])
+        await self._move(self._next(width), [command, _change("ids", packed, kept)])
 
     async def _move(self, mark: LearnerMark, commands: list[Command]) -> None:
         payload = factors.encode_mark(mark)
         await self._committer.commit(keys.LEARNER_MARK, self._stored, payload, commands)
         self._stored, self._mark = payload, mark
+
+
+def _change(field: str, value: bytes, kept: int) -> Command:
+    return ("XADD", keys.LEARNER_CHANGES, "MAXLEN", "~", kept, "*", field, value)
 
 
 def _others(fields: list[bytes], ids: NDArray[np.int64]) -> NDArray[np.int64]:

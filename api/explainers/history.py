@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from online_models.co_visitation_scores import RECENCY, SHRINK
+from online_models.ease import PAST as EASE_PAST
+from online_models.ease import RECENCY as EASE_RECENCY
 from online_models.post_columns import Rows
 from online_models.sequence_factors import LONG, SHORT
-from online_models.source_scores import PROFILE, VISITED
+from online_models.source_scores import VISITED
 from online_models.transitions import PAST
 from online_models.transitions import SHRINK as LEFT_SHRINK
 
@@ -17,10 +19,10 @@ from ..learnt import Learnt
 from ..models import ItemVectors
 from ..sources.co_visitation import CoVisitation
 from ..sources.collaborative import Collaborative
+from ..sources.ease import Ease
 from ..sources.graph import RECENCY as GRAPH_RECENCY
 from ..sources.graph import Graph
 from ..sources.next import Next
-from ..sources.profile import Profile
 from ..sources.sequence import Sequence
 from ..sources.svd import RECENCY as SVD_RECENCY
 from ..sources.svd import Svd
@@ -59,14 +61,12 @@ class History:
 
 def _said(query: Query, slots: Slots) -> Said:
     said: Said = []
-    if len(past := query.past[:PROFILE]):
+    if len(past := query.past[:VISITED]):
         weights = _weights(query.rows(past), slots, query.catalogue.size)
-        held = (query.catalogue.strength[past] * query.scale + SHRINK)[:, None]
-        near = np.zeros((len(past), 1))
-        near[:VISITED, 0] = RECENCY[: len(past[:VISITED])]
-        said += [(CoVisitation.name, past, near / np.sqrt(held) * weights)]
+        held = query.catalogue.strength[past] * query.scale + SHRINK
+        said += [(CoVisitation.name, past, (RECENCY[: len(past)] / np.sqrt(held))[:, None] * weights)]
         if query.learnt is not None:
-            said += [(Profile.name, past, weights / held), *_of_learner(query, query.learnt, slots)]
+            said += _of_learner(query, query.learnt, slots)
     if len(query.history):
         for name, served in query.vectors.items():
             if name in _BATCH and len(served.ids):
@@ -84,6 +84,9 @@ def _of_learner(query: Query, learnt: Learnt, slots: Slots) -> Said:
         past = query.past[: memory.length]
         products = posts.inputs[model][past] @ posts.outputs[model][slots].T
         said += [(name, past, memory.decay ** np.arange(len(past))[:, None] * products)]
+    if learnt.ease is not None:
+        past = query.past[:EASE_PAST]
+        said += [(Ease.name, past, EASE_RECENCY[: len(past), None] * learnt.ease.between(past, slots))]
     return said
 
 
@@ -119,7 +122,9 @@ def _weights(rows: Rows, slots: Slots, size: int) -> NDArray[np.float64]:
     places[slots] = np.arange(len(slots))
     weights = np.zeros((len(rows.found), len(slots)))
     for q, row in enumerate(rows.found.tolist()):
-        count = int(rows.counts[row]) if row >= 0 else 0
+        if row < 0:
+            continue
+        count = int(rows.counts[row])
         neighbours = rows.neighbours[row, :count]
         near = np.where(neighbours >= 0, places[neighbours], -1)
         weights[q, near[near >= 0]] = rows.weights[row, :count][near >= 0]

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from online_models.post_table import TAG_CODES, TAGS, codes_of
-from online_models.source_scores import PROFILE, TASTE_DECAY
+from online_models.source_scores import TASTE_DECAY, TASTED
 
 from ..stages import Candidates, Query, Slots
 
@@ -15,13 +15,13 @@ AUTHORS = 10
 
 class Tastes:
     """`{"tags": {"running": 0.12}, "category": {"Sport": 0.4}, "author": "ann"}`: shares of the tags of the last
-    PROFILE posts, the newer counting more, and the share of those posts that are of the category; the author when one
+    TASTED posts, the newer counting more, and the share of those posts that are of the category; the author when one
     of the last AUTHORS posts is theirs. What does not match is left out."""
 
     name = "tastes"
 
     def explain(self, query: Query, candidates: Candidates, slots: Slots) -> list[Any]:
-        catalogue, past = query.catalogue, query.past[:PROFILE]
+        catalogue, past = query.catalogue, query.past[:TASTED]
         if not len(past):
             return [None] * len(slots)
         tags = catalogue.tags[past]
@@ -31,7 +31,8 @@ class Tastes:
         categories, authors = catalogue.category[past], {*catalogue.author[past[:AUTHORS]].tolist()} - {-1}
         found: list[Any] = []
         for slot in slots.tolist():
-            post, matches = catalogue.posts[slot], {}
+            post = catalogue.posts[slot]
+            matches: dict[str, Any] = {}
             if post is not None:
                 _, codes = codes_of(post)
                 named = dict.fromkeys([*([post.category] if post.category else []), *post.tags])

@@ -109,10 +109,11 @@ def _query(serving: Serving, given: FeedParameters) -> Query:
 
 def _items(serving: Serving, query: Query, slate: Slate) -> Any:
     """What is the same for all is encoded once; a post that this user reacted to hardly ever comes again."""
-    posts = query.catalogue.posts
     # The pipeline keeps servable posts only, and those have a row.
-    shown = [post for slot in slate.slots.tolist() if (post := posts[slot]) is not None]
-    return [item(post, slate.reactions) for post in shown] if slate.reactions else serving.posts.of(shown)
+    posts, slots = query.catalogue.posts, slate.slots.tolist()
+    if not slate.reactions:
+        return serving.posts.of(posts, slots)
+    return [item(post, slate.reactions) for slot in slots if (post := posts[slot]) is not None]
 
 
 def _explained(query: Query, slate: Slate) -> list[dict[str, Any]]:

@@ -41,7 +41,7 @@ async def similar(request: Request) -> Response:
     given = requests.parameters(request, SimilarParameters)
     page_size = requests.page_size(given.page_size, serving.settings)
     catalogue, threshold = serving.mirror.catalogue, serving.settings.similarity_threshold
-    if catalogue.post(post_id) is None:
+    if not catalogue.has_row(post_id):
         raise ApiError(404, f"There is no post {post_id}.", field="post_id")
     query = Query(given.username or "", time.time(), catalogue)
     kept, degraded = await pipeline.allowed(query)
@@ -74,10 +74,12 @@ async def similar(request: Request) -> Response:
 def _for_reader(query: Query, found: Similar) -> Similar:
     """By score · (1 + PERSONAL · how near the post is to the last posts of the user by co-visitation, 1 for the
     nearest), within each source; what they have seen last."""
-    near = {slot: 0.0 for slot, _, _ in found}
+    near = dict.fromkeys((slot for slot, _, _ in found), 0.0)
     if len(query.past) and found:
-        visited = query.visited()[0][[*near]]
-        near = dict(zip(near, (visited / max(visited.max(), 1e-12)).tolist(), strict=True))
+        slots, scores = query.visited()
+        near |= {slot: score for slot, score in zip(slots.tolist(), scores.tolist(), strict=True) if slot in near}
+        most = max(*near.values(), 1e-12)
+        near = {slot: score / most for slot, score in near.items()}
     seen = {*query.catalogue.known_slots(query.state.seen).tolist()}
     order = list(dict.fromkeys(source for _, _, source in found))
     return sorted(
@@ -88,15 +90,15 @@ def _for_reader(query: Query, found: Similar) -> Similar:
 
 def _co_visitation(query: Query, slot: int, kept: Mask, threshold: float) -> Similar:
     catalogue = query.catalogue
-    neighbours = catalogue.neighbour_slots[slot]
+    neighbours, weights = catalogue.neighbours.of(slot)
     scores = similarity(
         neighbours,
-        catalogue.neighbour_weights[slot],
+        weights,
         float(catalogue.strength[slot]),
         catalogue.strength[: catalogue.size],
         query.now,
     )
-    shown = (scores > 0) & (neighbours >= 0) & kept[neighbours]
+    shown = (scores > 0) & kept[neighbours]
     return _best(catalogue, neighbours[shown], scores[shown], threshold, "co_visitation")
 
 

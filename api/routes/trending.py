@@ -55,7 +55,7 @@ async def trending(request: Request) -> Response:
         return page
 
     # Scores decay with every moment: the order and what is around it are what a reader would notice.
-    rows = [hash(post.item) if (post := catalogue.posts[slot]) is not None else 0 for slot in slots]
+    rows = [hash(catalogue.posts.encoded(slot)) for slot in slots]
     mine = sorted(query.state.reactions) if given.username else []
     noticed = digest(rows, moved, mine, given.window, query.page_size, page.matched, page.degraded, page.model_versions)
     return tagged_response(request, noticed.hex(), content)

@@ -13,11 +13,11 @@ from schemas.settings import Settings
 
 from ..candidate_pipeline import Slate
 from ..metrics import Metrics
-from ..producer import Producer, Record
+from ..producer import CLOSE_SECONDS, Producer, Record
 from ..stages import EXPLORATION, Query
 
-MOST_WAITING = 256
-"""Pages whose impression is under way; beyond, with Kafka down, they are dropped and counted."""
+MOST_WAITING_BYTES = 8 << 20
+"""Of pages that Kafka has not acknowledged, some 2,600; beyond, with Kafka down, they are dropped and counted."""
 GATHER_SECONDS = 0.02
 """Between two messages: pages wait so long for others, as to send each by itself took 0.3 ms of a feed's 1.3."""
 SAMPLE = 0.1
@@ -27,8 +27,8 @@ _log = structlog.get_logger()
 
 
 class Impressions:
-    """One message a page, keyed by user, or of a guest, whose username is empty, by session. Losing some is harmless,
-    so nothing is tried again."""
+    """One message a page, keyed by user, or of a guest, whose username is empty, by session. A page that comes late is
+    no loss, so each has the time that Kafka's client takes for its own tries; after those, losing some is harmless."""
 
     name = "impressions"
 
@@ -36,49 +36,58 @@ class Impressions:
         self._producer = producer
         self._partitions = settings.kafka_partitions
         self._metrics = metrics
-        self._waiting: list[tuple[Query, Slate]] = []
-        self._sent: asyncio.Future[None] | None = None
-        self._sending = 0
+        self._waiting: list[Record] = []
+        self._bytes = 0
         self._sender: asyncio.Task[None] | None = None
 
     async def run(self, query: Query, slate: Slate) -> None:
-        """Returns when Kafka has the page, or refused it."""
-        if len(self._waiting) + self._sending >= MOST_WAITING:
+        """Does not wait for Kafka. Of the page only its message is kept: a query has scores of all posts, and those of
+        some hundred that waited took more than all else in the process."""
+        record = self._record(query, slate)
+        if self._bytes + _size(record) > MOST_WAITING_BYTES:
             self._metrics.impressions.labels("dropped").inc()
             return
-        self._waiting.append((query, slate))
-        if self._sent is None:
-            self._sent = asyncio.get_running_loop().create_future()
-        sent = self._sent
+        self._waiting.append(record)
+        self._count_bytes(_size(record))
         if self._sender is None:
             self._sender = asyncio.create_task(self._send())
-        await asyncio.shield(sent)
+
+    async def close(self) -> None:
+        """Returns when Kafka has all pages, or refused them; after CLOSE_SECONDS at most."""
+        if self._sender is not None:
+            await asyncio.wait([self._sender], timeout=CLOSE_SECONDS)
 
     async def _send(self) -> None:
         """Until nothing waits: the first at once, then those of each 20 ms."""
         try:
             while self._waiting:
-                pages, self._waiting = self._waiting, []
-                told, self._sent = self._sent, None
-                self._sending = len(pages)
-                outcome = "sent"
+                records, self._waiting = self._waiting, []
                 try:
-                    await self._producer.send([self._record(query, slate) for query, slate in pages])
+                    sent = await self._producer.deliver(records)
                 except ReelstreamError as error:
-                    outcome = "failed"
-                    _log.warning("impressions lost", pages=len(pages), error=str(error))
+                    sent = 0
+                    _log.warning("impressions lost", pages=len(records), error=str(error))
                 finally:
-                    if told is not None and not told.done():
-                        told.set_result(None)
-                self._metrics.impressions.labels(outcome).inc(len(pages))
+                    self._count_bytes(-sum(map(_size, records)))
+                for outcome, pages in (("sent", sent), ("failed", len(records) - sent)):
+                    if pages:
+                        self._metrics.impressions.labels(outcome).inc(pages)
                 await asyncio.sleep(GATHER_SECONDS)
         finally:
-            self._sending, self._sender = 0, None
+            self._sender = None
+
+    def _count_bytes(self, more: int) -> None:
+        self._bytes += more
+        self._metrics.impressions_waiting.set(self._bytes)
 
     def _record(self, query: Query, slate: Slate) -> Record:
         key = query.username or query.session_id or ""  # of a guest there is nothing but the session
         value = encode(_impression(query, slate))
         return Record(topics.IMPRESSIONS, key.encode(), value, topics.owner(key, self._partitions))
+
+
+def _size(record: Record) -> int:
+    return len(record.value or b"")
 
 
 def _impression(query: Query, slate: Slate) -> Impression:

@@ -1,6 +1,7 @@
 """Candidates that users met near the posts this user met last."""
 
-from ..stages import Query, Retrieved, evidence
+from ..retrieved import OfFew, Retrieved
+from ..stages import Query
 
 
 class CoVisitation:
@@ -10,4 +11,4 @@ class CoVisitation:
     personal = True
 
     def retrieve(self, query: Query) -> Retrieved:
-        return evidence(query.visited()[0])
+        return OfFew(*query.visited())

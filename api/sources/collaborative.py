@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ..stages import Query, Retrieved, nothing
+from ..retrieved import Retrieved, nothing
+from ..stages import Query
 
 
 class Collaborative:
@@ -22,4 +23,4 @@ class Collaborative:
             return nothing()
         rank = (len(mean) - 2) // 2
         user = np.append(mean[rank + 1 : -1], np.float32(1.0))
-        return Retrieved(row=model.scores(query.catalogue, user), logits=True)
+        return model.towards(query.catalogue, user)

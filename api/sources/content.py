@@ -6,7 +6,8 @@ from online_models.content_tokens import user_tokens
 from schemas.users import decode_user
 
 from ..content_vectors import ContentVectors
-from ..stages import Query, Retrieved, nothing
+from ..retrieved import OfFew, Retrieved, nothing
+from ..stages import Query
 
 RECENCY = 0.95
 """Weight of a post falls by this with each newer one, as in training."""
@@ -40,4 +41,4 @@ class Content:
                 new &= other.rows(query.catalogue) < 0
         slots = np.flatnonzero(new)
         scores = model.vectors[rows[slots]] @ model.towers.users(taste[None], profile)[0]
-        return Retrieved(slots, scores.astype(np.float64), logits=True)
+        return OfFew(slots, scores, logits=True)

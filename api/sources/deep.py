@@ -7,7 +7,8 @@ from online_models.event_sequence import EventSequence, of_history
 
 from ..graph import Graph
 from ..models import ItemVectors
-from ..stages import Query, Retrieved, nothing
+from ..retrieved import Retrieved, nothing
+from ..stages import Query
 
 
 class Deep:
@@ -23,7 +24,7 @@ class Deep:
         events = of_history(query.state.history)
         if model is None or model.graph is None or not len(events.posts):
             return nothing()
-        return Retrieved(row=model.scores(query.catalogue, _kept(model, model.graph, events)), logits=True)
+        return model.towards(query.catalogue, _kept(model, model.graph, events))
 
 
 def _kept(model: ItemVectors, graph: Graph, events: EventSequence) -> NDArray[np.float32]:

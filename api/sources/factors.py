@@ -1,6 +1,7 @@
 """Candidates that go with what the user liked long ago."""
 
-from ..stages import Query, Retrieved, nothing, ranked
+from ..retrieved import Retrieved, nothing
+from ..stages import Query, ranked
 
 
 class Factors:
@@ -13,4 +14,4 @@ class Factors:
     def retrieve(self, query: Query) -> Retrieved:
         if (learnt := query.learnt) is None or query.own is None or len(query.own) != learnt.posts.dim:
             return nothing()
-        return ranked(query, learnt, 2, query.own)
+        return ranked(learnt, 2, query.own)

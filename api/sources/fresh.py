@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ..stages import Query, Retrieved, evidence
+from ..retrieved import OfAll, Retrieved
+from ..stages import Query
 
 HALF_LIFE = 7 * 86_400.0
 """Seconds. Only the order matters while ages stay below 1,000 half-lives, where a double ends."""
@@ -17,4 +18,4 @@ class Fresh:
     def retrieve(self, query: Query) -> Retrieved:
         created = query.catalogue.created_at[: query.catalogue.size]
         ages = np.maximum(query.now - created, 0.0)
-        return evidence(np.where(created > 0, np.exp2(-ages / HALF_LIFE), 0.0))
+        return OfAll(np.where(created > 0, np.exp2(-ages / HALF_LIFE), 0.0))

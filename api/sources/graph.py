@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ..stages import Query, Retrieved, nothing
+from ..retrieved import Retrieved, nothing
+from ..stages import Query
 
 RECENCY = 0.95
 """As the model was trained with."""
@@ -24,4 +25,4 @@ class Graph:
         if (user := model.mean_of(query.catalogue, query.history, weights)) is None:
             return nothing()
         user[-1] = 1.0
-        return Retrieved(row=model.scores(query.catalogue, user), logits=True)
+        return model.towards(query.catalogue, user)

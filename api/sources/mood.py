@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ..stages import Query, Retrieved, evidence, nothing
+from ..retrieved import OfAll, Retrieved, nothing
+from ..stages import Query
 from .popular import WINDOW
 
 
@@ -17,4 +18,4 @@ class Mood:
         if query.mood is None:
             return nothing()
         shares = query.catalogue.moods[: query.catalogue.size, query.mood]
-        return evidence(shares * (1.0 + np.log1p(np.maximum(query.decayed(WINDOW), 0.0))))
+        return OfAll(shares * (1.0 + np.log1p(np.maximum(query.decayed(WINDOW), 0.0))))

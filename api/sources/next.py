@@ -1,11 +1,10 @@
 """Candidates that users went to right after the posts this user met last."""
 
-import numpy as np
-
 from online_models.post_columns import Rows
-from online_models.transitions import PAST, follow
+from online_models.transitions import PAST, followed
 
-from ..stages import Query, Retrieved, evidence, nothing
+from ..retrieved import OfFew, Retrieved, nothing
+from ..stages import Query
 
 
 class Next:
@@ -20,6 +19,4 @@ class Next:
         posts, last = learnt.posts, query.past[:PAST]
         posts.make_room()
         rows = Rows(posts.followers, posts.follower_weights, posts.follower_counts, last)
-        scores = np.empty(query.catalogue.size)
-        follow(rows, posts.left[last], query.scale, scores)
-        return evidence(scores)
+        return OfFew(*followed(rows, posts.left[last], query.scale, query.catalogue.sums))

@@ -2,7 +2,8 @@
 
 from schemas.trending import WINDOWS
 
-from ..stages import Query, Retrieved, evidence
+from ..retrieved import OfAll, Retrieved
+from ..stages import Query
 
 WINDOW = list(WINDOWS).index("7d")
 
@@ -14,4 +15,4 @@ class Popular:
     personal = False
 
     def retrieve(self, query: Query) -> Retrieved:
-        return evidence(query.decayed(WINDOW))
+        return OfAll(query.decayed(WINDOW))

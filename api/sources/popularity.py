@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ..stages import Query, Retrieved, evidence, nothing
+from ..retrieved import OfAll, Retrieved, nothing
+from ..stages import Query
 
 
 class Popularity:
@@ -15,4 +16,4 @@ class Popularity:
         if (learnt := query.learnt) is None:
             return nothing()
         learnt.posts.make_room()
-        return evidence(learnt.posts.total[: query.catalogue.size].astype(np.float64))
+        return OfAll(learnt.posts.total[: query.catalogue.size].astype(np.float64))

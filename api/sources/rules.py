@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from ..retrieved import OfFew, Retrieved, nothing
 from ..rules import Rule, rules_of
-from ..stages import Query, Retrieved, nothing
+from ..stages import Query
 from .popular import WINDOW
 
 
@@ -27,4 +28,4 @@ class RuleSource:
             fits |= found
             pinned |= found & rule.pin
         scores = (1.0 + query.decayed(WINDOW)) * np.where(pinned, 1e6, 1.0)
-        return Retrieved(slots[fits], scores[fits])
+        return OfFew(slots[fits], scores[fits])

@@ -13,8 +13,9 @@ from online_models.post_table import TAG_CODES
 from schemas.users import User, decode_user
 
 from ..query_hydrators.user_state import AUTHOR_LISTS
+from ..retrieved import OfAll, Retrieved, nothing
 from ..segments import popularity
-from ..stages import Mask, Query, Retrieved, evidence, nothing
+from ..stages import Mask, Query
 
 MOST_WORDS = 200
 """Of a row, which is free in what it holds."""
@@ -63,7 +64,7 @@ class Segment:
             catalogue.category[:size], catalogue.project[:size], catalogue.tags[:size], catalogue.moods[:size],
             categories, projects, tags, leaning / max(float(leaning.sum()), 1.0), shares,
         )  # fmt: skip
-        return evidence(shares * popularity(query, window="7d"))
+        return OfAll(shares * popularity(query, window="7d"))
 
 
 def _told(words: dict[str, None], codes: list[dict[str, int]], count: int) -> Mask:

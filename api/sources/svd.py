@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ..stages import Query, Retrieved, evidence
+from ..retrieved import Retrieved, nothing
+from ..stages import Query
 
 RECENCY = 0.95
 """Weight of a post falls by this with each newer one: half after 14."""
@@ -19,8 +20,8 @@ class Svd:
     def retrieve(self, query: Query) -> Retrieved:
         model = query.vectors.get("svd")
         if model is None:
-            return evidence(np.empty(0))
+            return nothing()
         weights = RECENCY ** np.arange(len(query.history)) * np.maximum(query.strengths, 0.0)
         if (user := model.mean_of(query.catalogue, query.history, weights)) is None:
-            return evidence(np.empty(0))
-        return evidence(model.scores(query.catalogue, user, absent=0.0))
+            return nothing()
+        return model.towards(query.catalogue, user, logits=False)

@@ -2,7 +2,8 @@
 
 from online_models.sequence_factors import LONG
 
-from ..stages import Query, Retrieved, of_past
+from ..retrieved import Retrieved
+from ..stages import Query, of_past
 
 
 class TasteFactors:

@@ -4,7 +4,8 @@ import numpy as np
 
 from online_models.source_scores import hour_of, taste
 
-from ..stages import Query, Retrieved, evidence, nothing
+from ..retrieved import OfAll, Retrieved, nothing
+from ..stages import Query
 
 
 class Tastes:
@@ -23,4 +24,4 @@ class Tastes:
             query.past, query.hours, hour_of(query.now), catalogue.interests[:size], catalogue.author[:size],
             len(learnt.weights.tag_share), scores,
         )  # fmt: skip
-        return evidence(scores.astype(np.float64))
+        return OfAll(scores)

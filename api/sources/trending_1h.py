@@ -2,7 +2,8 @@
 
 from schemas.trending import WINDOWS
 
-from ..stages import Query, Retrieved, evidence, nothing
+from ..retrieved import OfAll, Retrieved, nothing
+from ..stages import Query
 
 WINDOW = list(WINDOWS).index("1h")
 
@@ -15,4 +16,4 @@ class TrendingHour:
     personal = False
 
     def retrieve(self, query: Query) -> Retrieved:
-        return evidence(query.decayed(WINDOW)) if query.learnt is not None else nothing()
+        return OfAll(query.decayed(WINDOW)) if query.learnt is not None else nothing()

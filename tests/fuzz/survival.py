@@ -99,7 +99,7 @@ def _event_survives(event: ReadEvent) -> None:
         trending_score(counters.items[past.post_id], window)
     counters.items[past.post_id].encode()
     catalogue = Catalogue(capacity=4)
-    catalogue.set_state(past.post_id, counters.items[past.post_id])
+    catalogue.set_states([past.post_id], [counters.items[past.post_id]])
     post_owner(past.post_id, 4)
 
 

@@ -12,8 +12,10 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisAway
 
+from api.catalogue import Catalogue
+from api.factors import Factors
 from online_models.recommender import Changed, Recommender
-from schemas import factors, keys, learning, learnt, topics
+from schemas import ease, factors, keys, learning, learnt, topics
 from schemas.learning import LearningBatch, LearningMessage, Shown
 from streams import learner_record
 from streams.batches import Conflict
@@ -66,6 +68,10 @@ def record(post_id: int) -> Changed:
     return Changed(np.array([post_id]), np.ones(1, learnt.post_type(8)))
 
 
+def learner_weights() -> bytes:
+    return Recommender(capacity=10, users=10).weights()
+
+
 def acted(*users: int, strangers: tuple[int, ...] = ()) -> Changed:
     own = np.ones((len(users), 4 + learnt.RATING), np.float16)
     nobody = np.empty(0, np.int64)
@@ -108,6 +114,35 @@ async def test_a_user_has_a_vector_until_the_model_drops_them(redis: Redis):
     with pytest.raises(Conflict):
         await store.publish(acted(8), b"w", whole=False)
     assert not await redis.exists(keys.learnt_user(8))
+
+
+async def test_feeds_are_told_of_a_solution_of_ease_and_of_none(redis: Redis):
+    store, mirror = LearnerStore(redis, Committer(redis), None), SimpleNamespace(catalogue=Catalogue())
+    slot = mirror.catalogue.slot(5)
+    await store.claim()
+    await store.publish(record(5), learner_weights(), whole=True)
+    feeds = Factors(redis, mirror)  # type: ignore[arg-type]
+    place = await feeds._load()
+    assert place is not None
+    assert feeds.of(mirror.catalogue).ease is None  # type: ignore[union-attr]
+    said = np.array([[0.0, 0.5], [0.25, 0.0]], np.float32)
+    solved = record(5)._replace(ease=ease.encode(np.array([5, 6]), said))
+    await store.publish(solved, learner_weights(), whole=False)
+    followed = await feeds._follow(place)
+    for loaded in (False, True):
+        place = await feeds._load() if loaded else followed
+        known = feeds.of(mirror.catalogue).ease  # type: ignore[union-attr]
+        assert known is not None
+        assert known.scores(np.array([slot], np.int32)) == pytest.approx([0.0, 0.5], abs=1e-4)
+    former = mirror.catalogue
+    mirror.catalogue = Catalogue()
+    mirror.catalogue.slot(7)
+    place = await feeds._follow(place)  # type: ignore[arg-type]
+    moved = feeds.of(mirror.catalogue).ease  # type: ignore[union-attr]
+    assert mirror.catalogue.ids[moved.slots].tolist() == former.ids[known.slots].tolist() == [5, 6]
+    await store.publish(record(5), learner_weights(), whole=True)
+    await feeds._follow(place)
+    assert feeds.of(mirror.catalogue).ease is None, "a learner that begins anew has none"  # type: ignore[union-attr]
 
 
 async def test_a_snapshot_replaces_the_one_before_and_a_half_one_expires(redis: Redis):

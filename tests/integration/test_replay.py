@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -258,10 +259,20 @@ def test_the_command_reports_bad_rows_skips_them_and_fails_at_the_end(tansu: str
     assert "1 events, 1 posts, 0 users in " in done.stdout
 
 
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Children hear SIGINT, which a suite that runs under nohup ignores, and they would inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_stops_cleanly_when_told(tansu: str, tmp_path: Path, data_set: DataSet, number: int) -> None:
     arguments, environment = command(tansu, tmp_path, str(data_set.path), "--rate", "5")
-    with subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    with _interruptible(), subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert "events" in process.stdout.readline()
         process.send_signal(number)

@@ -15,6 +15,7 @@ from api.filters.seen import Seen
 from api.filters.served import Served
 from api.items import EncodedPosts, item
 from api.metrics import Metrics
+from api.post_rows import PostRows
 from api.ranked_lists import LIST_SECONDS, MOVED_SECONDS, RankedLists
 from api.scorers.blend import Blend
 from api.selector.exploration import Exploration
@@ -24,7 +25,7 @@ from api.stages import EXPLORATION, Query
 from online_models.user_history import learn_one
 from schemas.events import DEFAULT_WEIGHTS, TYPE_CODES
 from schemas.item_state import ItemState
-from schemas.posts import decode_post
+from schemas.posts import decode_described, decode_post, encode
 from schemas.settings import Settings
 from schemas.user_state import HistoryEvent, UserState
 from schemas.visits import Visit
@@ -61,7 +62,7 @@ def catalogue() -> Catalogue:
     catalogue = Catalogue()
     for post_id in range(1, POSTS + 1):
         catalogue.set_row(post_id, decode_post(msgspec.json.encode({"id": post_id})))
-        catalogue.set_state(post_id, ItemState(decayed=[float(post_id)] * 3, at=NOW))
+        catalogue.set_states([post_id], [ItemState(decayed=[float(post_id)] * 3, at=NOW)])
     return catalogue
 
 
@@ -207,7 +208,7 @@ async def test_a_list_is_made_anew_when_posts_moved_a_while_ago_and_kept_when_no
     await feed.run(Query("u", NOW, catalogue))
     await feed.run(Query("u", NOW + 2 * MOVED_SECONDS, catalogue))
     assert user.decoded == 1
-    catalogue.set_state(1, ItemState(decayed=[1e9] * 3, at=NOW))
+    catalogue.set_states([1], [ItemState(decayed=[1e9] * 3, at=NOW)])
     await feed.run(Query("u", NOW + MOVED_SECONDS - 1, catalogue))
     assert user.decoded == 1
     moved = Query("u", NOW + 2 * MOVED_SECONDS, catalogue)
@@ -219,7 +220,7 @@ async def test_a_list_ranked_by_what_was_worked_out_before_posts_moved_does_not_
     feed: CandidatePipeline, catalogue: Catalogue
 ) -> None:
     await feed.run(Query("somebody before", NOW, catalogue))
-    catalogue.set_state(1, ItemState(decayed=[1e9] * 3, at=NOW))
+    catalogue.set_states([1], [ItemState(decayed=[1e9] * 3, at=NOW)])
     old = Query("u", NOW + 0.5, catalogue)
     assert 1 not in ids(old, await feed.run(old))
     later = Query("u", NOW + 2 * MOVED_SECONDS, catalogue)
@@ -245,8 +246,22 @@ def test_a_cache_is_bounded_in_bytes_drops_the_least_used_and_what_is_too_old(me
 
 
 def test_a_post_is_encoded_once_until_its_row_changes(metrics: Metrics) -> None:
-    posts = EncodedPosts(3_600, metrics)
+    posts, rows = EncodedPosts(3_600, metrics), PostRows()
     old, new = (decode_post(msgspec.json.encode({"id": 7, "title": title})) for title in ("old", "new"))
-    assert [msgspec.json.decode(encoded) for encoded in posts.of([old, old])] == [item(old)] * 2
-    assert msgspec.json.decode(posts.of([new])[0]) == item(new)
+    for _ in range(2):
+        rows.add()
+    rows.put(0, encode(old))
+    assert [msgspec.json.decode(encoded) for encoded in posts.of(rows, [0, 1, 0])] == [item(old)] * 2
+    rows.put(0, encode(new))
+    assert msgspec.json.decode(posts.of(rows, [0])[0]) == item(new)
     assert looks(metrics, "posts") == {"hit": 1, "miss": 2}
+
+
+def test_a_row_whose_json_is_damaged_is_left_out(metrics: Metrics) -> None:
+    rows, row = PostRows(), encode(decode_post(b'{"id": 7, "title": "good"}'))
+    good = decode_described(row)
+    for each in (row, msgspec.msgpack.encode(msgspec.structs.replace(good, item=good.item[:-2]))):
+        rows.add()
+        rows.put(len(rows) - 1, each)
+    assert [post is not None for post in rows] == [True, False]
+    assert len(EncodedPosts(3_600, metrics).of(rows, [1, 0])) == 1

@@ -19,6 +19,7 @@ from online_models.content_towers import AT_ONCE, ContentTowers
 from schemas.models import ModelVersion
 from schemas.posts import Post, decode_post
 from schemas.settings import Settings
+from tests.unit.evidence import evidence
 
 DIM = 8
 GRAPH = untrained(DIM, 1)
@@ -140,18 +141,19 @@ async def test_the_source_asks_the_newest_and_best_liked_posts_first_and_a_stran
     history = catalogue.known_slots([2, 1])
     query = Query("u", 1e9, catalogue, vectors={"content": published}, history=history, strengths=np.array([2.0, 1.0]))
     found = Content().retrieve(query)
-    assert sorted(catalogue.ids[found.slots]) == [1, 2, 3]
+    assert sorted(evidence(query, found)) == [1, 2, 3]
     taste = 2.0 * expected("two")[0] + 0.95 * expected("one")[0]
     scores = np.e * expected("one", "two", "three") @ (taste / np.linalg.norm(taste))
-    by_post = dict(zip(catalogue.ids[found.slots].tolist(), found.scores.tolist(), strict=True))
+    by_post = evidence(query, found)
     assert [by_post[post_id] for post_id in (1, 2, 3)] == pytest.approx(scores.tolist(), abs=1e-4)
 
     version = ModelVersion(model="svd", version="v", created_at=0.0, dim=1, items=2, chunks=1, metrics={})
     query.vectors["svd"] = ItemVectors(version, np.array([1, 2]), np.ones((2, 1), np.float32))
-    assert catalogue.ids[(Content().retrieve(query)).slots].tolist() == [3]
+    assert [*evidence(query, Content().retrieve(query))] == [3]
 
     stranger = Query("u", 1e9, catalogue, vectors={"content": published})
-    assert not len((Content().retrieve(stranger)).slots)
+    assert evidence(stranger, Content().retrieve(stranger)) == {}
     stranger.profile = msgspec.json.encode({"username": "u", "attributes": {"club": "sea"}})
-    assert len((Content().retrieve(stranger)).slots) == 3
-    assert not len((Content().retrieve(Query("u", 1e9, catalogue))).slots)
+    assert len(evidence(stranger, Content().retrieve(stranger))) == 3
+    nobody = Query("u", 1e9, catalogue)
+    assert evidence(nobody, Content().retrieve(nobody)) == {}

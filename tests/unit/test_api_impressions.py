@@ -1,7 +1,10 @@
 """Impressions: what is told of a page, and what happens when Kafka does not take it."""
 
 import asyncio
+import gc
 import random
+import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from api.candidate_pipeline import Slate
 from api.catalogue import Catalogue
 from api.metrics import Metrics
 from api.producer import Record
-from api.side_effects.impressions import MOST_WAITING, Impressions
+from api.side_effects.impressions import MOST_WAITING_BYTES, Impressions
 from api.stages import Query
 from schemas.errors import ServiceUnavailable
 from schemas.impressions import decode
@@ -18,19 +21,22 @@ from schemas.settings import Settings
 
 
 class Kafka:
-    """Takes records; `open` says when, `up` whether at all."""
+    """Takes records; `open` says when, `up` whether at all, `most` how many at once."""
 
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.open = asyncio.Event()
         self.open.set()
         self.up = True
+        self.most: int | None = None
 
-    async def send(self, records: list[Record]) -> None:
+    async def deliver(self, records: list[Record]) -> int:
         await self.open.wait()
         if not self.up:
             raise ServiceUnavailable("Kafka is not reachable yet.")
-        self.records += records
+        taken = records[: self.most]
+        self.records += taken
+        return len(taken)
 
 
 @pytest.fixture
@@ -53,6 +59,7 @@ async def test_an_impression_tells_the_page_and_a_sample_carries_features(served
     effect = Impressions(kafka, Settings(), metrics)  # type: ignore[arg-type]
     for _ in range(300):
         await effect.run(*served)
+    await effect.close()
     told = [decode(record.value or b"") for record in kafka.records]
     assert (told[0].posts, told[0].position, told[0].scores) == ([11, 12], 4, [0.9, 0.8])
     assert told[0].sources == [["svd"], ["svd", "popular"]]
@@ -71,23 +78,56 @@ async def test_an_impression_tells_what_the_weights_of_batch_models_are_multipli
     await effect.run(query, slate)
     slate.outside = {"svd": [0.5, -4.25]}
     await effect.run(query, slate)
+    await effect.close()
     assert [decode(record.value or b"").outside for record in kafka.records] == [None, {"svd": [0.5, -4.25]}]
 
 
 async def test_without_kafka_an_impression_is_counted_as_failed(served: tuple[Query, Slate]) -> None:
     kafka, metrics = Kafka(), Metrics()
     kafka.up = False
-    await Impressions(kafka, Settings(), metrics).run(*served)  # type: ignore[arg-type]
+    effect = Impressions(kafka, Settings(), metrics)  # type: ignore[arg-type]
+    await effect.run(*served)
+    await effect.close()
     assert outcomes(metrics) == {"failed": 1}
 
 
-async def test_impressions_that_wait_are_bounded(served: tuple[Query, Slate]) -> None:
+async def test_what_kafka_gave_up_is_counted_apart_from_what_it_took(served: tuple[Query, Slate]) -> None:
+    kafka, metrics = Kafka(), Metrics()
+    kafka.most = 3
+    effect = Impressions(kafka, Settings(), metrics)  # type: ignore[arg-type]
+    for _ in range(5):
+        await effect.run(*served)
+    await effect.close()
+    assert outcomes(metrics) == {"sent": 3, "failed": 2}
+
+
+async def test_pages_that_wait_are_bounded_in_bytes_and_none_is_lost_for_coming_late(
+    served: tuple[Query, Slate],
+) -> None:
     kafka, metrics = Kafka(), Metrics()
     kafka.open.clear()
     effect = Impressions(kafka, Settings(), metrics)  # type: ignore[arg-type]
-    running = [asyncio.create_task(effect.run(*served)) for _ in range(MOST_WAITING + 5)]
-    await asyncio.sleep(0)
-    assert outcomes(metrics) == {"dropped": 5}
+    served[1].sources[0] = {f"source{number}": 1.0 for number in range(50_000)}
+    random.seed(1)
+    while not outcomes(metrics):
+        await effect.run(*served)
+    waiting = metrics.impressions_waiting.collect()[0].samples[0].value
     kafka.open.set()
-    await asyncio.gather(*running)
-    assert outcomes(metrics) == {"dropped": 5, "sent": MOST_WAITING}
+    await effect.close()
+    size = len(kafka.records[0].value or b"")
+    assert MOST_WAITING_BYTES - 3 * size < waiting <= MOST_WAITING_BYTES
+    assert outcomes(metrics) == {"dropped": 1, "sent": len(kafka.records)}
+    assert metrics.impressions_waiting.collect()[0].samples[0].value == 0
+
+
+async def test_a_page_that_waits_keeps_nothing_of_its_query(served: tuple[Query, Slate]) -> None:
+    kafka, query = Kafka(), replace(served[0])
+    kafka.open.clear()
+    effect, kept = Impressions(kafka, Settings(), Metrics()), weakref.ref(query)  # type: ignore[arg-type]
+    await effect.run(query, served[1])
+    del query
+    gc.collect()
+    assert kept() is None
+    kafka.open.set()
+    await effect.close()
+    assert len(kafka.records) == 1

@@ -1,5 +1,6 @@
 """Sources and scorer of what is learnt, on arrays small enough to know the answer."""
 
+import dataclasses
 import math
 
 import msgspec
@@ -10,6 +11,7 @@ from api.candidate_pipeline import CandidatePipeline
 from api.catalogue import Catalogue
 from api.compiled import compile_all
 from api.learnt import Learnt, LearntPosts, read_weights
+from api.learnt_ease import LearntEase
 from api.metrics import Metrics
 from api.pipelines import feed_sources
 from api.query_hydrators.user_state import UserStateHydrator, _last_at
@@ -17,11 +19,11 @@ from api.ratings import predicted_ratings
 from api.scorers.blend import Blend, features
 from api.selector.top import Top
 from api.sources.co_visitation import CoVisitation
+from api.sources.ease import Ease
 from api.sources.factors import Factors
 from api.sources.fresh import Fresh
 from api.sources.next import Next
 from api.sources.popularity import Popularity
-from api.sources.profile import Profile
 from api.sources.sequence import Sequence
 from api.sources.taste_factors import TasteFactors
 from api.sources.tastes import Tastes
@@ -33,6 +35,7 @@ from online_models.features import FEATURES
 from online_models.post_table import TAG_CODES
 from online_models.sources import NAMES
 from online_models.user_history import recent_posts
+from schemas import ease
 from schemas.errors import ReelstreamError
 from schemas.events import TYPE_CODES
 from schemas.history import History
@@ -41,6 +44,7 @@ from schemas.learnt import RATING, Weights, decode_user, decode_weights, encode_
 from schemas.posts import decode_post
 from schemas.settings import Settings
 from schemas.user_state import HistoryEvent, UserState
+from tests.unit.evidence import evidence
 
 NOW = 1_800_000_000.0
 SETTINGS = Settings(redis_url="redis://127.0.0.1:1/0", kafka_bootstrap_servers="127.0.0.1:1")
@@ -62,7 +66,7 @@ def catalogue() -> Catalogue:
         row = {"id": post_id, "tags": [f"kind {post_id % 2}"], "username": f"author {post_id % 2}",
                "created_at": (NOW - 3600 * post_id) * 1000}  # fmt: skip
         catalogue.set_row(post_id, decode_post(msgspec.json.encode(row)))
-        catalogue.set_state(post_id, ItemState(decayed=[float(post_id)] * 3, at=NOW))
+        catalogue.set_states([post_id], [ItemState(decayed=[float(post_id)] * 3, at=NOW)])
     catalogue.set_neighbours(1, np.array([3, 2]), growth(NOW) * np.array([8.0, 4.0]))
     return catalogue
 
@@ -92,24 +96,33 @@ def query_on(catalogue: Catalogue, made: np.ndarray | None = None, **fields: obj
 
 
 async def found(source: Source, query: Query) -> dict[int, float]:
-    retrieved = source.retrieve(query)
-    return dict(zip(query.catalogue.ids[retrieved.slots].tolist(), retrieved.scores.tolist(), strict=True))
+    return evidence(query, source.retrieve(query))
 
 
 @pytest.mark.parametrize("online", [True, False])
 async def test_without_a_learner_or_a_past_nothing_is_learnt(catalogue: Catalogue, online: bool) -> None:
     query = query_on(catalogue, **({"past": np.empty(0, np.int32)} if online else {"online": None}))
-    for source in (Profile(), Next(), Sequence(), TasteFactors(), Factors(), Tastes(), TrendingHour(), Popularity()):
+    for source in (Ease(), Next(), Sequence(), TasteFactors(), Factors(), Tastes(), TrendingHour(), Popularity()):
         assert await found(source, query) == {}
     assert query.model_versions == {}
 
 
-async def test_co_visitation_and_profile_weigh_the_norm_of_a_post_differently(catalogue: Catalogue) -> None:
-    catalogue.set_state(3, ItemState(decayed=[0.0] * 3, at=NOW, strength=growth(NOW) * 450.0))
-    query = query_on(catalogue)
-    near, profile = await found(CoVisitation(), query), await found(Profile(), query)
-    assert near == pytest.approx({3: 8 / math.sqrt(30 * 480), 2: 4 / 30})
-    assert profile == pytest.approx({3: 8 / 30 / 480**0.25, 2: 4 / 30 / 30**0.25})
+async def test_co_visitation_weighs_the_norm_of_a_post(catalogue: Catalogue) -> None:
+    catalogue.set_states([3], [ItemState(decayed=[0.0] * 3, at=NOW, strength=growth(NOW) * 450.0)])
+    assert await found(CoVisitation(), query_on(catalogue)) == pytest.approx({3: 8 / math.sqrt(30 * 480), 2: 4 / 30})
+
+
+async def test_ease_adds_up_what_the_last_posts_say_and_keeps_what_is_for_a_post(catalogue: Catalogue) -> None:
+    said = np.array([[0.0, 0.4, -0.1], [0.2, 0.0, 0.3], [0.0, -0.4, 0.0]], np.float32)  # by posts 1, 4 and 9
+    query = query_on(catalogue, past=np.array([0, 3], np.int32))
+    assert query.online is not None
+    assert await found(Ease(), query) == {}, "the learner has solved nothing yet"
+    query.online = dataclasses.replace(
+        query.online, ease=LearntEase(catalogue, ease.decode(ease.encode(np.array([1, 4, 9]), said)))
+    )
+    assert await found(Ease(), query) == pytest.approx({1: 0.95 * 0.2, 4: 0.4, 9: -0.1 + 0.95 * 0.3}, abs=1e-4)
+    query.past = np.array([1], np.int32)
+    assert await found(Ease(), query) == {}, "nothing is known of post 2"
 
 
 async def test_next_are_the_followers_of_the_last_posts(catalogue: Catalogue) -> None:
@@ -152,7 +165,7 @@ async def test_tastes_are_tags_and_authors_of_the_past(catalogue: Catalogue) -> 
 
 
 async def test_the_last_hour_and_everybody_who_ever_came(catalogue: Catalogue) -> None:
-    catalogue.set_state(2, ItemState(decayed=[6.0] * 3, at=NOW - 3600.0))
+    catalogue.set_states([2], [ItemState(decayed=[6.0] * 3, at=NOW - 3600.0)])
     query = query_on(catalogue, records(total=[3, 0, 1, 2]))
     assert (await found(TrendingHour(), query))[2] == pytest.approx(3.0)
     assert await found(Popularity(), query) == {1: 3.0, 3: 1.0, 4: 2.0}

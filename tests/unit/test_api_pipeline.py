@@ -47,10 +47,14 @@ class Recorder:
 
     def __init__(self) -> None:
         self.slates: list[Slate] = []
+        self.closed = False
 
     async def run(self, query: Query, slate: Slate) -> None:
         self.slates.append(slate)
         raise ConnectionError("nobody listens")
+
+    async def close(self) -> None:
+        self.closed = True
 
 
 @pytest.fixture
@@ -59,7 +63,7 @@ def catalogue() -> Catalogue:
     catalogue = Catalogue()
     for post_id in range(1, POSTS + 1):
         catalogue.set_row(post_id, decode_post(msgspec.json.encode({"id": post_id})))
-        catalogue.set_state(post_id, ItemState(decayed=[float(post_id)] * 3, at=NOW))
+        catalogue.set_states([post_id], [ItemState(decayed=[float(post_id)] * 3, at=NOW)])
     return catalogue
 
 
@@ -124,4 +128,6 @@ async def test_a_failing_side_effect_is_counted_and_never_raised(catalogue: Cata
     slate = await feed.run(query)
     await feed.after(query, slate)
     assert recorder.slates == [slate]
+    await feed.close()
+    assert recorder.closed
     assert b'{part="recorder side effect"} 1.0' in feed.metrics.exposition([], {})

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from api import matching
-from api.catalogue import NEIGHBOURS, Catalogue
+from api.catalogue import Catalogue
 from api.filters.age import Age
 from api.filters.author_muted import AuthorMuted
 from api.filters.blocked import Blocked
@@ -35,13 +35,14 @@ from api.sources.popular import Popular
 from api.sources.segment import Segment
 from api.sources.svd import Svd
 from api.sources.trending import Trending
-from api.stages import Candidates, Query, Retrieved
+from api.stages import Candidates, Query
 from online_models import candidates as best
 from schemas.item_state import ItemState
 from schemas.models import ModelVersion
 from schemas.posts import decode_post
 from schemas.settings import Settings
 from schemas.user_state import UserState
+from tests.unit.evidence import evidence
 
 NOW = 1_800_000_000.0
 SETTINGS = Settings(redis_url="redis://127.0.0.1:1/0", kafka_bootstrap_servers="127.0.0.1:1")
@@ -58,35 +59,31 @@ def query_on(catalogue: Catalogue, **fields: object) -> Query:
     return Query(username="u", now=NOW, catalogue=catalogue, **fields)
 
 
-def ids_and_scores(query: Query, found: Retrieved) -> dict[int, float]:
-    return dict(zip(query.catalogue.ids[found.slots].tolist(), found.scores.tolist(), strict=True))
-
-
 def test_a_catalogue_keeps_everything_while_it_grows() -> None:
     catalogue = catalogue_of(*range(1, 100), category="A")
-    catalogue.set_state(50, ItemState(decayed=[1.0, 2.0, 3.0], at=NOW, strength=4.0))
+    catalogue.set_states([50], [ItemState(decayed=[1.0, 2.0, 3.0], at=NOW, strength=4.0)])
     assert catalogue.size == 99
     assert catalogue.ids[: catalogue.size].tolist() == list(range(1, 100))
     assert catalogue.decayed[catalogue.slots[50]].tolist() == [1.0, 2.0, 3.0]
-    assert (catalogue.neighbour_slots[: catalogue.size] == -1).all()
+    assert (catalogue.neighbours.rows[: catalogue.size] == -1).all()
     assert catalogue.count_posts() == 99
 
 
 def test_a_neighbour_without_a_row_resolves_once_the_row_comes() -> None:
     catalogue = catalogue_of(1)
     catalogue.set_neighbours(1, np.array([8, 7]), np.array([9.0, 5.0]))
-    slots = catalogue.neighbour_slots[0]
-    assert catalogue.ids[slots[:2]].tolist() == [8, 7]
-    assert slots[2:].tolist() == [-1] * (NEIGHBOURS - 2)
-    assert not catalogue.servable[slots[:2]].any()
+    slots, weights = catalogue.neighbours.of(0)
+    assert (catalogue.ids[slots].tolist(), weights.tolist()) == ([8, 7], [9.0, 5.0])
+    assert not catalogue.servable[slots].any()
     catalogue.set_row(8, decode_post(b'{"id":8}'))
-    assert catalogue.servable[slots[:2]].tolist() == [True, False]
+    assert catalogue.servable[slots].tolist() == [True, False]
 
 
 def test_a_deleted_post_is_not_servable_and_its_slot_stays() -> None:
     catalogue = catalogue_of(1, 2)
     catalogue.set_row(1, None)
-    assert catalogue.post(1) is None
+    assert not catalogue.has_row(1)
+    assert catalogue.has_row(2)
     assert catalogue.servable[:2].tolist() == [False, True]
 
 
@@ -94,23 +91,23 @@ async def test_co_visitation_finds_neighbours_of_the_history() -> None:
     catalogue = catalogue_of(1, 2, 3, 4)
     catalogue.set_neighbours(1, np.array([3, 4]), np.array([8e6, 4e6]))
     query = query_on(catalogue, past=np.array([catalogue.slots[1]], np.int32))
-    found = ids_and_scores(query, CoVisitation().retrieve(query))
+    found = evidence(query, CoVisitation().retrieve(query))
     assert set(found) == {3, 4}
     assert found[3] == pytest.approx(2 * found[4])
 
 
 async def test_co_visitation_finds_nothing_for_a_user_without_history() -> None:
     query = query_on(catalogue_of(1, 2))
-    assert len((CoVisitation().retrieve(query)).slots) == 0
+    assert evidence(query, CoVisitation().retrieve(query)) == {}
 
 
 async def test_trending_and_popular_weigh_recent_and_lasting_interest() -> None:
     catalogue = catalogue_of(1, 2, 3)
-    catalogue.set_state(1, ItemState(decayed=[0.0, 4.0, 4.0], at=NOW))
-    catalogue.set_state(2, ItemState(decayed=[0.0, 6.0, 6.0], at=NOW - 2 * 86_400))
+    catalogue.set_states([1], [ItemState(decayed=[0.0, 4.0, 4.0], at=NOW)])
+    catalogue.set_states([2], [ItemState(decayed=[0.0, 6.0, 6.0], at=NOW - 2 * 86_400)])
     query = query_on(catalogue)
-    assert ids_and_scores(query, Trending().retrieve(query)) == pytest.approx({1: 4.0, 2: 1.5})
-    assert ids_and_scores(query, Popular().retrieve(query)) == pytest.approx({1: 4.0, 2: 6 * 2 ** (-2 / 7)})
+    assert evidence(query, Trending().retrieve(query)) == pytest.approx({1: 4.0, 2: 1.5})
+    assert evidence(query, Popular().retrieve(query)) == pytest.approx({1: 4.0, 2: 6 * 2 ** (-2 / 7)})
 
 
 async def test_fresh_orders_by_age_and_leaves_out_posts_without_a_date() -> None:
@@ -119,7 +116,7 @@ async def test_fresh_orders_by_age_and_leaves_out_posts_without_a_date() -> None
         row = {"id": post_id, "created_at": (NOW - days * 86_400) * 1000}
         catalogue.set_row(post_id, decode_post(msgspec.json.encode(row)))
     query = query_on(catalogue)
-    assert ids_and_scores(query, Fresh().retrieve(query)) == pytest.approx({1: 0.5, 2: 1.0, 3: 1.0})
+    assert evidence(query, Fresh().retrieve(query)) == pytest.approx({1: 0.5, 2: 1.0, 3: 1.0})
 
 
 def svd_of(vectors: dict[int, list[float]]) -> dict[str, ItemVectors]:
@@ -133,7 +130,7 @@ async def test_svd_folds_in_the_history_by_recency_and_strength() -> None:
     catalogue = catalogue_of(1, 2, 3, 4, 5)
     vectors = svd_of({3: [1.0, 0.0], 1: [1.0, 0.0], 2: [0.0, 1.0], 4: [0.0, 1.0]})
     query = query_on(catalogue, history=np.array([0, 1, 4]), strengths=np.array([3.0, 1.0, 9.0]), vectors=vectors)
-    found = ids_and_scores(query, Svd().retrieve(query))
+    found = evidence(query, Svd().retrieve(query))
     total = 3.0 + 0.95
     assert found == pytest.approx({1: 3 / total, 3: 3 / total, 2: 0.95 / total, 4: 0.95 / total}, rel=1e-5)
 
@@ -142,11 +139,11 @@ async def test_svd_follows_a_catalogue_that_grows_and_finds_nothing_without_stre
     catalogue = catalogue_of(1)
     svd, vectors = Svd(), svd_of({1: [1.0, 0.0], 8: [0.5, 0.0]})
     query = query_on(catalogue, history=np.array([0]), strengths=np.array([1.0]), vectors=vectors)
-    assert ids_and_scores(query, svd.retrieve(query)) == {1: 1.0}
+    assert evidence(query, svd.retrieve(query)) == {1: 1.0}
     catalogue.set_row(8, decode_post(b'{"id":8}'))
-    assert ids_and_scores(query, svd.retrieve(query)) == {1: 1.0, 8: 0.5}
+    assert evidence(query, svd.retrieve(query)) == {1: 1.0, 8: 0.5}
     query.strengths = np.array([-5.0])
-    assert len((svd.retrieve(query)).slots) == 0
+    assert evidence(query, svd.retrieve(query)) == {}
 
 
 def test_what_nobody_may_see_is_dropped_for_its_reason() -> None:
@@ -325,7 +322,7 @@ def test_what_is_older_than_the_setting_or_the_request_allows_is_held_back_and_s
 async def profiled(catalogue: Catalogue, events: int = 0, **row: object) -> tuple[Query, dict[int, float]]:
     query = query_on(catalogue, state=UserState(events=events))
     set_authors(query, msgspec.json.encode({"username": "u", **row}))
-    return query, ids_and_scores(query, Segment().retrieve(query))
+    return query, evidence(query, Segment().retrieve(query))
 
 
 async def test_what_a_user_row_speaks_of_is_found_by_popularity() -> None:
@@ -335,7 +332,7 @@ async def test_what_a_user_row_speaks_of_is_found_by_popularity() -> None:
         {"topic": {"name": "t", "project_code": "walk"}}, {"tags": ["knitting", "night"]}, {"tags": ["zen"]}, {},
     ), start=1):  # fmt: skip
         catalogue.set_row(post_id, decode_post(msgspec.json.encode({"id": post_id, **fields})))
-        catalogue.set_state(post_id, ItemState(decayed=[0.0, 0.0, float(post_id)], at=NOW))
+        catalogue.set_states([post_id], [ItemState(decayed=[0.0, 0.0, float(post_id)], at=NOW)])
     popular = {post_id: 1 + post_id for post_id in range(1, 8)}
 
     async def of(**row: object) -> dict[int, float]:
@@ -348,7 +345,7 @@ async def test_what_a_user_row_speaks_of_is_found_by_popularity() -> None:
     assert await of(attributes={"mood": "calm"}) == pytest.approx({6: popular[6]})
     for silent in ({"attributes": {"muted_authors": ["Chess"], "n": 7, "none": None}}, {"bio": ""}, {"bio": "Hello"}):
         assert await of(**silent) == {}
-    assert not len((Segment().retrieve(query_on(catalogue))).slots)
+    assert evidence(query_on(catalogue), Segment().retrieve(query_on(catalogue))) == {}
 
 
 @pytest.mark.parametrize("learns", [False, True], ids=["before a learner", "with a learner"])

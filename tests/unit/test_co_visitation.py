@@ -63,8 +63,8 @@ def test_scores_in_slots_rank_as_the_estimator_does():
     neighbours, weights, _, strength = slots(model, history, 60)
     counts = (neighbours >= 0).sum(axis=1).astype(np.int32)
     rows = Rows(neighbours, weights, counts, np.arange(len(history), dtype=np.int32))
-    scores, profile = np.empty((2, 60))
-    visit(np.array(history, np.int32), rows, strength, 1.0 / growth(now), scores, profile)
+    scores = np.empty(60)
+    visit(np.array(history, np.int32), rows, strength, 1.0 / growth(now), scores)
     ranked = model.rank(history, now)
     assert [int(post) for post in np.argsort(-scores, kind="stable") if scores[post] > 0][:20] == ranked[:20]
 

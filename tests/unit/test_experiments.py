@@ -151,7 +151,7 @@ def catalogue() -> Catalogue:
         tags = {20: ["zen"], 21: ["comedy"]}.get(post_id, [])
         row = {"id": post_id, "created_at": (NOW - (61 - post_id) * 86_400) * 1000, "tags": tags, "username": "ann"}
         catalogue.set_row(post_id, decode_post(msgspec.json.encode(row)))
-        catalogue.set_state(post_id, ItemState(decayed=[100.0 / post_id] * 3, at=NOW))
+        catalogue.set_states([post_id], [ItemState(decayed=[100.0 / post_id] * 3, at=NOW)])
     return catalogue
 
 

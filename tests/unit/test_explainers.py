@@ -14,6 +14,7 @@ from api.explainers.contributions import Contributions
 from api.explainers.history import History
 from api.explainers.tastes import Tastes
 from api.learnt import Learnt, LearntPosts
+from api.learnt_ease import LearntEase
 from api.metrics import Metrics
 from api.models import ItemVectors
 from api.ranked_lists import RankedLists
@@ -22,11 +23,11 @@ from api.scorers.mood import Mood
 from api.selector.top import Top
 from api.sources.co_visitation import CoVisitation
 from api.sources.collaborative import Collaborative
+from api.sources.ease import Ease
 from api.sources.fresh import Fresh
 from api.sources.graph import Graph
 from api.sources.next import Next
 from api.sources.popularity import Popularity
-from api.sources.profile import Profile
 from api.sources.sequence import Sequence
 from api.sources.svd import Svd
 from api.sources.taste_factors import TasteFactors
@@ -36,12 +37,14 @@ from online_models.co_visitation_scores import growth
 from online_models.features import FEATURES
 from online_models.post_table import TAG_CODES
 from schemas import learnt
+from schemas.ease import EaseWeights
 from schemas.item_state import ItemState
 from schemas.learnt import Weights
 from schemas.models import ModelVersion
 from schemas.posts import decode_post
 from schemas.settings import Settings
 from schemas.user_state import UserState
+from tests.unit.evidence import scores_of_all
 
 NOW = 1_800_000_000.0
 POSTS, DIM = 12, 4
@@ -61,7 +64,7 @@ def catalogue() -> Catalogue:
             "category": ("Sport", "Music")[post_id % 2], "tags": [f"tag{post_id % 4}", "all"],
         }  # fmt: skip
         catalogue.set_row(post_id, decode_post(msgspec.json.encode(row)))
-        catalogue.set_state(post_id, ItemState(decayed=[post_id / 9] * 3, at=NOW, strength=growth(NOW) * post_id))
+        catalogue.set_states([post_id], [ItemState(decayed=[post_id / 9] * 3, at=NOW, strength=growth(NOW) * post_id)])
     for post_id in PAST:
         near = random.permutation(np.arange(4, POSTS + 1))[:6]
         catalogue.set_neighbours(post_id, near, -np.sort(-random.random(6)) * growth(NOW) * 9)
@@ -86,6 +89,8 @@ def query_on(catalogue: Catalogue, **fields: Any) -> Query:
         outer=random.normal(0, 0.3, HIDDEN).astype("f4"), tag_share=np.full(TAG_CODES, 1.0, np.float32), mean_value=0.5,
         spread=86_400.0,
     )  # fmt: skip
+    codes = random.integers(0, 99, (POSTS, POSTS)).astype(np.int16)
+    ease = LearntEase(catalogue, EaseWeights(np.arange(1, POSTS + 1), codes, 0.001))
     vectors = {}
     for name, dim in (("svd", 2), ("graph", 3), ("collaborative", 6)):
         version = ModelVersion(model=name, version="1", created_at=NOW, dim=dim, items=POSTS, chunks=1, metrics={})
@@ -95,14 +100,14 @@ def query_on(catalogue: Catalogue, **fields: Any) -> Query:
     given: dict[str, Any] = {
         "explain": True, "page_size": POSTS, "past": slots.astype(np.int32), "glad": slots.astype(np.int32),
         "history": slots, "strengths": np.array([3.0, 1.0, 2.0]), "state": UserState(events=3), "last_at": NOW - 60,
-        "online": Learnt(4, posts, weights), "vectors": vectors,
+        "online": Learnt(4, posts, weights, ease), "vectors": vectors,
     }  # fmt: skip
     return Query("u", NOW, catalogue, **(given | fields))
 
 
 ADDITIVE: list[Source] = [
     CoVisitation(),
-    Profile(),
+    Ease(),
     Next(),
     Sequence(),
     TasteFactors(),
@@ -150,18 +155,18 @@ async def test_the_share_of_a_history_post_is_what_the_source_says_with_it_alone
             # The others have nothing to say: their rows, vectors or weights are empty.
             mute = query_on(catalogue)
             others = catalogue.known_slots([other for other in PAST if other != post_id])
-            kept = catalogue.neighbour_counts.copy()
-            catalogue.neighbour_counts[others] = 0
+            kept = catalogue.neighbours.counts.copy()
+            catalogue.neighbours.counts[catalogue.neighbours.rows[others]] = 0
             posts = mute.online.posts  # type: ignore[union-attr]
             posts.follower_counts[others] = 0
             for inputs in posts.inputs:
                 inputs[others] = 0
+            ease = mute.online.ease  # type: ignore[union-attr]
+            ease.weights.codes[ease.rows(others)] = 0
             for name, part in (("svd", slice(0, 2)), ("graph", slice(0, 2)), ("collaborative", slice(3, 5))):
                 mute.vectors[name].vectors[others, part] = 0
-            score = np.zeros(catalogue.size)
-            got = source.retrieve(mute)
-            score[got.slots] = got.scores
-            catalogue.neighbour_counts[:] = kept
+            score = scores_of_all(mute, source.retrieve(mute))
+            catalogue.neighbours.counts[:] = kept
             alone[post_id] = max(float((score - bias)[slot]), 0.0)
         if slot in query.past and source.name in ("svd", "graph"):
             continue  # silencing the vector of a post silences it as a candidate too

@@ -36,7 +36,7 @@ def catalogue() -> Catalogue:
     catalogue = Catalogue()
     for post_id in range(1, POSTS + 1):
         catalogue.set_row(post_id, decode_post(msgspec.json.encode({"id": post_id})))
-        catalogue.set_state(post_id, ItemState(decayed=[1000.0 - post_id] * 3, at=NOW))
+        catalogue.set_states([post_id], [ItemState(decayed=[1000.0 - post_id] * 3, at=NOW)])
     return catalogue
 
 
@@ -147,14 +147,17 @@ async def test_an_impression_tells_what_was_explored_and_how_likely_that_was(
     catalogue: Catalogue, learnt: Learnt
 ) -> None:
     class Kafka:
-        async def send(self, records: list) -> None:
+        async def deliver(self, records: list) -> int:
             self.value = records[0].value
+            return 1
 
     slate = await served(catalogue, learnt)
     (place,) = explored(slate)
     slate.scores[0] = np.nan
     kafka = Kafka()
-    await Impressions(kafka, Settings(), Metrics()).run(Query("u", NOW, catalogue, page_size=SIZE), slate)  # type: ignore[arg-type]
+    effect = Impressions(kafka, Settings(), Metrics())  # type: ignore[arg-type]
+    await effect.run(Query("u", NOW, catalogue, page_size=SIZE), slate)
+    await effect.close()
     told = decode(kafka.value)
     assert told.propensities is not None
     assert [number for number, chance in enumerate(told.propensities) if chance < 1] == [place]

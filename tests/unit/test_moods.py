@@ -20,6 +20,7 @@ from schemas.parameters import MOODS
 from schemas.posts import MOST_SUMMARY_WORDS, Post, decode_post, summary_words
 from schemas.settings import Settings
 from schemas.user_state import UserState
+from tests.unit.evidence import evidence
 
 EVENING = datetime(2026, 12, 1, 19, tzinfo=UTC).timestamp()
 
@@ -92,7 +93,7 @@ def catalogue() -> Catalogue:
     catalogue = Catalogue()
     for post_id, tags in enumerate((["zen"], ["comedy"], ["zen", "comedy"], []), start=1):
         catalogue.set_row(post_id, decode_post(msgspec.json.encode({"id": post_id, "tags": tags})))
-    catalogue.set_state(3, ItemState(decayed=[50.0] * 3, at=EVENING))
+    catalogue.set_states([3], [ItemState(decayed=[50.0] * 3, at=EVENING)])
     return catalogue
 
 
@@ -100,12 +101,10 @@ async def test_a_mood_holds_back_others_and_brings_its_own(catalogue: Catalogue)
     query = Query("u", EVENING, catalogue, mood=MOODS.index("calm"))
     assert OfMood().keep(query, np.arange(4)).tolist() == [True, False, True, True]
     found = MoodSource().retrieve(query)
-    assert dict(zip(found.slots.tolist(), found.scores.tolist(), strict=True)) == pytest.approx(
-        {0: 1.0, 2: 0.5 * (1 + np.log1p(50.0))}
-    )
+    assert evidence(query, found) == pytest.approx({1: 1.0, 3: 0.5 * (1 + np.log1p(50.0))})
     query.mood = None
     assert OfMood().keep(query, np.arange(4)).all()
-    assert not len((MoodSource().retrieve(query)).slots)
+    assert evidence(query, MoodSource().retrieve(query)) == {}
 
 
 def test_the_mood_asked_for_decides_and_that_of_the_hour_fades_with_each_event(catalogue: Catalogue) -> None:

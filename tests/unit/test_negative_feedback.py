@@ -40,7 +40,7 @@ def catalogue() -> Catalogue:
     for post_id, (author, tags) in rows.items():
         row = {"id": post_id, "username": author, "tags": tags}
         catalogue.set_row(post_id, decode_post(msgspec.json.encode(row)))
-        catalogue.set_state(post_id, ItemState(decayed=[5.0] * 3, at=NOW, strength=20.0 * growth(NOW)))
+        catalogue.set_states([post_id], [ItemState(decayed=[5.0] * 3, at=NOW, strength=20.0 * growth(NOW))])
     catalogue.set_neighbours(DISLIKED, np.array([NEIGHBOUR]), growth(NOW) * np.array([15.0]))
     return catalogue
 

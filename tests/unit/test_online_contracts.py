@@ -12,6 +12,7 @@ from river import base
 from online_models.blend import START, Blend, Gates
 from online_models.co_visitation import LANDMARK, CoVisitation
 from online_models.decayed_counters import DecayedCounters
+from online_models.ease import Ease
 from online_models.explicit_ratings import ExplicitRatings
 from online_models.outside_sources import OutsideSources
 from online_models.pairwise_mf import PairwiseMF
@@ -50,6 +51,13 @@ ADAPTERS = {
         lambda model, context, user, at: model.rank(context, at),
         lambda model: max((len(model.rows.row(post)) for post in range(1, 50)), default=0) // 2,
         lambda model: [model.rows.weights],
+    ),
+    "ease": Adapter(
+        lambda: Ease(capacity=SMALL),
+        lambda model, post, context, user, at: model.learn_one(post, context, at),
+        lambda model, context, user, at: model.rank(context),
+        lambda model: len(model.slots),
+        lambda model: [model.weights, model._gram],
     ),
     "sequence_factors": Adapter(
         lambda: SequenceFactors(capacity=SMALL),

@@ -242,7 +242,7 @@ def query(whole: Interactions, fitted: FittedRanker, monkeypatch: pytest.MonkeyP
         row = {"id": post, "username": f"a{post}", "category": f"tag{group_of(post)}"}
         created = round((START - 86_400.0 * post) * 1000)
         catalogue.set_row(post, decode_post(msgspec.json.encode({**row, "created_at": created})))
-        catalogue.set_state(post, ItemState(decayed=sums[post - 1].tolist(), at=now, strength=1.0))
+        catalogue.set_states([post], [ItemState(decayed=sums[post - 1].tolist(), at=now, strength=1.0)])
     state = UserState()
     for row in np.flatnonzero(whole.users == 0).tolist():
         event = HistoryEvent(

@@ -37,7 +37,7 @@ def catalogue() -> Catalogue:
             "tags": ["Rare"] if post_id % 50 == 0 else [], "created_at": (NOW - post_id * 86_400) * 1000,
         }  # fmt: skip
         catalogue.set_row(post_id, decode_post(msgspec.json.encode(row)))
-        catalogue.set_state(post_id, ItemState(decayed=[1000.0 / post_id] * 3, at=NOW))
+        catalogue.set_states([post_id], [ItemState(decayed=[1000.0 / post_id] * 3, at=NOW)])
     return catalogue
 
 

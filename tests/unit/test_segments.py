@@ -28,7 +28,7 @@ def query() -> Query:
         catalogue.set_row(post_id, decode_post(msgspec.json.encode(row)))
         hour, week = (8.0, 1.0) if post_id < 3 else (1.0, 9.0)
         if post_id < 5:
-            catalogue.set_state(post_id, ItemState(decayed=[hour, 3.0, week], at=NOW))
+            catalogue.set_states([post_id], [ItemState(decayed=[hour, 3.0, week], at=NOW)])
     posts = LearntPosts(catalogue, 5 * 2 + 3)
     width = len(FEATURES)
     linear, inner, outer = np.zeros(width, np.float32), np.zeros((2, width + 1), np.float32), np.zeros(2, np.float32)

@@ -5,10 +5,12 @@ from collections.abc import Callable
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
+from structlog.testing import capture_logs
 
 from schemas.errors import ServiceUnavailable
 from schemas.settings import Settings
 from streams import services
+from streams.app import create_app
 from streams.services import ModelsServices, RecordServices, Services
 
 
@@ -49,3 +51,12 @@ async def test_topics_that_are_missing_are_not_waited_for(monkeypatch: pytest.Mo
     monkeypatch.setattr(services, "fetch_log_ids", fetch)
     with pytest.raises(ServiceUnavailable, match="run `reelstream topics`"):
         await Services(Settings(_env_file=None, redis_url="redis://127.0.0.1:1")).start()
+
+
+async def test_a_worker_says_which_slot_it_starts_in(monkeypatch: pytest.MonkeyPatch):
+    settings = Settings(_env_file=None, kafka_bootstrap_servers="127.0.0.1:1", redis_url="redis://127.0.0.1:1/0")
+    app = create_app(settings, "learn", 3)
+    monkeypatch.setattr(app.services, "start", lambda: asyncio.sleep(0))
+    with capture_logs() as logged:
+        await app.on_start()
+    assert {"event": "worker starts", "group": "reelstream-learn", "slot": 3, "log_level": "info"} in logged

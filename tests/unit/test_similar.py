@@ -24,7 +24,7 @@ def catalogue_of(neighbours: dict[int, dict[int, float]]) -> Catalogue:
     catalogue, grown = Catalogue(), growth(NOW)
     for post_id in range(1, 10):
         catalogue.set_row(post_id, decode_post(msgspec.json.encode({"id": post_id})))
-        catalogue.set_state(post_id, ItemState(decayed=[1.0] * 3, at=NOW, strength=50.0 * grown))
+        catalogue.set_states([post_id], [ItemState(decayed=[1.0] * 3, at=NOW, strength=50.0 * grown)])
     for post_id, near in neighbours.items():
         ids = sorted(near, key=lambda other: -near[other])
         catalogue.set_neighbours(post_id, np.array(ids), grown * np.array([near[other] for other in ids]))

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from online_models.moods import MoodMap
-from online_models.post_table import INTERESTS, TAG_CODES, interests_of
+from online_models.post_table import INTERESTS, LEADING, TAG_CODES, interests_of
 from online_models.source_scores import AUTHOR_SHARE, hour_of, taste
 from schemas.events import TYPE_CODES
 from schemas.history import History
+from schemas.posts import Post
 from schemas.user_state import HistoryEvent, UserState
 from tests.unit.test_api_learnt import NOW, catalogue, query_on
 from tests.unit.test_recommender import post
@@ -16,13 +17,17 @@ __all__ = ["catalogue"]
 HOUR = 3600.0
 
 
+def interests(each: Post) -> list[int]:
+    return interests_of(each, (MoodMap.load().of(each) >= LEADING).tolist())
+
+
 def scores(rows: list[dict[str, object]], past: list[int], hours: list[int], hour: int = 8) -> list[float]:
     """Of posts with those rows. past: places among them."""
     made = [post(number + 1, **row) for number, row in enumerate(rows)]
-    interests = np.array([interests_of(each, MoodMap.load()) for each in made], np.int16)
+    about = np.array([interests(each) for each in made], np.int16)
     author = np.array([hash(each.author) % 1000 if each.author else -1 for each in made], np.int32)
     found = np.empty(len(made), np.float32)
-    taste(np.array(past, np.int32), np.array(hours, np.int8), hour, interests, author, TAG_CODES, found)
+    taste(np.array(past, np.int32), np.array(hours, np.int8), hour, about, author, TAG_CODES, found)
     return [float(one) for one in found]
 
 
@@ -59,10 +64,10 @@ def test_an_unknown_hour_counts_once_and_hours_are_of_the_day() -> None:
 
 
 def test_a_post_has_so_many_interests_and_no_more() -> None:
-    codes = interests_of(post(1, tags=[f"t{number}" for number in range(30)], category="c", topic="t"), MoodMap.load())
+    codes = interests(post(1, tags=[f"t{number}" for number in range(30)], category="c", topic="t"))
     assert len(codes) == INTERESTS
     assert min(codes) >= 0
-    assert interests_of(post(2), MoodMap.load()) == [-1] * INTERESTS
+    assert interests(post(2)) == [-1] * INTERESTS
 
 
 def test_a_feed_knows_the_hours_of_its_users_posts(catalogue: object) -> None:

@@ -71,7 +71,7 @@ def stream(mirror: Mirror) -> TrendingStream:
 
 
 def interest(mirror: Mirror, post_id: int, strength: float) -> None:
-    mirror.catalogue.set_state(post_id, ItemState(decayed=[strength] * 3, at=NOW))
+    mirror.catalogue.set_states([post_id], [ItemState(decayed=[strength] * 3, at=NOW)])
 
 
 def told(listener: Listener) -> list[tuple[str, str, Any]]:

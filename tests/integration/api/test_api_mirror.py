@@ -61,7 +61,7 @@ async def test_a_mirror_that_was_away_catches_up_without_a_reload(redis: RedisBy
     assert mirror.catalogue is before
     slot = before.slots[2]
     assert before.decayed[slot].tolist() == [5.0] * 3
-    assert before.neighbour_slots[slot, 0] == before.slots[1]
+    assert before.neighbours.of(slot)[0][0] == before.slots[1]
 
 
 async def test_entries_that_were_trimmed_unread_cause_a_reload(redis: RedisBytes, writer: Any, until: Any) -> None:
@@ -118,7 +118,7 @@ async def test_a_mirror_keeps_its_posts_while_the_state_is_rebuilt_and_then_relo
     declare("second", 0.0)
     writer.post(2)
     await asyncio.sleep(1.5)
-    assert mirror.catalogue.post(1) is not None
+    assert mirror.catalogue.has_row(1)
     assert mirror.degraded
     declare("second", 3.0)
     running.cancel()

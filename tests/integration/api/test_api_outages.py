@@ -1,5 +1,7 @@
 """Parts that are missing, gone or back: the API starts, answers and recovers by itself."""
 
+import asyncio
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,21 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
+from api.producer import Producer, Record
 from reelstream.child import Child, until_ready
 from reelstream.embedded import broker as embedded_broker
 from reelstream.embedded import valkey as embedded_valkey
 from reelstream.topics import create_topics
+from schemas import topics
+from schemas.errors import ServiceUnavailable
 from schemas.settings import Settings
 
 EVENT = {"username": "u", "post_id": 1, "interaction_type": "like"}
 
 
 @contextmanager
-def killed_at_the_end(child: Child) -> Iterator[None]:
+def killed_at_the_end(child: Child) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(child.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        yield
+        yield process
     finally:
         process.kill()
         process.wait()
@@ -77,6 +83,31 @@ async def test_kafka_may_be_missing_at_start_come_go_and_come_back(
                     await create_topics(Settings(kafka_bootstrap_servers=kafka))
                     await until(accepted, 30)
                 await refused_but_feeds_go_on()
+
+
+async def test_what_nobody_waits_for_is_delivered_when_a_busy_broker_answers_late(
+    free_port: Callable[[], int],
+) -> None:
+    port = free_port()
+    child, settings = embedded_broker.child(port), Settings(
+        _env_file=None, kafka_bootstrap_servers=embedded_broker.address(port), kafka_idempotence=False
+    )  # fmt: skip
+    records = [Record(topics.IMPRESSIONS, b"u", b"x" * 3_000, number % 4) for number in range(400)]
+    producer = Producer(settings)
+    with killed_at_the_end(child) as broker:
+        await until_ready(child, 20)
+        await create_topics(settings)
+        await producer.connect()
+        assert await producer.deliver(records) == len(records)
+        broker.send_signal(signal.SIGSTOP)
+        late = asyncio.create_task(producer.deliver(records))
+        with pytest.raises(ServiceUnavailable):
+            await producer.send(records[:1])
+        assert not late.done()
+        broker.send_signal(signal.SIGCONT)
+        assert await late == len(records)
+    assert await producer.deliver(records[:2]) == 0
+    await producer.close()
 
 
 async def test_redis_may_be_missing_at_start_come_and_go(
