@@ -27,6 +27,7 @@ from schemas.user_state import HISTORY_LENGTH
 from schemas.users import User, decode_user
 
 from .post_facts import Facts, facts_of
+from .shown_pages import NO_PAGES, PAGES, PageColumns, Pages, ShownPage
 
 POSTS = "SELECT id, servable FROM posts"
 EVENTS = """
@@ -66,7 +67,7 @@ class Interactions:
 
     users, posts (n,): positions. types (n,): schemas.events.TYPE_CODES. values (n,). at (n,): seconds since 1970.
     post_ids (p,): known posts and all posts with interactions, ascending. servable (p,): may be recommended. facts:
-    what their rows say.
+    what their rows say. pages: what these users were shown, until the last interaction.
     """
 
     users: NDArray[np.int32]
@@ -79,6 +80,7 @@ class Interactions:
     facts: Facts
     user_count: int
     content: Content
+    pages: Pages = NO_PAGES
 
     def __len__(self) -> int:
         return len(self.users)
@@ -88,7 +90,7 @@ class Interactions:
         found = hashlib.sha256()
         columns = (
             self.users, self.posts, self.types, self.values, self.at, self.post_ids, self.servable, *self.facts,
-            *self.content.posts, self.content.users,
+            *self.content.posts, self.content.users, *self.pages,
         )  # fmt: skip
         for column in columns:
             found.update(np.ascontiguousarray(column).tobytes())
@@ -99,30 +101,32 @@ class Interactions:
         return self.where(slice(start, stop))
 
     def where(self, rows: slice | NDArray[Any]) -> "Interactions":
-        """Those of the rows named, by a slice, a mask or ascending positions."""
+        """Those of the rows named, by a slice, a mask or ascending positions, and the pages until the last of them."""
+        at = self.at[rows]
         return replace(
             self, users=self.users[rows], posts=self.posts[rows], types=self.types[rows], values=self.values[rows],
-            at=self.at[rows],
+            at=at, pages=self.pages.until(float(at[-1])) if len(at) else NO_PAGES,
         )  # fmt: skip
 
     def of_users(self, users: NDArray[np.int64]) -> "Interactions":
-        """Those of `users` (u,), who become the users 0 to u − 1. The same user may be named once only."""
+        """Those of `users` (u,), who become the users 0 to u − 1, without pages. The same user may be named once."""
         place = np.full(self.user_count, -1, np.int32)
         place[users] = np.arange(len(users))
         found = self.where(place[self.users] >= 0)
         return replace(
-            found, users=place[found.users], user_count=len(users),
+            found, users=place[found.users], user_count=len(users), pages=NO_PAGES,
             content=self.content._replace(users=self.content.users[users]),
         )  # fmt: skip
 
     def of_posts(self, posts: NDArray[np.int64]) -> "Interactions":
-        """Those on `posts` (k,), ascending, who become the posts 0 to k − 1."""
+        """Those on `posts` (k,), ascending, who become the posts 0 to k − 1, without pages."""
         place = np.full(len(self.post_ids), -1, np.int32)
         place[posts] = np.arange(len(posts))
         found = self.where(place[self.posts] >= 0)
         return replace(
             found, posts=place[found.posts], post_ids=self.post_ids[posts], servable=self.servable[posts],
             facts=self.facts.of(posts), content=self.content._replace(posts=self.content.posts.of(posts)),
+            pages=NO_PAGES,
         )  # fmt: skip
 
     def split(self, share: float) -> tuple["Interactions", "Interactions"]:
@@ -133,7 +137,7 @@ class Interactions:
 
 
 def pasts(part: Interactions, rows: NDArray[np.int64]) -> Interactions:
-    """For each of `rows` (m,), all that its user did before it, as the interactions of user 0 to m − 1.
+    """For each of `rows` (m,), all that its user did before it, as the interactions of user 0 to m − 1, without pages.
 
     So every model can be asked at any moment, and can't see what comes after it.
     """
@@ -145,7 +149,7 @@ def pasts(part: Interactions, rows: NDArray[np.int64]) -> Interactions:
     asked = np.repeat(np.arange(len(rows)), lengths)
     taken = by_user[np.arange(lengths.sum()) + np.repeat(first - (np.cumsum(lengths) - lengths), lengths)]
     return replace(
-        part.where(taken), users=asked.astype(np.int32), user_count=len(rows),
+        part.where(taken), users=asked.astype(np.int32), user_count=len(rows), pages=NO_PAGES,
         content=part.content._replace(users=part.content.users[part.users[rows]]),
     )  # fmt: skip
 
@@ -179,10 +183,11 @@ class Columns:
             times.append(at)
 
     def interactions(
-        self, servable: Mapping[int, bool], posts: Iterable[Post] = (), users: Iterable[User] = ()
-    ) -> Interactions:
+        self, servable: Mapping[int, bool], posts: Iterable[Post] = (), users: Iterable[User] = (),
+        shown: PageColumns | None = None,
+    ) -> Interactions:  # fmt: skip
         """servable: of each known post. When no post is known, every post that was met may be recommended. posts,
-        users: rows of known posts and of anybody, as far as there are any."""
+        users: rows of known posts and of anybody, as far as there are any. shown: as begun by `pages`, and filled."""
         rows = [*posts]
         of_users, of_posts, types, values, times = self._columns
         met = np.frombuffer(of_posts, np.int64) if of_posts else np.empty(0, np.int64)
@@ -193,7 +198,17 @@ class Columns:
             post_ids=post_ids, servable=np.array([servable.get(int(i), not servable) for i in post_ids], np.bool_),
             facts=facts_of(rows, post_ids), user_count=len(self._users),
             content=self._content(post_ids, rows, users),
+            pages=shown.pages(post_ids, times[-1]) if shown is not None and times else NO_PAGES,
         )  # fmt: skip
+
+    def pages(self) -> PageColumns:
+        """To be filled with pages of the users whose interactions are here, as far as memory goes."""
+        return PageColumns(self._users, len(self._columns[0]))
+
+    @property
+    def oldest(self) -> float:
+        """When the first interaction happened; infinity without any."""
+        return self._columns[-1][0] if self._columns[-1] else float("inf")
 
     def know(self, username: str) -> bool:
         """Whether there is an interaction of that user."""
@@ -215,14 +230,19 @@ class Columns:
 
 async def snapshot(connection: Any, most: int) -> Interactions:
     """The newest `most` interactions, and all of the moment of the oldest, as one consistent view of the database (an
-    asyncpg connection): 25 bytes each while they come, so memory does not grow with the record. What guests did is left
-    out: they don't come back, and would be most of the users."""
+    asyncpg connection), with the pages that their users were shown meanwhile: 25 bytes and up to 24 each while they
+    come, so memory does not grow with the record. What guests did is left out: they don't come back, and would be most
+    of the users."""
     columns = Columns()
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         servable = {row["id"]: row["servable"] for row in await connection.fetch(POSTS)}
         cursor = await connection.cursor(EVENTS, most - 1, guests.PREFIX)
         while rows := await cursor.fetch(ROWS_A_FETCH):
             columns.extend(Row(*row) for row in rows)
+        shown = columns.pages()
+        cursor = await connection.cursor(PAGES, columns.oldest)
+        while not shown.full and (rows := await cursor.fetch(ROWS_A_FETCH)):
+            shown.extend(ShownPage(*row) for row in rows)
         posts, users = [], []
         async for row in connection.cursor("SELECT row FROM posts", prefetch=ROWS_A_FETCH):
             with suppress(ContractError):  # the record may hold a row that the contract of today does not take
@@ -231,7 +251,7 @@ async def snapshot(connection: Any, most: int) -> Interactions:
             with suppress(ContractError):
                 if columns.know(row["username"]):
                     users.append(decode_user(row["row"].encode()))
-    return columns.interactions(servable, posts, users)
+    return columns.interactions(servable, posts, users, shown)
 
 
 def pairs(part: Interactions, weights: Mapping[InteractionType, float]) -> Pairs:

@@ -5,7 +5,6 @@ Others find the candidates: in a feed all sources, here a factorisation and popu
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,21 +51,28 @@ class Choice:
     embedding_dim: int
 
 
+@dataclass(frozen=True)
+class RankerJob(Job):
+    """plan: of a ranker."""
+
+    plan: RankerPlan
+
+
 def choose(part: Interactions, weights: Mapping[InteractionType, float], embedding_dim: int) -> Choice:
     """Nothing is searched for: the defaults of RankerPlan were chosen on slices of two data sets."""
     return Choice(embedding_dim)
 
 
-def job(settings: Settings) -> Job:
+def job(settings: Settings) -> RankerJob:
     """Of a refresh."""
-    return Job(RankerPlan(), settings.model_path / RankerModel.name)
+    return RankerJob(RankerPlan(), settings.model_path / RankerModel.name)
 
 
 def fitted(
-    part: Interactions, weights: Mapping[InteractionType, float], choice: Choice, job: Job | None = None
+    part: Interactions, weights: Mapping[InteractionType, float], choice: Choice, job: RankerJob | None = None
 ) -> "FittedRanker":  # fmt: skip
     """What refresh evaluates and publishes."""
-    return RankerModel(folder=job.folder if job is not None else None).fit(part, weights, SEED)
+    return RankerModel(job).fit(part, weights, SEED)
 
 
 def serves(
@@ -89,17 +95,16 @@ class RankerModel:
 
     name = "ranker"
 
-    def __init__(self, plan: RankerPlan | None = None, folder: Path | None = None) -> None:
-        """folder: where it keeps its states, None for nowhere."""
-        self._plan, self._folder = plan or RankerPlan(), folder
+    def __init__(self, job: RankerJob | None = None) -> None:
+        self._job = job or RankerJob(RankerPlan())
 
     def fit(self, part: Interactions, weights: Mapping[InteractionType, float], seed: int) -> "FittedRanker":
         torch.set_num_threads(THREADS)
         torch.manual_seed(seed)
-        line = warm_start.Line(self._folder, part, [STATES, WIDTH, seed, weights], "vectors.weight")
+        line = warm_start.Line(self._job.folder, part, [STATES, WIDTH, seed, weights], "vectors.weight")
         network = Ranking(line.turned(beginning(part, weights, WIDTH, seed)))
         line.begin(network)
-        RankerTraining(network, part, sequences(part, Positives()), weights, self._plan, seed, line.kept()).run()
+        RankerTraining(network, part, sequences(part, Positives()), weights, self._job.plan, seed, line.kept()).run()
         line.end(network)
         known = np.bincount(part.posts, minlength=len(part.post_ids)) > 0
         return FittedRanker(network.ranker.eval(), network.vectors.weight.detach().numpy(), known, weights)

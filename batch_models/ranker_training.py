@@ -1,9 +1,11 @@
 """How the ranker is trained: on every first meeting of a user and a post, as it was just before it.
 
 come: softmax of the post against others that users came to in the same batch, each corrected by how often it stands
-there (logQ: Yi et al., Sampling-bias-corrected neural modeling, RecSys 2019). The other heads: what became of the
-meeting, so each is a share of those who come (as in Ma et al., Entire Space Multi-Task Model, SIGIR 2018, they
-multiply).
+there (logQ: Yi et al., Sampling-bias-corrected neural modeling, RecSys 2019). Where a page had shown the post, also
+softmax of it against what the user saw there and passed over, each counting by its chance to have been seen: what is
+shown to everybody is met by many, and only those who were shown it can tell whether it is wanted. The other heads: what
+became of the meeting, so each is a share of those who come (as in Ma et al., Entire Space Multi-Task Model, SIGIR 2018,
+they multiply).
 """
 
 from collections.abc import Mapping
@@ -21,6 +23,7 @@ from schemas.events import NEGATIVE_TYPES, TYPE_CODES, InteractionType
 from .course import Course, Kept, Plan
 from .dataset import Interactions
 from .event_sequences import EventSequences, pasts_of
+from .passed_over import Passed, PassedOver
 from .popularity_at import PopularityAt
 from .ranker_network import Ranker
 
@@ -28,12 +31,14 @@ GLAD = ("like", "inspire", "bookmark", "comment", "follow")
 GLAD_RATING = 0.8
 OF_VIEWS = 1.0
 """Weight of the four heads against the first."""
+OF_PAGES = 1.0
+"""Weight of a choice from a page against one from others of the batch."""
 
 
 @dataclass(frozen=True)
 class RankerPlan(Plan):
-    """examples are meetings. others: of the same batch that each is held against. id_dropout: share of posts that lose
-    their own vector, or author and tags, at each step, as new ones have none.
+    """examples are meetings. others: of the same batch that each is held against; passed: of its page, at most.
+    id_dropout: share of posts that lose their own vector, or author and tags, at each step, as new ones have none.
     """
 
     examples: int = 200_000
@@ -42,6 +47,7 @@ class RankerPlan(Plan):
     least_steps: int = 1
     batch: int = 256
     others: int = 16
+    passed: int = 8
 
 
 class Ranking(nn.Module):
@@ -94,6 +100,7 @@ class RankerTraining:
         every = meetings(found)
         chosen = self._course.chosen(found.at[every.places])
         self._meetings = Meetings(every.places[chosen], every.labels[chosen])
+        self._passed = PassedOver(part, found, self._meetings.places)
         self._popularity = PopularityAt(part, weights)
         self._facts = part.facts
         self._authors = author_rows(part.facts.authors)
@@ -113,18 +120,22 @@ class RankerTraining:
         return come + OF_VIEWS * heads
 
     def _losses(self, chosen: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Of `come`, and of the other heads, for some of the meetings (b,)."""
+        """Of `come` with pages, and of the other heads, for some of the meetings (b,)."""
         found, size = self._found, len(chosen)
         places, labels = self._meetings.places[chosen], torch.from_numpy(self._meetings.labels[chosen])
         wanted, at = found.posts[places], found.at[places]
         others = (np.arange(size)[:, None] + self._draw.permutation(size - 1)[: self._plan.others] + 1) % size
         posts = np.concatenate([wanted[:, None], wanted[others]], axis=1)
-        logits = self._logits(posts, at, *pasts_of(found, places))
-        come = logits[..., 0] - torch.from_numpy(self._log_share[posts])
+        passed = self._passed.beside(chosen, self._plan.passed, self._draw)
+        filling = np.empty((size, 0), np.int64) if passed is None else _filled(passed, posts[:, 1:])
+        logits = self._logits(np.concatenate([posts, filling], axis=1), at, *pasts_of(found, places))
+        come = logits[:, : posts.shape[1], 0] - torch.from_numpy(self._log_share[posts])
         same = torch.from_numpy(posts == wanted[:, None])
         same[:, 0] = False
         come = come.masked_fill(same, -1e9)
         first = -functional.log_softmax(come, dim=1)[:, 0].mean()
+        if passed is not None:
+            first = first + OF_PAGES * _page_loss(logits[:, 0, 0], logits[:, posts.shape[1] :, 0], passed)
         known = ~torch.isnan(labels)
         return first, functional.binary_cross_entropy_with_logits(logits[:, 0, 1:][known], labels[known])
 
@@ -158,3 +169,17 @@ class RankerTraining:
             own, torch.from_numpy(authors), torch.from_numpy(tags)
         )
         return found
+
+
+def _filled(passed: Passed, others: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(b, n): posts passed over, and where there is none one of the others (b, o), for the sake of batch norm."""
+    columns = np.arange(passed.posts.shape[1]) % others.shape[1]
+    return np.where(passed.seen > 0.0, passed.posts, others[:, columns])
+
+
+def _page_loss(came: Tensor, left: Tensor, passed: Passed) -> Tensor:
+    """−log softmax of what was come to (b,) against what was left (b, n), a mean over all of the batch: those without a
+    page add nothing."""
+    seen = torch.from_numpy(passed.seen)
+    left = (left + seen.clamp(min=1e-9).log()).masked_fill(seen == 0.0, -1e9)
+    return -functional.log_softmax(torch.cat([came[:, None], left], dim=1), dim=1)[:, 0].mean()

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import asyncpg
 from system import last_line, running
 
-from batch_models import dataset
+from batch_models import dataset, shown_pages
 from collector import store
 from reelstream.child import free_port
 from reelstream.embedded import postgres
@@ -115,6 +115,9 @@ def asked() -> Iterator[Asked]:
     yield Asked("rebuild: posts", record_snapshot._POSTS, (), "a rebuild reads everything")
     yield Asked("rebuild: users", record_snapshot._USERS, (), "a rebuild reads everything")
     yield Asked("training: newest events", dataset.EVENTS, (499_999, "guest:"), "training reads the newest")
+    yield Asked(
+        "training: newest pages", shown_pages.PAGES, ((NOW - 30 * DAY).timestamp(),), "training reads the newest"
+    )
     yield Asked("training: posts", dataset.POSTS, (), "training reads everything")
     yield Asked("export: a day of interactions", EXPORTED["interactions"].query, (now - 2 * DAY, now - DAY))
     yield Asked(

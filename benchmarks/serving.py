@@ -47,7 +47,7 @@ _LATENCY = re.compile(r"^\s+(50|90|99)%\s+([\d.]+)(us|ms|s)$", re.MULTILINE)
 _RATE = re.compile(r"^Requests/sec:\s+([\d.]+)$", re.MULTILINE)
 _FAILED = re.compile(r"(Non-2xx or 3xx responses: \d+|Socket errors: .*)")
 _MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
-_COLD = """
+COLD = """
 local number = 0
 request = function()
   number = number + 1
@@ -55,7 +55,7 @@ request = function()
   return wrk.format("GET", address:format(number * 7919 %% %d, os.time() %% 1000000 * 100000 + number))
 end
 """
-_WARM = """
+WARM = """
 local number = 0
 request = function()
   number = number + 1
@@ -164,7 +164,7 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         state = Path(folder)
-        scripts = {"cold": _COLD % options.users, "warm": _WARM % options.returning}
+        scripts = {"cold": COLD % options.users, "warm": WARM % options.returning}
         for name, script in scripts.items():
             (state / name).write_text(script)
         with embedded_services(state) as environment:

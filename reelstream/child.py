@@ -7,6 +7,7 @@ import random
 import signal
 import socket
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,26 @@ from schemas.errors import ReelstreamError
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def _yield_to_others(nice: int) -> None:
+    """Lowers our priority, against other sessions too.
+
+    Where Linux groups processes by session, each session gets the same share of a core, and a priority counts within
+    one: at 0 and 15, each in its own, two processes got 2.03 s each of a core, and 2.32 and .09 s with this. What can't
+    be had is done without.
+    """
+    ours = os.nice(nice)
+    for _ in range(5):
+        try:
+            with open("/proc/self/autogroup", "w") as group:
+                group.write(str(ours))
+        except BlockingIOError:  # it takes one such change in a tenth of a second, of whomever
+            time.sleep(0.1)
+        except OSError:
+            return
+        else:
+            return
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +73,7 @@ class Child:
                 if os.getppid() != parent:
                     os._exit(1)
             if self.nice:
-                os.nice(self.nice)
+                _yield_to_others(self.nice)
 
         arguments: dict[str, Any] = {
             "env": {**os.environ, **self.env},

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from api import ranked_lists
 from api.candidate_pipeline import CandidatePipeline, Slate
 from api.catalogue import Catalogue
 from api.explainers.contributions import Contributions
@@ -16,6 +17,7 @@ from api.learnt import Learnt, LearntPosts
 from api.learnt_ease import LearntEase
 from api.metrics import Metrics
 from api.models import ItemVectors
+from api.ranked_lists import RankedLists
 from api.scorers.blend import Blend
 from api.scorers.mood import Mood
 from api.selector.top import Top
@@ -231,6 +233,50 @@ async def test_batch_models_count_as_clicks_taught_and_pages_tell_what_their_wei
         assert parts[1][post].get("graph", 0.0) == pytest.approx(5 * START * told[0]["graph"][post], abs=6e-3)
         assert parts[1][post].get("svd", 0.0) == 0.0
     assert told[1] == told[0]
+
+
+async def test_a_page_of_a_kept_list_tells_of_each_of_its_posts_what_the_first_ranking_did(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also once a post has left the list, and nothing of places of which that is not kept."""
+    monkeypatch.setattr(ranked_lists, "SCORED", 8)
+    hidden: list[int] = []
+
+    class Hides:
+        name = "hides"
+
+        def keep(self, query: Query, slots: Any) -> Any:
+            return ~np.isin(query.catalogue.ids[: query.catalogue.size][slots], hidden)
+
+    metrics = Metrics()
+    sources: list[Source] = [CoVisitation(), Svd(), Graph(), Fresh()]
+    feed = CandidatePipeline([], sources, [Hides()], [Blend(SETTINGS)], Top(), [], metrics, RankedLists(metrics))
+    query = query_on(catalogue, explain=False, page_size=3, payloads=(b"state",))
+
+    async def page(number: int) -> tuple[list[int], dict[str, list[float]]]:
+        slate = await feed.run(replace(query, page=number))
+        assert slate.degraded == []
+        return catalogue.ids[slate.slots].tolist(), slate.outside
+
+    whole = await feed.run(replace(query, page_size=POSTS, payloads=None))
+    posts = catalogue.ids[whole.slots].tolist()
+    assert whole.outside == {}, "of more places than are kept"
+    eight = await feed.run(replace(query, page_size=8, payloads=None))
+    said = {name: dict(zip(posts, values, strict=False)) for name, values in eight.outside.items()}
+    assert {*said} == {"svd", "graph"}
+    assert len({*said["svd"].values()}) > 3
+
+    def of(shown: list[int]) -> dict[str, list[float]]:
+        return {name: [values[post] for post in shown] for name, values in said.items()}
+
+    assert await page(1) == (posts[:3], of(posts[:3]))
+    assert await page(2) == (posts[3:6], of(posts[3:6]))
+    assert await page(3) == (posts[6:9], {})
+    hidden.append(posts[1])
+    left = [post for post in posts if post not in hidden]
+    assert await page(2) == (left[3:6], of(left[3:6]))
+    hits = metrics.exposition([], {}).decode()
+    assert 'reelstream_cache_requests_total{cache="recommendations",outcome="hit"} 3.0' in hits
 
 
 async def test_nothing_of_it_is_done_unless_asked_for(catalogue: Catalogue) -> None:

@@ -1,15 +1,22 @@
 """The graph model: what neighbours give a post, what it learns, and that the API folds a user in as it does."""
 
 import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
 
+from batch_models import course, training_state
+from batch_models.course import Job
 from batch_models.dataset import Columns, Interactions, Row
 from batch_models.graph import Convolved, Graph
 from batch_models.graph_network import Convolution, normalised
+from batch_models.graph_training import PLAN
 from online_models.positives import Positives
 from schemas.events import DEFAULT_WEIGHTS
 
@@ -83,3 +90,79 @@ def test_one_seed_makes_one_model(whole: Interactions, fitted: Convolved) -> Non
     assert np.allclose(again.item_vectors, fitted.item_vectors, atol=1e-5)
     other = Graph(16, Positives()).fit(whole, DEFAULT_WEIGHTS, 2)
     assert not np.allclose(other.item_vectors, fitted.item_vectors, atol=1e-3)
+
+
+SHORT = replace(PLAN, batch=64)
+STEP = course.Course._step
+
+
+def trained(part: Interactions, folder: Path | None) -> Convolved:
+    return Graph(16, Positives(), Job(SHORT, folder)).fit(part, DEFAULT_WEIGHTS, 3)
+
+
+def steps(monkeypatch: pytest.MonkeyPatch, most: int = 10**6) -> Callable[[], list[float]]:
+    """Losses of the steps since it was asked before; a training is stopped before a step beyond `most`."""
+    losses: list[float] = []
+
+    def watched(self: Any, *given: Any) -> float:
+        if len(losses) == most:
+            raise KeyboardInterrupt
+        losses.append(STEP(self, *given))
+        return losses[-1]
+
+    def told() -> list[float]:
+        found = losses.copy()
+        losses.clear()
+        return found
+
+    monkeypatch.setattr(course.Course, "_step", watched)
+    return told
+
+
+def test_a_training_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(
+    whole: Interactions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = steps(monkeypatch)
+    straight = trained(whole, None).item_vectors
+    every = told()
+    monkeypatch.setattr(course, "CHECKPOINT_SECONDS", 0.0)
+    steps(monkeypatch, 17)
+    with pytest.raises(KeyboardInterrupt):
+        trained(whole, tmp_path)
+    state = training_state.load(tmp_path / "checkpoint.npz")
+    assert state is not None
+    assert state.facts["step"] == 17
+    told = steps(monkeypatch)
+    resumed = trained(whole, tmp_path).item_vectors
+    assert told() == every[17:]
+    assert np.array_equal(resumed, straight)
+    assert not (tmp_path / "checkpoint.npz").exists()
+
+
+def test_the_next_training_begins_where_the_last_one_ended(
+    whole: Interactions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tenth of the events later, and with a post that the former one did not know."""
+    before = whole.split(0.9)[0].of_posts(np.arange(GROUPS * A_GROUP))
+    told = steps(monkeypatch)
+    trained(before, tmp_path)
+    cold = told()
+    state = training_state.load(next(tmp_path.glob("state-*.npz")))
+    assert state is not None
+    begun = []
+    run = course.Course.run
+
+    def seen(self: Any, *given: Any) -> None:
+        begun.append(training_state.of_network(self._network))
+        run(self, *given)
+
+    monkeypatch.setattr(course.Course, "run", seen)
+    warm = trained(whole, tmp_path)
+    assert 0 < len(told()) < len(cold) / 3
+    for name in ("vectors.weight", "bias.weight", "log_scale"):
+        former, begins = state.arrays[f"network.{name}"], begun[0][f"network.{name}"]
+        assert np.array_equal(begins[: len(former)] if former.ndim else begins, former), name
+    scores = warm.scores(whole, np.arange(USERS))
+    group = whole.posts[np.unique(whole.users, return_index=True)[1]] // A_GROUP
+    assert (np.argsort(-scores, axis=1)[:, :10] // A_GROUP == group[:, None]).mean() > 0.98
+    assert warm.item_vectors[GROUPS * A_GROUP].any()

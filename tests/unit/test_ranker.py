@@ -13,6 +13,7 @@ from torch import nn
 
 from api.catalogue import Catalogue
 from api.graph import Graph
+from api.learnt import Learnt
 from api.models import ItemVectors
 from api.scorers import ranker as scorer
 from api.stages import Candidates, Query
@@ -21,10 +22,11 @@ from batch_models.dataset import Columns, Interactions, Row
 from batch_models.event_sequences import sequences
 from batch_models.model import Published
 from batch_models.popularity_at import PopularityAt
-from batch_models.ranker import FittedRanker, RankerModel, serves
+from batch_models.ranker import FittedRanker, RankerJob, RankerModel, serves
 from batch_models.ranker_export import INPUTS, exported
 from batch_models.ranker_network import WIDTH, Ranker
 from batch_models.ranker_training import RankerPlan, meetings
+from online_models import blend
 from online_models.decayed_counters import DecayedCounters
 from online_models.positives import Positives
 from online_models.post_table import TAG_CODES, TAGS
@@ -33,6 +35,7 @@ from online_models.user_history import learn_one
 from schemas.errors import SettingsError
 from schemas.events import DEFAULT_WEIGHTS, TYPE_CODES, strength
 from schemas.item_state import ItemState
+from schemas.learnt import Weights
 from schemas.models import ModelVersion
 from schemas.posts import decode_post
 from schemas.ranking import DEFAULT_HEAD_WEIGHTS
@@ -79,7 +82,7 @@ def whole() -> Interactions:
 
 @pytest.fixture(scope="module")
 def fitted(whole: Interactions) -> FittedRanker:
-    return RankerModel(PLAN).fit(whole, DEFAULT_WEIGHTS, 1)
+    return RankerModel(RankerJob(PLAN)).fit(whole, DEFAULT_WEIGHTS, 1)
 
 
 def drawn(users: int, candidates: int, events: int) -> list[np.ndarray]:
@@ -197,7 +200,9 @@ def test_what_comes_after_a_moment_does_not_change_what_is_learnt_before_it(whol
     before, _ = whole.split(0.7)
     changed = replace(whole, posts=np.where(np.arange(len(whole)) >= len(before), 0, whole.posts).astype(np.int32))
     plan = RankerPlan(examples=500, batch=64, others=8)
-    first, second = (RankerModel(plan).fit(each.part(0, len(before)), DEFAULT_WEIGHTS, 3) for each in (whole, changed))
+    first, second = (
+        RankerModel(RankerJob(plan)).fit(each.part(0, len(before)), DEFAULT_WEIGHTS, 3) for each in (whole, changed)
+    )
     assert np.array_equal(first.item_vectors, second.item_vectors)
 
 
@@ -293,6 +298,27 @@ def test_without_a_version_or_a_past_it_changes_nothing(query: Query) -> None:
         assert ranker.score(changed, candidates_of(changed, [1, 2, 3, 4, 5]), before) is before
 
 
+def test_a_feed_weighs_it_as_clicks_have_taught(query: Query) -> None:
+    posts, before = [*range(1, 21)], np.linspace(3.0, 0.0, 20)
+    orders, added, none = [], [], np.zeros(1, np.float32)
+    untaught: list[dict[str, float]] = [{}, {"ranker": blend.START}, {"svd": 8.0}]
+    for taught in [*untaught, {"ranker": 0.0}, {"ranker": 100.0}]:
+        weights = Weights([], none, none, none, none, 0.5, 1.0, outside=taught)
+        candidates = candidates_of(query, posts)
+        online = Learnt(1, None, weights)  # type: ignore[arg-type]  # of which the scorer needs no posts
+        asked = replace(query, online=online, past=np.zeros(1, np.int32))
+        scores = scorer.Ranker(Settings(_env_file=None)).score(asked, candidates, before)
+        said = candidates.outside["ranker"]
+        assert scores - before == pytest.approx(taught.get("ranker", blend.START) * said)
+        orders.append(np.argsort(-scores, kind="stable").tolist())
+        added.append(said)
+    assert all(np.array_equal(said, added[0]) for said in added), "pages tell what the weight is multiplied with"
+    assert orders[0] == orders[1] == orders[2]
+    assert orders[3] == [*range(20)]
+    assert orders[4] == np.argsort(-added[0], kind="stable").tolist()
+    assert orders[0] not in orders[3:]
+
+
 def test_it_gives_up_when_it_takes_too_long(query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scorer, "DEADLINE", 0.0)
     with pytest.raises(TimeoutError, match="allowed are 0"):
@@ -313,7 +339,7 @@ SHORT = RankerPlan(examples=2_000, most_epochs=4, batch=64, others=8)
 def test_a_training_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(
     whole: Interactions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    straight = RankerModel(SHORT).fit(whole, DEFAULT_WEIGHTS, 3)
+    straight = RankerModel(RankerJob(SHORT)).fit(whole, DEFAULT_WEIGHTS, 3)
     step, left = course.Course._step, iter(range(9))
 
     def limited(self: Any, *given: Any) -> float:
@@ -325,11 +351,11 @@ def test_a_training_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(
         patch.setattr(course, "CHECKPOINT_SECONDS", 0.0)
         patch.setattr(course.Course, "_step", limited)
         with pytest.raises(KeyboardInterrupt):
-            RankerModel(SHORT, tmp_path).fit(whole, DEFAULT_WEIGHTS, 3)
+            RankerModel(RankerJob(SHORT, tmp_path)).fit(whole, DEFAULT_WEIGHTS, 3)
     state = training_state.load(tmp_path / "checkpoint.npz")
     assert state is not None
     assert state.facts["step"] == 9
-    resumed = RankerModel(SHORT, tmp_path).fit(whole, DEFAULT_WEIGHTS, 3)
+    resumed = RankerModel(RankerJob(SHORT, tmp_path)).fit(whole, DEFAULT_WEIGHTS, 3)
     assert np.array_equal(resumed.item_vectors, straight.item_vectors)
     assert resumed.graph() == straight.graph()
     assert not (tmp_path / "checkpoint.npz").exists()
@@ -346,8 +372,8 @@ def test_the_next_training_begins_where_the_last_one_ended(
         return losses[-1]
 
     monkeypatch.setattr(course.Course, "_step", watched)
-    RankerModel(PLAN, tmp_path).fit(whole.split(0.9)[0], DEFAULT_WEIGHTS, 1)
+    RankerModel(RankerJob(PLAN, tmp_path)).fit(whole.split(0.9)[0], DEFAULT_WEIGHTS, 1)
     cold, cold_steps = losses[0], len(losses)
-    RankerModel(PLAN, tmp_path).fit(whole, DEFAULT_WEIGHTS, 1)
+    RankerModel(RankerJob(PLAN, tmp_path)).fit(whole, DEFAULT_WEIGHTS, 1)
     assert len(losses) - cold_steps < cold_steps / 3
     assert losses[cold_steps] < cold

@@ -9,12 +9,13 @@ import pytest
 
 from batch_models import registry, snapshots
 from batch_models.dataset import Columns, Interactions, Row
+from batch_models.shown_pages import NO_PAGES, ShownPage
 from schemas.errors import ReelstreamError
 from schemas.posts import decode_post
 from schemas.users import User
 
 
-def interactions(seed: int = 1, events: int = 250) -> Interactions:
+def interactions(seed: int = 1, events: int = 250, pages: int = 0) -> Interactions:
     draw, columns = random.Random(seed), Columns()
     for at in range(events):
         kind = draw.choice(["view", "like", "rating"])
@@ -23,7 +24,12 @@ def interactions(seed: int = 1, events: int = 250) -> Interactions:
         decode_post(b'{"id":%d,"title":"post %d","tags":["tag%d"],"category":{"name":"c"}}' % (post, post, post % 7))
         for post in range(1, 50, 2)
     ]
-    return columns.interactions({post: post % 3 > 0 for post in range(1, 50)}, rows, [User(username="user3", bio="a")])
+    shown = columns.pages()
+    for number in reversed(range(pages)):
+        posts = [draw.randrange(1, 60) for _ in range(number % 5)]
+        shown.extend([ShownPage(f"user{draw.randrange(12)}", 1e9 + number, number % 3, posts)])
+    users = [User(username="user3", bio="a")]
+    return columns.interactions({post: post % 3 > 0 for post in range(1, 50)}, rows, users, shown)
 
 
 def test_a_snapshot_comes_back_as_it_was_also_of_several_shards(
@@ -52,8 +58,38 @@ def test_a_snapshot_comes_back_as_it_was_also_of_several_shards(
         assert np.array_equal(mine, its)
 
 
+def test_pages_come_back_and_a_snapshot_of_before_there_were_any_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    monkeypatch.setattr(snapshots, "SHARD_PAGES", 20)
+    before = interactions(pages=80)
+    assert 40 < len(before.pages.at) < 80
+    assert before.pages.at[-1] <= before.at[-1]
+    path = snapshots.save(tmp_path, before)
+    assert len([*path.glob("pages-*.parquet")]) > 2
+    for mine, its in zip(snapshots.load(path).pages, before.pages, strict=True):
+        assert mine.dtype == its.dtype
+        assert np.array_equal(mine, its)
+
+    without = snapshots.save(tmp_path, interactions())
+    assert without != path
+    manifest = without / "snapshot.json"
+    assert b',"page_shards":0' in manifest.read_bytes()
+    manifest.write_bytes(manifest.read_bytes().replace(b',"page_shards":0', b""))
+    assert snapshots.load(without).pages is NO_PAGES
+
+
+def test_as_many_pages_are_kept_as_memory_has_room_for_the_newest_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    every = interactions(pages=80).pages
+    monkeypatch.setattr("batch_models.shown_pages.LEAST_SHOWN", 30)
+    monkeypatch.setattr("batch_models.shown_pages.SHOWN_AN_EVENT", 0)
+    few = interactions(pages=80).pages
+    assert 30 <= len(few.posts) < 35
+    assert few.at.tolist() == every.at[-len(few.at) :].tolist()
+
+
 def test_no_name_is_in_any_file_of_it(tmp_path: Path) -> None:
-    path = snapshots.save(tmp_path, interactions())
+    path = snapshots.save(tmp_path, interactions(pages=80))
     assert not any(b"user3" in each.read_bytes() for each in path.iterdir())
 
 
@@ -68,10 +104,10 @@ def test_the_newest_are_kept_and_what_is_there_is_not_written_twice(tmp_path: Pa
     assert registry.models(tmp_path) == []
 
 
-@pytest.mark.parametrize("file", ["events-00000.parquet", "posts.parquet", "snapshot.json"])
+@pytest.mark.parametrize("file", ["events-00000.parquet", "pages-00000.parquet", "posts.parquet", "snapshot.json"])
 def test_damage_is_refused(tmp_path: Path, file: str) -> None:
     """Wherever it is, but where it changes nothing that is learnt from: Parquet has statistics beside that."""
-    before, refused = interactions(), list[str]()
+    before, refused = interactions(pages=80), list[str]()
     path = snapshots.save(tmp_path, before)
     content = (path / file).read_bytes()
     for place in range(0, len(content), max(len(content) // 20, 1)):

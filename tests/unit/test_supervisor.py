@@ -198,3 +198,17 @@ async def test_children_do_not_survive_a_killed_parent(tmp_path: Path) -> None:
     parent.kill()
     await parent.wait()
     await gone(pid)
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="only Linux groups processes by session")
+async def test_a_low_priority_counts_against_other_sessions_too(running: Running) -> None:
+    for number in range(3):
+        await running.supervisor.start(running.noting(f"low{number}", "time.sleep(600)", nice=7))
+        (pid,) = await running.starts(f"low{number}", 1)
+        priority = os.getpriority(os.PRIO_PROCESS, pid)
+        assert priority == os.getpriority(os.PRIO_PROCESS, 0) + 7
+        assert priority_of_session(pid) == priority
+
+
+def priority_of_session(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/autogroup").read_text().split()[-1])
