@@ -67,7 +67,7 @@ class Ease(base.Base):  # type: ignore[misc]
         self.solutions = 0
         self._gram = np.zeros((POSTS, POSTS))  # [b, h] alone: the other half is its mirror image
         self._wait = LEAST
-        self._grown = 1.0
+        self._grown = 0.0  # of the latest event, as counts are told as of then
 
     def learn_one(self, post_id: int, context: Sequence[int], at: float) -> None:
         """A user came to `post_id` after `context` (newest first), at event time `at` in seconds."""
@@ -82,7 +82,7 @@ class Ease(base.Base):  # type: ignore[misc]
         grown = float(2.0 ** ((at - LANDMARK) / HALF_LIFE))
         if (row := self._admit(post)) >= 0:
             _add(self._gram[row], row, self.rows, past[:PAST], TAPER, grown)
-        self._wait, self._grown = self._wait - 1, grown
+        self._wait, self._grown = self._wait - 1, max(self._grown, grown)
         if self._wait <= 0:
             self.solve()
 

@@ -62,6 +62,21 @@ def test_the_past_of_a_taste_speaks_for_its_posts_alone():
         assert {post % 3 for post in ranked[:10]} == {(1 + taste) % 3}
 
 
+def test_an_event_of_long_ago_does_not_make_all_others_weigh_more():
+    model = taught(3_000, posts=60)
+    model.solve()
+    before = model.solution()[1].copy()
+    model.learn_one(1, [4], at=-900 * DAY)
+    model.solve()
+    assert model.solution()[1] == pytest.approx(before, abs=1e-3)
+
+
+def test_a_model_that_knows_nothing_is_resumed_from():
+    again = Ease(capacity=10)
+    again.load(Ease(capacity=10).state())
+    assert again.rank([1]) == []
+
+
 def test_of_ever_new_posts_those_that_most_is_known_of_stay(monkeypatch: pytest.MonkeyPatch):
     for name, value in (("POSTS", 32), ("FREE", 8), ("LEAST", 100)):
         monkeypatch.setattr(ease, name, value)
