@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import numpy as np
 import pytest
+from recorded import record_likes
 
 from batch_models import dataset, snapshots
 from batch_models.event_sequences import sequences
@@ -78,15 +79,7 @@ async def test_a_page_in_the_record_becomes_what_a_post_is_held_against(pool: as
     )
     async with pool.acquire() as connection:
         assert not len((await dataset.snapshot(connection, 100)).pages.at), "of nobody who did anything"
-        await connection.copy_records_to_table(
-            "interactions", records=rows,
-            columns=["event_id", "username", "post_id", "interaction_type", "interaction_value", "occurred_at",
-                     "log_partition", "log_offset", "log_index"],
-        )  # fmt: skip
-        await connection.copy_records_to_table(
-            "posts", records=[(post, "", "", [], "", True, "{}") for post in range(1, 30)],
-            columns=["id", "title", "category", "tags", "author", "servable", "row"],
-        )  # fmt: skip
+        await record_likes(connection, rows, range(1, 30))
         read = await dataset.snapshot(connection, 100)
     whole = snapshots.load(snapshots.save(tmp_path, read))
     assert (whole.pages.at - AT).tolist() == [50.0, 100.0, 100.0, 140.0]

@@ -15,6 +15,7 @@ import asyncpg
 import numpy as np
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from recorded import record_likes
 from redis.asyncio import Redis
 
 from batch_models import dataset, publish, refresh, registry, snapshots, training_requests
@@ -69,15 +70,7 @@ async def record(url: str, *, tastes: bool, events: int = EVENTS) -> None:
         rows.append((f"e{number}", f"u{user}", post, "like", 1.0, at, 0, number, 0))
     connection = await asyncpg.connect(url)
     try:
-        await connection.copy_records_to_table(
-            "interactions", records=rows,
-            columns=["event_id", "username", "post_id", "interaction_type", "interaction_value", "occurred_at",
-                     "log_partition", "log_offset", "log_index"],
-        )  # fmt: skip
-        await connection.copy_records_to_table(
-            "posts", records=[(post, "", "", [], "", True, "{}") for post in range(1, 91)],
-            columns=["id", "title", "category", "tags", "author", "servable", "row"],
-        )  # fmt: skip
+        await record_likes(connection, rows, range(1, 91))
     finally:
         await connection.close()
 
