@@ -5,8 +5,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from online_models import candidates as first
+from online_models.features import OTHERS
+from online_models.post_logs import NAMES
 from schemas.visits import MOST_FROZEN
 
 from .catalogue import Catalogue
@@ -29,8 +32,8 @@ Skipping = Callable[[str, list[str]], AbstractContextManager[None]]
 @dataclass
 class _Standing:
     """found: by place of the source, what those that do not depend on the reader found. popularity (3, N): decayed sums
-    at that time. popular: the most popular posts then, at most MOST_POPULAR, best first. moved: what the item side and
-    the learner were then."""
+    at that time. logs (N, 6): online_models.post_logs then, zeros without a learner. popular: the most popular posts
+    then, at most MOST_POPULAR, best first. moved: what the item side and the learner were then."""
 
     catalogue: Catalogue
     at: float
@@ -38,12 +41,14 @@ class _Standing:
     moved: tuple[int, int | None]
     found: dict[int, Retrieved]
     popularity: Scores
+    logs: NDArray[np.float32]
     popular: Slots
     degraded: list[str]
 
     def reach(self, size: int) -> None:
         """Knows of posts that came since, and that nothing speaks for them yet."""
         self.size = size
+        self.logs = np.concatenate([self.logs, np.zeros((size - len(self.logs), len(NAMES)), np.float32)])
         for result in self.found.values():
             if isinstance(result, OfAll):
                 result.reach(size)
@@ -68,7 +73,7 @@ class Retrieval:
     def __init__(self, sources: Sequence[Source], skipping: Skipping) -> None:
         self.sources = sources
         self._skipping = skipping
-        self._names = [source.name for source in sources]
+        self._names = tuple(source.name for source in sources)
         self._personal = np.array([source.personal for source in sources], np.bool_)
         self._asked = [
             place for place, source in enumerate(sources) if source.personal or getattr(source, "of_reader", False)
@@ -79,7 +84,7 @@ class Retrieval:
     def found(self, query: Query, kept: Mask, degraded: list[str]) -> Found:
         """The best of each source among those that stay."""
         standing = self._refreshed(query, degraded)
-        query.stand_on(standing.popularity, standing.moved)
+        query.stand_on(standing.popularity, standing.logs, standing.moved)
         found = Found(len(self.sources))
         for place in self._asked:
             with self._skipping(self._parts[place], degraded):
@@ -105,7 +110,7 @@ class Retrieval:
             personal=self._personal,
             scores=scores.T,
             taken=ranks < first.ABSENT,
-            features=first.features(scores, logits, np.arange(len(slots), dtype=np.int32), ranks),
+            features=first.features(scores, logits, np.arange(len(slots), dtype=np.int32), ranks, OTHERS),
         )
 
     def popular(self, query: Query) -> Slots:
@@ -133,7 +138,7 @@ class Retrieval:
         if size > MOST_POPULAR:
             popular = np.argpartition(-popularity[WINDOW], MOST_POPULAR - 1)[:MOST_POPULAR]
         standing = _Standing(
-            catalogue, query.now, size, query.moved, {}, popularity, by_popularity(query, popular), [],
+            catalogue, query.now, size, query.moved, {}, popularity, query.logs(), by_popularity(query, popular), [],
         )  # fmt: skip
         for place, source in enumerate(self.sources):
             if place not in self._asked:

@@ -14,6 +14,8 @@ from online_models.co_visitation_scores import growth
 from online_models.decayed_counters import decay_to
 from online_models.packed_vectors import Vectors
 from online_models.post_columns import PostColumns, Rows
+from online_models.post_logs import NAMES as LOGS
+from online_models.post_logs import post_logs
 from online_models.sequence_factors import Memory
 from online_models.softmax_factors import summed
 from online_models.source_scores import VISITED, visited
@@ -32,6 +34,9 @@ from .retrieved import OfVectors, Retrieved, nothing
 Slots = NDArray[np.int64]
 Scores = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+
+NOW = np.ones(3)
+"""What brings popularity to now that is so already."""
 
 EXPLORATION = "exploration"
 """Stands among the sources of a post that was explored; its score there is the propensity."""
@@ -103,6 +108,7 @@ class Query:
     payloads: tuple[bytes | None, ...] | None = None
     _moved: tuple[int, int | None] | None = None
     _decayed: Scores = field(default_factory=lambda: np.empty((3, 0)))
+    _logs: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, len(LOGS)), np.float32))
     _visited: tuple[NDArray[np.int32], Scores] | None = None
 
     @property
@@ -153,12 +159,24 @@ class Query:
             self._decayed = np.ascontiguousarray(decayed.T)
         return self._decayed
 
-    def stand_on(self, popularity: Scores, moved: tuple[int, int | None]) -> None:
-        """Takes popularity (3, N) of a moment ago for that of now, unless it is one of fewer posts. moved: what the
-        item side and the learner were then: an answer is as old as the oldest part of it."""
+    def stand_on(
+        self, popularity: Scores, logs: NDArray[np.float32], moved: tuple[int, int | None]
+    ) -> None:  # fmt: skip
+        """Takes popularity (3, N) and logs (N, 6) of a moment ago for those of now, unless they are of fewer posts.
+        moved: what the item side and the learner were then: an answer is as old as the oldest part of it."""
         self._moved = moved
         if popularity.shape[1] == self.catalogue.size:
             self._decayed = popularity
+        self._logs = logs
+
+    def logs(self) -> NDArray[np.float32]:
+        """(N, 6): online_models.post_logs now, or as of what the query stands on; zeros where nothing is learnt."""
+        if len(self._logs) < self.catalogue.size:
+            size = self.catalogue.size
+            self._logs = np.zeros((size, len(LOGS)), np.float32)
+            if self.learnt is not None:
+                self._logs = post_logs(np.arange(size), self.columns(self.learnt), self.now)
+        return self._logs
 
     @property
     def moved(self) -> tuple[int, int | None]:
@@ -180,13 +198,12 @@ class Query:
         return self._visited
 
     def columns(self, online: Learnt) -> PostColumns:
-        """What side features need of posts (N,)."""
-        size, catalogue, posts, weights = self.catalogue.size, self.catalogue, online.posts, online.weights
+        """What side features need of posts (≥ N,)."""
+        catalogue, posts, weights = self.catalogue, online.posts, online.weights
         posts.make_room()
         return PostColumns(
-            self.popularity(), np.ones(3), posts.total[:size], posts.value[:size],
-            posts.first_at[:size], posts.last_at[:size], catalogue.created_at[:size], catalogue.author[:size],
-            catalogue.tags[:size], weights.tag_share, weights.mean_value, weights.spread,
+            self.popularity(), NOW, posts.total, posts.value, posts.first_at, posts.last_at, catalogue.created_at,
+            catalogue.author, catalogue.tags, weights.tag_share, weights.mean_value, weights.spread,
         )  # fmt: skip
 
 
@@ -239,7 +256,8 @@ class Candidates:
 
     slots (n,): distinct. places (N,): where a slot of the catalogue is among them, −1 for others. names, personal: of
     the sources, in pipeline order. scores (n, S): as the sources gave them. taken (n, S): whether the candidate is
-    among the best of the source. features (n, 2S): value and rank with each source (online_models.candidates).
+    among the best of the source. features (n, 2S + OTHERS): value and rank with each source (online_models.candidates),
+    and behind them what the learnt blend sees beside (online_models.features), zeros before it has ranked.
     explored: places of those that a selector put where they stand to learn about them, and how likely it was that they
     stand there. parts: scorer → by how much it changed the scores (n,), when they are to be explained.
     outside: of batch models, name → what the weight of each was multiplied with (n,), which impressions tell the
@@ -248,7 +266,7 @@ class Candidates:
 
     slots: Slots
     places: NDArray[np.int32]
-    names: list[str]
+    names: tuple[str, ...]
     personal: Mask
     scores: Scores
     taken: Mask

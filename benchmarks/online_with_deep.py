@@ -27,11 +27,10 @@ from numpy.typing import NDArray
 from batch_models import refresh
 from batch_models.dataset import Columns, Interactions, Row
 from batch_models.model import Servable
-from online_models import aversion, side_features, sources
+from online_models import sources
 from online_models.blend import START, Blend, Gates
 from online_models.candidates import ABSENT, DEPTH, NO_SLOTS, Candidates
-from online_models.co_visitation import growth
-from online_models.features import GATES, START_WEIGHTS
+from online_models.features import GATES, OTHERS, START_WEIGHTS
 from online_models.positives import DEFAULT, Positives
 from online_models.prequential import Prequential, Ranked
 from online_models.recommender import Recommender
@@ -78,23 +77,15 @@ class Blended(Recommender):
         self, user: int, at: float, allowed: NDArray[np.bool_], also: NDArray[np.int32] = NO_SLOTS
     ) -> tuple[NDArray[np.float32], Candidates, NDArray[np.float32]]:
         """As the learner's, of more sources."""
-        made, past, scale = self.sources, self._past.of(user), 1.0 / growth(at)
-        scores = np.concatenate([made.score(past, user, at, self._past.hours_of(user)), self._model_scores()])
+        past = self._past.of(user)
+        scores = np.concatenate([self.sources.score(past, user, at, self._past.hours_of(user)), self._model_scores()])
         logits = np.append(sources.LOGITS, np.ones(len(self._names), np.bool_))
-        found = Candidates(scores, logits, allowed, also)
+        found = Candidates(scores, logits, allowed, also, OTHERS)
         learners, models = np.split(found.ranks < ABSENT, [len(sources.NAMES)], axis=1)
         of_models = models.any(axis=1)
         self.shared = float(learners[of_models].any(axis=1).mean()) if of_models.any() else 0.0
-        last_at = float(self.readers.last_at[user])
-        side = side_features.side_features(
-            found.slots, found.places, past, self._past.glad_of(user), made.table.columns(at), made.taste.outputs,
-            made.rows(past), made.strength, scale, at, at - last_at if last_at else 0.0,
-        )  # fmt: skip
-        disliked, table = self._past.disliked_of(user), made.table
-        averse = aversion.aversion(
-            found.slots, found.places, disliked, table.author, table.tags, made.rows(disliked), made.strength, scale,
-        )  # fmt: skip
-        return scores, found, side_features.blend_features(found.features, side, averse)
+        self.describe(found, user, at)
+        return scores, found, found.features
 
     def _model_scores(self) -> NDArray[np.float32]:
         """(models, N): of the user whose events were told last, standardised; nothing without a model or a history."""

@@ -36,21 +36,20 @@ def dislikes(type_codes: NDArray[np.integer], values_milli: NDArray[np.integer])
 
 
 def aversion(
-    slots: NDArray[np.int32], places: NDArray[np.int32], disliked: NDArray[np.int32], author: NDArray[np.int32],
-    tags: NDArray[np.int16], rows: Rows, strength: NDArray[np.float64], scale: float,
-) -> NDArray[np.float32]:  # fmt: skip
-    """(n, 3) from 0 to 1, in the order of NAMES; zeros for a user who dislikes nothing.
+    features: NDArray[np.float32], slots: NDArray[np.int32], places: NDArray[np.int32], disliked: NDArray[np.int32],
+    author: NDArray[np.int32], tags: NDArray[np.int16], rows: Rows, strength: NDArray[np.float64], scale: float,
+) -> None:  # fmt: skip
+    """Fills features (n, 3), zeros before, from 0 to 1, in the order of NAMES; leaves them for a user who dislikes
+    nothing.
 
     slots (n,): the candidates. places (N,): where among them a slot is, or −1. disliked (d,): slots, newest first.
     author (N,), tags (N, TAGS): codes. rows: of co-visitation, `found` those of disliked; strength (N,), scale: its.
     """
-    features = np.zeros((len(slots), len(NAMES)), np.float32)
     if len(disliked):
         _fill(
             features, slots, places, disliked[:MOST], author, tags, rows.neighbours, rows.weights, rows.counts,
             rows.found, strength, scale,
         )  # fmt: skip
-    return features
 
 
 @compiled

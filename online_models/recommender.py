@@ -17,7 +17,7 @@ from schemas.events import INTERACTION_TYPES
 from schemas.learning import LearningBatch, Shown, is_guest_hash
 from schemas.posts import Post
 
-from . import aversion, side_features, sources
+from . import aversion, sources
 from .admission import Doorkeeper
 from .blend import Blend
 from .candidates import NO_SLOTS, Candidates
@@ -26,14 +26,16 @@ from .co_visitation import growth
 from .contexts import distinct_contexts
 from .drift import HitRate
 from .explicit_ratings import ExplicitRatings
-from .features import FEATURES, GATES, START_WEIGHTS
+from .features import FEATURES, GATES, OTHERS, START_WEIGHTS, others
 from .feed_rates import FeedRates
 from .moved_vectors import MovedVectors
 from .outside_sources import OutsideSources
 from .positives import Positives
+from .post_logs import post_logs
 from .prequential import SHOWN, Prequential, Ranked
 from .readers import Readers
 from .shown_lists import Click, Page, ShownLists
+from .side_features import side_features
 from .source_scores import hour_of
 from .sources import Sources
 from .tested_lists import first, ranks_of
@@ -261,20 +263,26 @@ class Recommender:
     ) -> tuple[NDArray[np.float32], Candidates, NDArray[np.float32]]:
         """Scores (S, N) of all slots, candidates among those allowed (N,) and also (a,), and their features (n, width),
         for the user in a slot at `at`; the scores are a view that the next call overwrites."""
-        made, past, scale = self.sources, self._past.of(user), 1.0 / growth(at)
-        scores = made.score(past, user, at, self._past.hours_of(user))
-        found = Candidates(scores, sources.LOGITS, allowed, also)
-        last_at = float(self.readers.last_at[user])
-        side = side_features.side_features(
-            found.slots, found.places, past, self._past.glad_of(user), made.table.columns(at), made.taste.outputs,
-            made.rows(past), made.strength, scale, at, at - last_at if last_at else 0.0,
+        scores = self.sources.score(self._past.of(user), user, at, self._past.hours_of(user))
+        found = Candidates(scores, sources.LOGITS, allowed, also, OTHERS)
+        self.describe(found, user, at)
+        return scores, found, found.features
+
+    def describe(self, found: Candidates, user: int, at: float) -> None:
+        """Fills the last OTHERS features of candidates."""
+        made, past, scale, table = self.sources, self._past.of(user), 1.0 / growth(at), self.sources.table
+        last_at, columns = float(self.readers.last_at[user]), table.columns(at)
+        side, averse = others(found.features)
+        side_features(
+            side, found.slots, found.places, past, self._past.glad_of(user), columns,
+            post_logs(found.slots, columns, at), np.arange(len(found.slots), dtype=np.int32), made.taste.outputs,
+            made.rows(past), made.strength, scale, at - last_at if last_at else 0.0,
         )  # fmt: skip
-        disliked, table = self._past.disliked_of(user), made.table
-        averse = aversion.aversion(
-            found.slots, found.places, disliked, table.author, table.tags, made.rows(disliked), made.strength,
+        disliked = self._past.disliked_of(user)
+        aversion.aversion(
+            averse, found.slots, found.places, disliked, table.author, table.tags, made.rows(disliked), made.strength,
             scale,
         )  # fmt: skip
-        return scores, found, side_features.blend_features(found.features, side, averse)
 
     def tested(self, ranked: Ranked) -> None:
         """Gets every test; an evaluation that counts only some, and for ever, takes its place."""

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from .compiled import compiled, compiled_sums
 from .post_columns import PostColumns, Rows
-from .post_table import DAY
 
 NAMES = (
     "cosine_1", "cosine_2", "cosine_3", "log_users", "velocity_hour", "velocity_day", "age_here", "idle",
@@ -32,38 +31,29 @@ AUTHORS = 10
 
 
 def side_features(
-    slots: NDArray[np.int32], places: NDArray[np.int32], context: NDArray[np.int32], glad: NDArray[np.int32],
-    posts: PostColumns, vectors: NDArray[np.float32], rows: Rows, strength: NDArray[np.float64], scale: float,
-    now: float, gap: float,
-) -> NDArray[np.float32]:  # fmt: skip
-    """(n, WIDTH), each roughly between −2 and 2.
+    features: NDArray[np.float32], slots: NDArray[np.int32], places: NDArray[np.int32], context: NDArray[np.int32],
+    glad: NDArray[np.int32], posts: PostColumns, logs: NDArray[np.float32], rows_of_logs: NDArray[np.integer],
+    vectors: NDArray[np.float32], rows: Rows, strength: NDArray[np.float64], scale: float, gap: float,
+) -> None:  # fmt: skip
+    """Fills features (n, WIDTH), zeros before, each roughly between −2 and 2.
 
     slots (n,): the candidates. places (N,): where among them a slot is, or −1. context (q,): slots of the user's last
-    posts, newest first; glad (g,): of those that the user was glad of. vectors (N, d). rows, strength (N,) and scale:
-    of co-visitation. now: seconds since 1970. gap: since the user's last event. A post without any begins now.
+    posts, newest first; glad (g,): of those that the user was glad of. logs (m, 6): online_models.post_logs, of which
+    each candidate has the row in rows_of_logs (n,). vectors (N, d). rows, strength (N,) and scale: of co-visitation.
+    gap: seconds since the user's last event.
     """
-    features = np.zeros((len(slots), WIDTH), np.float32)
     _fill(
         features, slots, places, context[:PAST], glad[:PAST], vectors, rows.neighbours, rows.weights, rows.counts,
-        rows.found[:3], strength, scale, *posts, now, gap,
+        rows.found[:3], strength, scale, logs, rows_of_logs, posts.total, posts.value, posts.created_at, posts.author,
+        posts.tags, posts.tag_share, posts.mean_value, posts.spread, gap,
     )  # fmt: skip
-    return features
-
-
-def blend_features(
-    of_sources: NDArray[np.float32], side: NDArray[np.float32], averse: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """What a blend sees of candidates, (n, width): features of sources (n, 2S) and of the side (n, WIDTH), and what
-    they have in common with what the user turned against (n, 3; online_models.aversion)."""
-    return np.concatenate([of_sources, side, averse], axis=1)
 
 
 @compiled
 def _fill(
     features: Any, slots: Any, places: Any, context: Any, glad: Any, vectors: Any, neighbours: Any, weights: Any,
-    counts: Any, last: Any, strength: Any, scale: Any, popularity: Any, decays: Any, total: Any, value: Any,
-    first_at: Any, last_at: Any, created_at: Any, author: Any, tags: Any, tag_share: Any, mean_value: Any, spread:
-    Any, now: Any, gap: Any,
+    counts: Any, last: Any, strength: Any, scale: Any, logs: Any, rows_of_logs: Any, total: Any, value: Any,
+    created_at: Any, author: Any, tags: Any, tag_share: Any, mean_value: Any, spread: Any, gap: Any,
 ) -> None:  # fmt: skip
     past = len(context)
     mean_created, mean_users, weight, created_weight, all_weight = 0.0, 0.0, 1.0, 0.0, 0.0
@@ -82,14 +72,17 @@ def _fill(
                 own_sum += weight
         weight *= TAG_DECAY
     all_tags = tag_share.sum()
+    users_of_last = np.log(1.0 + total[context[0]]) if past else 0.0
+    length, since = np.log(1.0 + past) / 2.0 - 1.0, np.log(1.0 + max(gap, 0.0) / 60.0) / 5.0 - 1.0
     lengths = np.empty(len(slots), np.float32)
     for at in range(len(slots)):
         lengths[at] = np.sqrt(_dot(vectors[slots[at]], vectors[slots[at]])) + np.float32(1e-6)
     known, of_tag = np.zeros(len(tag_share), np.bool_), np.empty(len(tag_share))  # logarithms, each once
     for q in range(min(past, 3)):
         near = vectors[context[q]]
-        length = np.sqrt(_dot(near, near)) + np.float32(1e-6)
-        visits = np.zeros(len(slots))
+        of_near = np.sqrt(_dot(near, near)) + np.float32(1e-6)
+        for at in range(len(slots)):
+            features[at, q] = _dot(vectors[slots[at]], near) / of_near / lengths[at]
         row = last[q]
         if row >= 0:
             norm = strength[context[q]] * scale + 10.0
@@ -97,33 +90,25 @@ def _fill(
                 slot = neighbours[row, k]
                 at = places[slot]
                 if at >= 0:
-                    visits[at] = weights[row, k] * scale / np.sqrt(norm * (strength[slot] * scale + 10.0))
-        for at in range(len(slots)):
-            features[at, q] = _dot(vectors[slots[at]], near) / length / lengths[at]
-            features[at, 16 + q] = 2.0 * np.sqrt(visits[at])
+                    visits = weights[row, k] * scale / np.sqrt(norm * (strength[slot] * scale + 10.0))
+                    features[at, 16 + q] = 2.0 * np.sqrt(visits)
     for at in range(len(slots)):
-        slot = slots[at]
-        users = np.log(1.0 + total[slot])
-        hour, day, week = (
-            popularity[0, slot] * decays[0],
-            popularity[1, slot] * decays[1],
-            popularity[2, slot] * decays[2],
-        )
+        slot, log = slots[at], logs[rows_of_logs[at]]
+        users = log[0]
         features[at, 3] = users / 4.0
-        features[at, 4] = np.log((hour + 0.1) / (day / 24.0 + 0.1))
-        features[at, 5] = np.log((day + 0.1) / (week / 7.0 + 0.1))
-        if first_at[slot] > 0:
-            features[at, 6] = np.log(1.0 + max(now - first_at[slot], 0.0) / 3600.0) / 4.0
-            features[at, 7] = np.log(1.0 + max(now - last_at[slot], 0.0) / 60.0) / 4.0
+        features[at, 4] = log[1]
+        features[at, 5] = log[2]
+        features[at, 6] = log[3] / 4.0
+        features[at, 7] = log[4] / 4.0
         if created_at[slot] > 0:
             if created_weight > 0:
                 features[at, 8] = min(abs(created_at[slot] - mean_created / created_weight) / spread, 4.0)
-            features[at, 15] = np.log(1.0 + max(now - created_at[slot], 0.0) / DAY) / 5.0 - 1.0
+            features[at, 15] = log[5] / 5.0 - 1.0
             if past and created_at[context[0]] > 0:
                 features[at, 20] = min(abs(created_at[slot] - created_at[context[0]]) / spread, 4.0)
         if past:
             features[at, 9] = abs(users - mean_users / all_weight) / 2.0
-            features[at, 21] = abs(users - np.log(1.0 + total[context[0]])) / 2.0
+            features[at, 21] = abs(users - users_of_last) / 2.0
         count, affinity, overlap = 0, 0.0, 0
         for tag in tags[slot]:
             if tag < 0:
@@ -140,8 +125,7 @@ def _fill(
         for q in range(min(past, AUTHORS)):
             if author[slot] >= 0 and author[context[q]] == author[slot]:
                 features[at, 12] = 1.0
-        features[at, 13] = np.log(1.0 + past) / 2.0 - 1.0
-        features[at, 14] = np.log(1.0 + max(gap, 0.0) / 60.0) / 5.0 - 1.0
+        features[at, 13], features[at, 14] = length, since
         features[at, 19] = 3.0 * ((value[slot] + 5.0 * mean_value) / (total[slot] + 5.0) - mean_value)
 
 

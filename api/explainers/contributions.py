@@ -6,7 +6,7 @@ import numpy as np
 
 from online_models import side_features
 from online_models.aversion import NAMES as AVERSIONS
-from online_models.features import FEATURES, GATES
+from online_models.features import FEATURES, GATES, OTHERS
 
 from ..scorers.blend import LEARNT_NAMES, Blend, features, learnt_names
 from ..stages import Candidates, Query, Slots
@@ -43,12 +43,12 @@ class Contributions:
 
     def _parts(self, query: Query, candidates: Candidates, places: Slots) -> dict[str, Any]:
         """By name, of places (p,) in the candidates; what stands for −1 means nothing."""
-        both = candidates.features[places, ::2] + candidates.features[places, 1::2]
+        both = candidates.features[places, :-OTHERS:2] + candidates.features[places, 1:-OTHERS:2]
         weights = self._blend.weights(query, candidates)
         parts = dict(zip(candidates.names, (both * weights).T, strict=True))
         if (learnt := query.learnt) is None:
             return parts | {"turned against": self._blend.aversion(query, candidates)[places]}
-        found = features(query, learnt, candidates)[places]
+        found = features(candidates)[places]
         whole = learnt.blend.predict_many(found)
         for name in learnt_names(candidates):
             parts[name] = whole - learnt.blend.predict_many(found * ~_of_source(LEARNT_NAMES.get(name, name)))

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from online_models import aversion
-from online_models.blend import START
-from online_models.side_features import blend_features, side_features
+from online_models.blend import START, BlendWeights, Gates
+from online_models.features import OTHERS, others
+from online_models.side_features import side_features
 from online_models.sources import NAMES
 from schemas.settings import Settings
 
@@ -33,23 +34,27 @@ class Blend:
 
     def __init__(self, settings: Settings) -> None:
         self._threshold = settings.cold_start_threshold
+        self._laid_out: tuple[Learnt, tuple[str, ...], BlendWeights] | None = None
 
     def score(self, query: Query, candidates: Candidates, scores: Scores) -> Scores:
         if (learnt := query.learnt) is None or not len(candidates.slots):
-            scores = scores + self.aversion(query, candidates)
-        else:
-            scores = scores + learnt.blend.predict_many(features(query, learnt, candidates))
-        both = candidates.features[:, ::2] + candidates.features[:, 1::2]
-        if query.learnt is not None:
-            taught = [(name, both[:, column]) for column, name in _batch(query, candidates)]
-            candidates.outside |= {name: said for name, said in taught if said.any()}
-        return np.asarray(scores + both @ self.weights(query, candidates), np.float64)
+            both = candidates.features[:, :-OTHERS:2] + candidates.features[:, 1:-OTHERS:2]
+            return scores + both @ self.weights(query, candidates) + self.aversion(query, candidates)
+        describe(query, learnt, candidates)
+        found = candidates.features
+        for column, name in _batch(query, candidates):
+            if (said := found[:, 2 * column] + found[:, 2 * column + 1]).any():
+                candidates.outside[name] = said
+        blend = self._blend(learnt, candidates)
+        linear = blend.linear.copy()
+        linear[: 2 * len(candidates.names)] += np.repeat(self.weights(query, candidates), 2)
+        return scores + blend._replace(linear=linear).predict_many(found)
 
     def weights(self, query: Query, candidates: Candidates) -> Scores:
         """Of the sources (S,) for this user; 0 for those that the learnt blend weighs."""
-        weights = START * np.where(candidates.personal, 1.0, query.coldness(self._threshold))
+        weights = np.where(candidates.personal, START, START * query.coldness(self._threshold))
         if query.learnt is not None:
-            weights[_columns(tuple(candidates.names)) >= 0] = 0.0
+            weights[_columns(candidates.names) >= 0] = 0.0
             for column, name in _batch(query, candidates):
                 weights[column] = query.learnt.trust(name)
         return weights
@@ -57,35 +62,51 @@ class Blend:
     @staticmethod
     def aversion(query: Query, candidates: Candidates) -> Scores:
         """(n,), 0 or less: what is taken off before anything is learnt."""
-        return np.asarray(aversion.START * averse(query, candidates).sum(axis=1), np.float64)
+        averse = np.zeros((len(candidates.slots), len(aversion.NAMES)), np.float32)
+        _averse(averse, query, candidates)
+        return np.asarray(aversion.START * averse.sum(axis=1), np.float64)
+
+    def _blend(self, learnt: Learnt, candidates: Candidates) -> BlendWeights:
+        """The learnt blend over the features as candidates have them."""
+        if self._laid_out is None or self._laid_out[0] is not learnt or self._laid_out[1] != candidates.names:
+            self._laid_out = learnt, candidates.names, _laid_out(learnt.blend, candidates.names)
+        return self._laid_out[2]
 
 
-def features(query: Query, learnt: Learnt, candidates: Candidates) -> NDArray[np.float32]:
-    """(n, width), in the order of online_models.features. Zeros for a source that the pipeline does not have."""
-    size = query.catalogue.size
-    ours, missing = _ours(tuple(candidates.names))
-    found = np.take(candidates.features, ours, axis=1)
-    found[:, missing] = 0.0
-    side = side_features(
-        candidates.slots.astype(np.int32), candidates.places, query.past, query.glad,
-        query.columns(learnt), learnt.posts.outputs[1], query.rows(query.past), query.catalogue.strength[:size],
-        query.scale, query.now, query.now - query.last_at if query.last_at else 0.0,
+def describe(query: Query, learnt: Learnt, candidates: Candidates) -> None:
+    """Fills the features of candidates behind those of sources."""
+    side, averse = others(candidates.features)
+    slots = candidates.slots.astype(np.int32)
+    side_features(
+        side, slots, candidates.places, query.past, query.glad, query.columns(learnt), query.logs(), slots,
+        learnt.posts.outputs[1], query.rows(query.past), query.catalogue.strength, query.scale,
+        query.now - query.last_at if query.last_at else 0.0,
     )  # fmt: skip
-    return blend_features(found, side, averse(query, candidates))
+    _averse(averse, query, candidates)
 
 
-def averse(query: Query, candidates: Candidates) -> NDArray[np.float32]:
-    """(n, 3): what candidates have in common with what the user turned against (online_models.aversion)."""
+def _averse(averse: NDArray[np.float32], query: Query, candidates: Candidates) -> None:
+    """Fills (n, 3): what candidates have in common with what the user turned against (online_models.aversion)."""
+    if not len(query.disliked):
+        return
     catalogue = query.catalogue
-    return aversion.aversion(
-        candidates.slots.astype(np.int32), candidates.places, query.disliked, catalogue.author, catalogue.tags,
-        query.rows(query.disliked), catalogue.strength[: catalogue.size], query.scale,
+    aversion.aversion(
+        averse, candidates.slots.astype(np.int32), candidates.places, query.disliked, catalogue.author,
+        catalogue.tags, query.rows(query.disliked), catalogue.strength, query.scale,
     )  # fmt: skip
+
+
+def features(candidates: Candidates) -> NDArray[np.float32]:
+    """(n, width), in the order of online_models.features. Zeros for a source that the pipeline does not have."""
+    columns = _ours(candidates.names)
+    found = candidates.features[:, columns]
+    found[:, columns < 0] = 0.0
+    return found
 
 
 def learnt_names(candidates: Candidates) -> set[str]:
     """Of the sources that the learner has."""
-    columns = _columns(tuple(candidates.names))
+    columns = _columns(candidates.names)
     return {name for name, column in zip(candidates.names, columns.tolist(), strict=True) if column >= 0}
 
 
@@ -102,10 +123,26 @@ def _columns(names: tuple[str, ...]) -> NDArray[np.int64]:
 
 
 @cache
-def _ours(names: tuple[str, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Which of the features of candidates is each that the learner has of sources (2 S,), and which of those the
-    pipeline does not have."""
+def _ours(names: tuple[str, ...]) -> NDArray[np.int64]:
+    """Which of the features of candidates is each of the learner's (width,), −1 for one of a source that the pipeline
+    does not have."""
     columns = _columns(names).tolist()
     places = np.array([columns.index(number) if number in columns else -1 for number in range(len(NAMES))])
-    both = (2 * places[:, None] + np.arange(2)).ravel()
-    return np.maximum(both, 0), np.flatnonzero(both < 0)
+    both = np.where(places[:, None] < 0, -1, 2 * places[:, None] + np.arange(2)).ravel()
+    return np.concatenate([both, 2 * len(names) + np.arange(OTHERS)])
+
+
+def _laid_out(blend: BlendWeights, names: tuple[str, ...]) -> BlendWeights:
+    """The same weights over the features as candidates of these sources have them: those of a source that the learner
+    does not have count nothing. To bring the features of each feed in order instead took 80 µs."""
+    ours, gated = _ours(names), 2 * len(names)
+    width, own = gated + OTHERS, ours[: blend.gates.gated]
+    products = [np.where(own < 0, -1, width + gate * gated + own) for gate in range(len(blend.gates.columns))]
+    columns = np.concatenate([ours, *products])
+    linear = np.zeros(width + len(products) * gated, np.float32)
+    inner = np.zeros((len(blend.inner), len(linear) + 1), np.float32)
+    linear[columns[columns >= 0]] = blend.linear[columns >= 0]
+    inner[:, columns[columns >= 0]] = blend.inner[:, :-1][:, columns >= 0]
+    inner[:, -1] = blend.inner[:, -1]
+    gates = Gates(gated, tuple(int(ours[column]) for column in blend.gates.columns))
+    return BlendWeights(linear, inner, blend.outer, gates)

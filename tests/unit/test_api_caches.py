@@ -14,6 +14,7 @@ from api.filters.not_public import NotPublic
 from api.filters.seen import Seen
 from api.filters.served import Served
 from api.items import EncodedPosts, item
+from api.learnt import LearntPosts
 from api.metrics import Metrics
 from api.post_rows import PostRows
 from api.ranked_lists import LIST_SECONDS, MOVED_SECONDS, RankedLists
@@ -194,7 +195,8 @@ async def test_a_page_of_a_kept_list_names_the_models_that_ranked_it(catalogue: 
 
     feed = CandidatePipeline([Knows()], [Popular()], [Deleted()], [], Top(), [], metrics, RankedLists(metrics))
     vectors = {"svd": SimpleNamespace(version=SimpleNamespace(version="3"))}
-    learnt = SimpleNamespace(version=9, posts=None)
+    weights = SimpleNamespace(tag_share=np.ones(1, np.float32), mean_value=0.5, spread=1.0)
+    learnt = SimpleNamespace(version=9, posts=LearntPosts(catalogue, 5 * 2 + 3), weights=weights)
     pages = []
     for _ in range(2):
         query = Query("u", NOW, catalogue, vectors=vectors, online=learnt)  # type: ignore[arg-type]

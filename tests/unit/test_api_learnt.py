@@ -145,7 +145,7 @@ async def test_factors_of_sums_fold_the_past_in(catalogue: Catalogue, source: So
     inputs = [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0], [0.0, 0.0]]
     outputs, bias = [[0.0, 0.0], [0.0, 0.0], [2.0, 0.0], [-1.0, 4.0]], [[0.0], [0.0], [0.5], [0.0]]
     made["vectors"] = vectors(**{f"inputs{number}": inputs, f"outputs{number}": outputs, f"bias{number}": bias})
-    assert await found(source, query_on(catalogue, made)) == {1: 0.0, 2: 0.0, 3: 2.5, 4: -1.0}
+    assert await found(source, query_on(catalogue, made)) == pytest.approx({1: 0.0, 2: 0.0, 3: 2.5, 4: -1.0})
     both = await found(source, query_on(catalogue, made, past=np.array([1, 0], np.int32)))
     assert both[4] > both[3]
 
@@ -210,8 +210,9 @@ async def test_features_of_sources_stand_where_the_learner_has_them(catalogue: C
 
     class Seeing(Blend):
         def score(self, query, candidates, scores):  # type: ignore[no-untyped-def]
-            kept.append((candidates, features(query, query.learnt, candidates)))
-            return super().score(query, candidates, scores)
+            scored = super().score(query, candidates, scores)
+            kept.append((candidates, features(candidates)))
+            return scored
 
     pipeline = CandidatePipeline([], [Popularity(), Fresh()], [], [Seeing(SETTINGS)], Top(), [], Metrics())
     assert (await pipeline.run(query)).degraded == []

@@ -37,6 +37,7 @@ from api.sources.svd import Svd
 from api.sources.trending import Trending
 from api.stages import Candidates, Query
 from online_models import candidates as best
+from online_models.features import OTHERS
 from schemas.item_state import ItemState
 from schemas.models import ModelVersion
 from schemas.posts import decode_post, encode
@@ -264,8 +265,10 @@ def test_mmr_takes_turns_between_authors_and_is_the_given_order_without_diversit
 
 def candidates_of(scores: list[list[float]], personal: list[bool]) -> Candidates:
     matrix = np.array(scores, np.float32)
-    names = [f"source{number}" for number in range(matrix.shape[1])]
-    found = best.Candidates(matrix.T.copy(), np.zeros(len(names), np.bool_), np.ones(len(matrix), np.bool_))
+    names = tuple(f"source{number}" for number in range(matrix.shape[1]))
+    found = best.Candidates(
+        matrix.T.copy(), np.zeros(len(names), np.bool_), np.ones(len(matrix), np.bool_), room=OTHERS
+    )
     order, taken = np.argsort(found.slots), found.ranks < best.ABSENT
     slots, places = np.arange(len(matrix)), np.arange(len(matrix), dtype=np.int32)
     assert found.slots[order].tolist() == slots.tolist()
@@ -387,7 +390,7 @@ async def test_sources_that_know_nothing_of_what_a_user_did_lose_weight_with_eac
     catalogue = catalogue_of(1, 2)
     sources = [CoVisitation(), Popular(), Fresh(), Segment(), Svd()]
     candidates = candidates_of([[1.0] * 5] * 2, [source.personal for source in sources])
-    candidates.names = [source.name for source in sources]
+    candidates.names = tuple(source.name for source in sources)
     online = Learnt(1, None, None) if learns else None  # type: ignore[arg-type]
     blend = Blend(Settings(_env_file=None))  # type: ignore[call-arg]
     by_events = np.array([

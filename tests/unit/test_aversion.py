@@ -64,7 +64,8 @@ def test_an_older_dislike_counts_less() -> None:
     author, tags = np.array([1, 2, 9], np.int32), np.full((3, 8), -1, np.int16)
     model = Recommender(capacity=8, users=8)
     rows, strength = model.sources.rows(np.empty(0, np.int32))._replace(found=np.full(2, -1, np.int32)), np.zeros(3)
-    found = aversion(slots, slots, np.array([1, 0], np.int32), author, tags, rows, strength, 1.0)
+    found = np.zeros((3, 3), np.float32)
+    aversion(found, slots, slots, np.array([1, 0], np.int32), author, tags, rows, strength, 1.0)
     assert found[:, 1].tolist() == pytest.approx([0.9, 1.0, 0.0])
 
 

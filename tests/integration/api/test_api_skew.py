@@ -150,9 +150,9 @@ class Kept(Blend):
     """Remembers the features it scored by."""
 
     def score(self, query: Query, candidates: Candidates, scores: Scores) -> Scores:
-        self.candidates = candidates
-        self.features = features(query, query.online, candidates)  # type: ignore[arg-type]
-        return super().score(query, candidates, scores)
+        scored = super().score(query, candidates, scores)
+        self.candidates, self.features = candidates, features(candidates)
+        return scored
 
 
 async def test_feeds_rank_as_the_learner_does(serving: tuple[Factors, Mirror, Any], world: World) -> None:
