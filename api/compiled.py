@@ -21,6 +21,7 @@ from .metrics import Metrics
 from .models import ItemVectors
 from .pipelines import feed_sources
 from .scorers.blend import Blend
+from .selector.exploration import Exploration
 from .selector.mmr import Mmr
 from .selector.top import Top
 from .stages import Query
@@ -29,17 +30,17 @@ WIDTH = 5 * 2 + 3
 
 
 def compile_all(settings: Settings) -> list[str]:
-    """A feed of two posts, in a thread before the first request: 5.5 s without a cache, .6 s with one. The cache lies
+    """A feed of four posts, in a thread before the first request: 5.5 s without a cache, .6 s with one. The cache lies
     beside the modules, or in the user's cache directory. With it, an API process takes 62 MB more than without numba,
     and .2 s longer to import. Returns what failed.
     """
-    catalogue = Catalogue(2)
-    for post_id in (1, 2):
-        catalogue.set_row(post_id, decode_post(b'{"id":%d,"category":"a"}' % post_id))
+    catalogue, ids = Catalogue(4), [1, 2, 3, 4]
+    for post_id in ids:
+        catalogue.set_row(post_id, decode_post(b'{"id":%d,"category":"aa"}' % post_id))
     catalogue.set_neighbours(1, np.array([2]), np.ones(1))
     posts = LearntPosts(catalogue, WIDTH)
-    records = np.ones(2, post_type(WIDTH))
-    posts.set([1, 2], [record.tobytes() for record in records])
+    records = np.ones(len(ids), post_type(WIDTH))
+    posts.set(ids, [record.tobytes() for record in records])
     width = len(FEATURES)
     weights = Weights(
         [*FEATURES], np.ones(width, np.float32), np.ones((HIDDEN, width + 1), np.float32),
@@ -50,8 +51,9 @@ def compile_all(settings: Settings) -> list[str]:
     svd = ItemVectors(version, np.array([1, 2]), np.ones((2, 1), np.float32))
     query = Query(
         "", 1e9, catalogue, history=np.zeros(1, np.int64), strengths=np.ones(1), past=np.zeros(1, np.int32),
-        glad=np.zeros(1, np.int32), online=Learnt(0, posts, weights, ease), own=np.ones(posts.dim, np.float32),
-        diversity=0.5, profile=b'{"username":"a","bio":"a"}', vectors={"svd": svd},
+        glad=np.zeros(1, np.int32), disliked=np.zeros(1, np.int32), online=Learnt(0, posts, weights, ease),
+        own=np.ones(posts.dim, np.float32), diversity=0.5, profile=b'{"username":"a","bio":"aa"}',
+        vectors={"svd": svd}, page_size=3,
     )  # fmt: skip
-    feed = CandidatePipeline([], feed_sources(), [], [Blend(settings)], Mmr(Top()), [], Metrics())
+    feed = CandidatePipeline([], feed_sources(), [], [Blend(settings)], Exploration(Mmr(Top())), [], Metrics())
     return asyncio.run(feed.run(query)).degraded

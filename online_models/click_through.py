@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from river import base
 
+from .compiled import compiled
 from .decayed_counters import HALF_LIVES
 from .examination import examination
 
@@ -88,16 +89,25 @@ class ClickThrough(base.Base):  # type: ignore[misc]
         self._landmarks = np.array(landmarks)
 
 
-def beta(
-    shown: NDArray[np.floating], taken: NDArray[np.floating], category: NDArray[np.integer]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+@compiled
+def beta(shown: Any, taken: Any, category: Any) -> Any:
     """Parameters (n,) of what is believed of the click-through of posts, both ≥ ½: what each had, and a prior of PRIOR
     impressions with the mean of its category; of which is believed what it had, and PRIOR impressions with the mean of
-    all posts. So a post that was never shown is believed to do as its category does. category (n,): codes from −1.
+    all posts. So a post that was never shown is believed to do as its category does.
+
+    shown, taken (n,): seen impressions, and clicks. category (n,): codes from −1. 15 µs for 700 posts, where arrays of
+    numpy took 100.
     """
     overall = min((1.0 + taken.sum()) / (PRIOR + shown.sum()), 0.5)
-    codes = category + 1
-    sums = [np.bincount(codes, each) for each in (shown, taken)]
-    mean = np.minimum((PRIOR * overall + sums[1]) / (PRIOR + sums[0]), 0.5)[codes]
-    # Impressions that count by their chance to be seen may be fewer than the clicks that they got.
-    return np.maximum(PRIOR * mean + taken, 0.5), np.maximum(PRIOR * (1.0 - mean) + shown - taken, 0.5)
+    sums = np.zeros((2 + category.max() if len(category) else 1, 2))
+    for at in range(len(shown)):
+        sums[category[at] + 1, 0] += shown[at]
+        sums[category[at] + 1, 1] += taken[at]
+    clicks, others = np.empty(len(shown)), np.empty(len(shown))
+    for at in range(len(shown)):
+        of_category = sums[category[at] + 1]
+        mean = min((PRIOR * overall + of_category[1]) / (PRIOR + of_category[0]), 0.5)
+        # Impressions that count by their chance to be seen may be fewer than the clicks that they got.
+        clicks[at] = max(PRIOR * mean + taken[at], 0.5)
+        others[at] = max(PRIOR * (1.0 - mean) + shown[at] - taken[at], 0.5)
+    return clicks, others

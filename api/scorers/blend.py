@@ -10,6 +10,7 @@ from online_models.blend import START, BlendWeights, Gates
 from online_models.features import OTHERS, others
 from online_models.side_features import side_features
 from online_models.sources import NAMES
+from schemas.learnt import Weights
 from schemas.settings import Settings
 
 from ..learnt import Learnt
@@ -34,7 +35,7 @@ class Blend:
 
     def __init__(self, settings: Settings) -> None:
         self._threshold = settings.cold_start_threshold
-        self._laid_out: tuple[Learnt, tuple[str, ...], BlendWeights] | None = None
+        self._laid_out: tuple[Weights, tuple[str, ...], BlendWeights] | None = None
 
     def score(self, query: Query, candidates: Candidates, scores: Scores) -> Scores:
         if (learnt := query.learnt) is None or not len(candidates.slots):
@@ -68,8 +69,8 @@ class Blend:
 
     def _blend(self, learnt: Learnt, candidates: Candidates) -> BlendWeights:
         """The learnt blend over the features as candidates have them."""
-        if self._laid_out is None or self._laid_out[0] is not learnt or self._laid_out[1] != candidates.names:
-            self._laid_out = learnt, candidates.names, _laid_out(learnt.blend, candidates.names)
+        if self._laid_out is None or self._laid_out[0] is not learnt.weights or self._laid_out[1] != candidates.names:
+            self._laid_out = learnt.weights, candidates.names, _laid_out(learnt.blend, candidates.names)
         return self._laid_out[2]
 
 

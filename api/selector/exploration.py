@@ -1,9 +1,11 @@
 """Gives one place low on the first page to a post of which little is known."""
 
+from typing import Any
+
 import numpy as np
-from numpy.typing import NDArray
 
 from online_models.click_through import WEEK, beta
+from online_models.compiled import compiled
 from schemas.learning import user_hash
 
 from ..stages import EXPLORATION, Candidates, Query, Scores, Selector, Slots
@@ -38,16 +40,16 @@ class Exploration:
         order, size = self._inner.order(query, candidates, scores), query.page_size
         if size < LEAST_PAGE or len(order) <= size or query.changes.exploration is False:
             return order
-        shown, taken, met = _counts(query, candidates.slots)
-        clicks, others = beta(shown, taken, query.catalogue.category[candidates.slots])
-        pool = _pool(order[size:], clicks, others, met)
+        shown, taken, met, category = _counts(query, candidates.slots)
+        pool, clicks, others = _pool(shown, taken, met, category, order[size:])
         random = np.random.default_rng(_seed(query))
-        winners = random.beta(clicks[pool], others[pool], (DRAWS, len(pool))).argmax(axis=1)
-        chosen = int(pool[winners[0]])
-        candidates.explored[chosen] = float(np.mean(winners == winners[0]))
-        place = size - 1 - int(random.integers(size // 3))
-        rest = order[order != chosen]
-        return np.concatenate([rest[:place], [chosen], rest[place:]])
+        winners = random.beta(clicks, others, (DRAWS, len(pool))).argmax(axis=1)
+        won, place = int(winners[0]), size - 1 - int(random.integers(size // 3))
+        candidates.explored[int(pool[won])] = float(np.mean(winners == won))
+        behind = int(np.flatnonzero(order[size:] == pool[won])[0]) + size
+        order[place + 1 : behind + 1] = order[place:behind].copy()
+        order[place] = pool[won]
+        return order
 
 
 def _seed(query: Query) -> list[int]:
@@ -56,21 +58,35 @@ def _seed(query: Query) -> list[int]:
     return [user_hash(query.username or query.session_id or "") & 0xFFFF_FFFF_FFFF_FFFF, query.state.events]
 
 
-def _pool(behind: Slots, clicks: Scores, others: Scores, met: NDArray[np.bool_]) -> Slots:
-    """Places (≤ 2 POOL,) in the candidates, of those (n,) behind the page."""
-    a, b = clicks[behind], others[behind]
-    mean = a / (a + b)
-    bound = mean + 2.0 * np.sqrt(mean * (1.0 - mean) / (a + b + 1.0))
-    best = behind[np.argsort(-bound, kind="stable")]
-    return np.concatenate([best[met[best]][:POOL], best[~met[best]][:POOL]])
-
-
-def _counts(query: Query, slots: Slots) -> tuple[Scores, Scores, NDArray[np.bool_]]:
-    """Of posts (n,): seen impressions, clicks, and whether anybody has met them; none, before the learner told any."""
+def _counts(query: Query, slots: Slots) -> tuple[Any, ...]:
+    """Of posts (n,): seen impressions, clicks, whether anybody has met them, and categories; none of them, before the
+    learner told any."""
+    category = query.catalogue.category[slots]
     if query.online is None:
-        nothing = np.zeros(len(slots))
-        return nothing, nothing, np.zeros(len(slots), np.bool_)
+        nothing = np.zeros(len(slots), np.float32)
+        return nothing, nothing, np.zeros(len(slots), np.bool_), category
     posts = query.online.posts
     posts.make_room()
-    shown, taken = posts.shown[slots, WEEK], posts.taken[slots, WEEK]
-    return shown.astype(np.float64), taken.astype(np.float64), posts.known[slots]
+    return posts.shown[slots, WEEK], posts.taken[slots, WEEK], posts.known[slots], category
+
+
+@compiled
+def _pool(shown: Any, taken: Any, met: Any, category: Any, behind: Any) -> Any:
+    """Places (≤ 2 POOL,) in the candidates, of those (n,) behind the page, and what is believed of them."""
+    clicks, others = beta(shown, taken, category)
+    pool, bounds, counts = np.empty(2 * POOL, np.int64), np.empty(2 * POOL), np.zeros(2, np.int64)
+    for place in behind:
+        a, b = clicks[place], others[place]
+        mean = a / (a + b)
+        bound, first = mean + 2.0 * np.sqrt(mean * (1.0 - mean) / (a + b + 1.0)), 0 if met[place] else POOL
+        count = counts[first // POOL]
+        if count == POOL and not bound > bounds[first + POOL - 1]:
+            continue
+        at = first + min(count, POOL - 1)
+        counts[first // POOL] = min(count + 1, POOL)
+        while at > first and bound > bounds[at - 1]:
+            pool[at], bounds[at] = pool[at - 1], bounds[at - 1]
+            at -= 1
+        pool[at], bounds[at] = place, bound
+    pool = np.concatenate((pool[: counts[0]], pool[POOL : POOL + counts[1]]))
+    return pool, clicks[pool], others[pool]

@@ -17,7 +17,9 @@ from api.pipelines import feed_sources
 from api.query_hydrators.user_state import UserStateHydrator, _last_at
 from api.ratings import predicted_ratings
 from api.scorers.blend import Blend, features
+from api.selector import exploration, mmr
 from api.selector.top import Top
+from api.sources import segment
 from api.sources.co_visitation import CoVisitation
 from api.sources.ease import Ease
 from api.sources.factors import Factors
@@ -29,6 +31,7 @@ from api.sources.taste_factors import TasteFactors
 from api.sources.tastes import Tastes
 from api.sources.trending_1h import TrendingHour
 from api.stages import Query, Source
+from online_models import aversion
 from online_models.blend import HIDDEN
 from online_models.co_visitation import growth
 from online_models.features import FEATURES
@@ -232,6 +235,7 @@ async def test_features_of_sources_stand_where_the_learner_has_them(catalogue: C
 
 def test_everything_compiles() -> None:
     assert compile_all(SETTINGS) == []
+    assert all(function.signatures for function in (exploration._pool, aversion._fill, mmr.choose, segment.match))
     assert len({source.name for source in feed_sources()}) == len(feed_sources())
 
 
