@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from online_models.co_visitation_scores import growth
 from online_models.decayed_counters import decay_to
+from online_models.event_sequence import EventSequence, of_history
 from online_models.packed_vectors import Vectors
 from online_models.post_columns import PostColumns, Rows
 from online_models.post_logs import NAMES as LOGS
@@ -110,6 +111,7 @@ class Query:
     _decayed: Scores = field(default_factory=lambda: np.empty((3, 0)))
     _logs: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, len(LOGS)), np.float32))
     _visited: tuple[NDArray[np.int32], Scores] | None = None
+    _events: EventSequence | None = None
 
     @property
     def reader(self) -> str:
@@ -196,6 +198,13 @@ class Query:
                 self.past, self.rows(self.past[:VISITED]), catalogue.strength, self.scale, catalogue.sums
             )
         return self._visited
+
+    @property
+    def events(self) -> EventSequence:
+        """The newest of the user, as networks read them."""
+        if self._events is None:
+            self._events = of_history(self.state.history)
+        return self._events
 
     def columns(self, online: Learnt) -> PostColumns:
         """What side features need of posts (≥ N,)."""

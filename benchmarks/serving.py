@@ -4,9 +4,9 @@
         [--processes 1] [--returning 500] [--live 0]
 
 `reelstream api` on what workers and trainer leave in Redis (serving_world.py): generated posts and histories, some of
-both far busier than others, the learnt blend, `svd`, and `deep` with its ONNX user tower. wrk (Debian: apt install wrk)
-asks for feeds of 20, one connection for the times and eight for the rate, each route alone, one after the other; the
-load generator is on the same machine. Two kinds of feeds:
+both far busier than others, the learnt blend, `svd`, `deep` and `ranker` with their ONNX graphs. wrk (Debian: apt
+install wrk) asks for feeds of 20, one connection for the times and eight for the rate, each route alone, one after the
+other; the load generator is on the same machine. Two kinds of feeds:
 
     cold   of all users in turn, each request leaving out another post: no list that was ranked can be used again
     warm   of --returning users in turn: their lists are kept, until an event of theirs; --live writes so many events
@@ -108,7 +108,7 @@ def served(processes: int, environment: dict[str, str]) -> Iterator[tuple[str, f
 def _whole(url: str) -> bool:
     """Whether each process answers with all it can: 20 answers in a row, each over a connection of its own."""
     answers = [httpx.get(f"{url}/api/v1/feed?username=u1").json() for _ in range(IN_A_ROW)]
-    return all({*answer["model_versions"]} == {"svd", "deep", "online"} for answer in answers)
+    return all({*answer["model_versions"]} == {"svd", "deep", "ranker", "online"} for answer in answers)
 
 
 @contextmanager

@@ -18,6 +18,8 @@ from batch_models.deep_ranker import strengths
 from batch_models.item_tower import item_tower
 from batch_models.post_facts import facts_of
 from batch_models.post_vectors import tokens_of
+from batch_models.ranker_export import exported as ranker
+from batch_models.ranker_network import WIDTH, Ranker
 from online_models.co_visitation import CoVisitation
 from online_models.content_tokens import post_tokens
 from online_models.decayed_counters import DecayedCounters
@@ -56,7 +58,7 @@ def row(post_id: int) -> bytes:
 
 
 async def fill(redis_url: str, partitions: int, posts: int, users: int, events: int) -> None:
-    """Posts, histories of users u0 …, counters, neighbours, what the learner learnt, and both batch models."""
+    """Posts, histories of users u0 …, counters, neighbours, what the learner learnt, and three batch models."""
     redis = connect(redis_url)
     states, learnt = await _histories(redis, partitions, posts, users, events)
     pipeline = redis.pipeline(transaction=False)
@@ -125,7 +127,10 @@ async def _publish_models(redis: object, posts: int) -> None:
     ids = np.arange(1, posts + 1)
     deep = network.item_vectors(0.5).detach().numpy()
     svd = np.random.default_rng(2).normal(0.0, 0.1, (posts, DIM)).astype(np.float32)
-    for model, vectors, graphs in (("svd", svd, []), ("deep", deep, pack_graph(graph))):
+    own = np.random.default_rng(3).normal(0.0, 0.1, (posts, WIDTH)).astype(np.float32)
+    for model, vectors, graphs in (
+        ("svd", svd, []), ("deep", deep, pack_graph(graph)), ("ranker", own, pack_graph(ranker(Ranker().eval()))),
+    ):  # fmt: skip
         chunks = [*pack_vectors(ids, vectors), *graphs]
         for number, chunk in enumerate(chunks):
             await redis.set(keys.model_chunk(model, "v1", number), chunk)

@@ -28,10 +28,8 @@ class EventSequence(NamedTuple):
 def of_history(history: History) -> EventSequence:
     """The newest LENGTH events of a user's state."""
     kinds = np.array(history.kinds[-LENGTH:], np.int64)
-    milliseconds = np.array(history.gaps[-LENGTH:], np.float64)
-    gaps = gap_buckets(milliseconds / 1000)
-    if len(gaps) < len(kinds):
-        gaps = np.insert(gaps, 0, NO_GAP)
+    gaps, known = np.full(len(kinds), NO_GAP), history.gaps[-LENGTH:]
+    gaps[len(kinds) - len(known) :] = gap_buckets(np.array(known, np.float64) / 1000)
     types = kinds & TYPE_MASK
     return EventSequence(
         np.array(history.posts[-LENGTH:], np.int64), types, shares(types, (kinds >> TYPE_BITS) / 1000), gaps

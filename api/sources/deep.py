@@ -1,7 +1,5 @@
 """Candidates by the batch model `deep`: a network reads the user's last events at the moment of the request."""
 
-from online_models.event_sequence import of_history
-
 from ..deep_vectors import DeepVectors
 from ..retrieved import Retrieved, nothing
 from ..stages import Query
@@ -17,7 +15,6 @@ class Deep:
 
     def retrieve(self, query: Query) -> Retrieved:
         model = query.vectors.get("deep")
-        events = of_history(query.state.history)
-        if not isinstance(model, DeepVectors) or not len(events.posts):
+        if not isinstance(model, DeepVectors) or not len(query.state.history):
             return nothing()
-        return model.towards(query.catalogue, model.user(query.catalogue, events))
+        return model.towards(query.catalogue, model.user(query.catalogue, query.events))

@@ -319,10 +319,18 @@ def test_a_feed_weighs_it_as_clicks_have_taught(query: Query) -> None:
     assert orders[0] not in orders[3:]
 
 
-def test_it_gives_up_when_it_takes_too_long(query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_rests_after_it_took_too_long(query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
+    ranker, candidates, runs = scorer.Ranker(Settings(_env_file=None)), candidates_of(query, [1, 2]), []
+    real = scorer.logits
+    monkeypatch.setattr(scorer, "logits", lambda *given: runs.append(1) or real(*given))
     monkeypatch.setattr(scorer, "DEADLINE", 0.0)
-    with pytest.raises(TimeoutError, match="allowed are 0"):
-        scorer.Ranker(Settings(_env_file=None)).score(query, candidates_of(query, [1, 2]), np.zeros(2))
+    for _ in range(2):
+        with pytest.raises(TimeoutError, match="allowed are 0"):
+            ranker.score(query, candidates, np.zeros(2))
+    assert len(runs) == 1, "the second request does not try"
+    monkeypatch.setattr(scorer, "DEADLINE", 60.0)
+    monkeypatch.setattr(scorer.time, "perf_counter", lambda now=scorer.time.perf_counter: now() + scorer.REST_SECONDS)
+    assert ranker.score(query, candidates, np.zeros(2)).any()
 
 
 def test_a_refresh_trains_and_judges_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
