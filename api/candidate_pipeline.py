@@ -231,13 +231,15 @@ class CandidatePipeline:
         whole = masks.everything(query, everything)
         for each in filters:
             with self._skipping(f"{each.name} filter", degraded):
-                mask = each.keep(query, everything)
-                dropped[each.name] = 0
-                if mask is whole:
+                dropped[each.name], there = 0, kept.copy() if query.explain else kept
+                if isinstance(each, masks.HoldsFew):
+                    kept[each.held(query)] = False
+                elif (mask := each.keep(query, everything)) is not whole:
+                    kept &= mask
+                else:
                     continue
-                if query.explain and (held_back := np.flatnonzero(kept & ~mask)[:MOST_NAMED]).size:
+                if query.explain and (held_back := np.flatnonzero(there & ~kept)[:MOST_NAMED]).size:
                     named[each.name] = query.catalogue.ids[held_back].tolist()
-                kept &= mask
                 before, left = left, int(np.count_nonzero(kept))
                 dropped[each.name] = before - left
 

@@ -31,6 +31,17 @@ def none_of(query: Query, dropped: NDArray[np.integer], slots: Slots | slice) ->
     return mask[slots]
 
 
+class HoldsFew:
+    """A filter that names the posts that it holds back: to take them out of what is kept costs less than a mask."""
+
+    def held(self, query: Query) -> NDArray[np.integer]:
+        """Slots (d,)."""
+        raise NotImplementedError
+
+    def keep(self, query: Query, slots: Slots | slice) -> Mask:
+        return none_of(query, self.held(query), slots)
+
+
 def by_none_of(query: Query, authors: Sequence[int], slots: Slots | slice) -> Mask:
     """All but posts of `authors`, by code of Catalogue.author_codes."""
     if not authors:

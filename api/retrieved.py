@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from online_models.packed_vectors import PackedVectors, Vectors, products
-from online_models.selection import ranked, scatter, top, walk
+from online_models.selection import best_of, scatter, top, walk
 
 Mask = NDArray[np.bool_]
 Scores = NDArray[np.float64]
@@ -67,8 +67,7 @@ class OfFew:
         self.logits = logits
 
     def best(self, kept: Mask, best: Slots32) -> int:
-        may = kept[self.slots]
-        found: int = ranked(self.scores[may], self.slots[may], -np.inf if self.logits else 0.0, best)
+        found: int = best_of(self.scores, self.slots, kept, -np.inf if self.logits else 0.0, best)
         return found
 
     def write(self, slots: Slots, places: Slots32, scores: Scores) -> None:
@@ -97,6 +96,21 @@ class OfVectors:
             np.maximum(scores, 0.0, out=scores)
 
 
-def nothing() -> OfFew:
-    """What a source without its model retrieves."""
-    return OfFew(np.empty(0, np.int32), np.empty(0))
+class OfNone:
+    """No evidence of any post."""
+
+    logits = False
+
+    def best(self, kept: Mask, best: Slots32) -> int:
+        return 0
+
+    def write(self, slots: Slots, places: Slots32, scores: Scores) -> None:
+        scores[:] = 0.0
+
+
+_NOTHING = OfNone()
+
+
+def nothing() -> OfNone:
+    """What a source without its model retrieves: the same each time, as a feed asks six such sources."""
+    return _NOTHING

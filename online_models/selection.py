@@ -25,6 +25,13 @@ def top(scores: Any, allowed: Any, above: Any, best: Any) -> int:
 
 
 @compiled
+def best_of(scores: Any, slots: Any, allowed: Any, above: Any, best: Any) -> int:
+    """The same of scores (n,) of slots (n,), distinct; allowed (N,) by slot."""
+    may = allowed[slots]
+    return ranked(scores[may], slots[may], above, best)
+
+
+@compiled
 def walk(order: Any, allowed: Any, best: Any) -> int:
     """Fills best (depth,) with the first allowed slots of an order, −1 behind its last; −1 when it doesn't reach far
     enough."""

@@ -1,13 +1,13 @@
 """Holds back what the request names."""
 
-from ..masks import none_of
-from ..stages import Mask, Query, Slots
+from ..masks import HoldsFew
+from ..stages import Query, Slots
 
 
-class Excluded:
+class Excluded(HoldsFew):
     """Drops the posts of the parameter `exclude`."""
 
     name = "excluded"
 
-    def keep(self, query: Query, slots: Slots | slice) -> Mask:
-        return none_of(query, query.catalogue.known_slots(query.exclude), slots)
+    def held(self, query: Query) -> Slots:
+        return query.catalogue.known_slots(query.exclude)
