@@ -38,7 +38,7 @@ class RankedList:
     last of them has. explored: slot → propensity. least: score of what is behind the list. total: posts that could be
     shown. reactions: of the user, where posts of the list may have any. events: of the user. model_versions: that
     ranked it. moved: revision of the catalogue and version of the learner that it knows all of. vectors, payloads: of
-    the models and the user when it was made. visit: of its pages.
+    the models and the user when it was made. visit: of its pages, kept at visit_at.
     """
 
     short_slots: NDArray[np.int32]
@@ -61,6 +61,7 @@ class RankedList:
     payloads: tuple[bytes | None, ...] | None
     made_at: float
     visit: Visit | None = None
+    visit_at: float = 0.0
 
     @classmethod
     def of(
@@ -125,8 +126,8 @@ class RankedList:
         return age >= 0 and self.moved == query.moved
 
     def shared_visit(self, now: float) -> Visit | None:
-        """The visit of this very list, while it is new enough for a reader's other visits not to have pushed it out."""
-        return self.visit if 0 <= now - self.made_at < SHARED_SECONDS else None
+        """The visit of this very list, while that is new enough for others of the reader not to have pushed it out."""
+        return self.visit if 0 <= now - self.visit_at < SHARED_SECONDS else None
 
     def rows(self, query: Query, candidates: Candidates | None, page: Cut) -> tuple[Scores, list[dict[str, float]]]:
         """Of posts of a page (n,): scores (n,), and the score with each source that had it; 0 where that is not kept.

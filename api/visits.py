@@ -81,7 +81,7 @@ class Visits:
             newest = int(ids[: query.catalogue.size].max(initial=0))
             visit = Visit.begin(query.asked, newest, ids[slate.ranking].tolist())
             if slate.ranked is not None:
-                slate.ranked.visit = visit
+                slate.ranked.visit, slate.ranked.visit_at = visit, query.now
         session = keys.served(reader, query.session_id) if query.session_id and len(slate.slots) else ""
         page = visits.encode_page(visit.id, ids[slate.slots].tolist()) if session else b""
         full = len(self._waiting) + len(self._sending) >= MOST_WAITING

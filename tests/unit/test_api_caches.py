@@ -22,6 +22,7 @@ from api.selector.exploration import Exploration
 from api.selector.top import Top
 from api.sources.popular import Popular
 from api.stages import EXPLORATION, Query
+from api.visits import Visits
 from online_models.user_history import learn_one
 from schemas.events import DEFAULT_WEIGHTS, TYPE_CODES
 from schemas.item_state import ItemState
@@ -152,6 +153,26 @@ async def test_pages_by_number_and_by_cursor_share_nothing_and_are_ranked_once(
         shown += ids(following, await feed.run(following))
     assert user.decoded == 1
     assert len(shown) == len({*shown}) == 100
+
+
+async def test_a_list_that_is_looked_at_for_minutes_takes_a_visit_each_minute_and_not_each_time(
+    feed: CandidatePipeline, catalogue: Catalogue
+) -> None:
+    class Redis:
+        def pipeline(self, transaction: bool) -> None:
+            raise ConnectionError
+
+    visits, taken = Visits(Redis()), []  # type: ignore[arg-type]
+    for second in range(0, 200, 10):
+        query = Query("u", NOW + second, catalogue)
+        slate = await feed.run(query)
+        visits.keep(query, slate)
+        assert slate.ranked is not None
+        assert slate.ranked.visit is not None
+        taken.append(slate.ranked.visit.id)
+    assert len({*taken}) == 4
+    assert taken == sorted(taken, key=taken.index)
+    await visits.close()
 
 
 async def test_the_end_of_a_list_is_found_as_without_one(feed: CandidatePipeline, catalogue: Catalogue) -> None:
