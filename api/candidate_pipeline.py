@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -16,6 +15,7 @@ from schemas.visits import MOST_FROZEN
 
 from . import masks
 from .catalogue import Catalogue
+from .ids import new_id
 from .metrics import Metrics
 from .paging import Cut, cut, cut_from_list
 from .ranked_lists import RankedList, RankedLists
@@ -66,7 +66,7 @@ class Slate:
     dropped: dict[str, int]
     degraded: list[str]
     model_versions: dict[str, str] = field(default_factory=dict)
-    recommendation_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    recommendation_id: str = field(default_factory=new_id)
     dropped_posts: dict[str, list[int]] = field(default_factory=dict)
     ranking: Slots = field(default_factory=lambda: np.empty(0, np.int64))
     explained: list[dict[str, Any]] = field(default_factory=list)
