@@ -108,6 +108,10 @@ async def test_a_list_is_ranked_once_and_the_next_page_of_it_is_the_same_but_for
     assert ids(query, first) == ids(query, again)
     assert first.scores.tolist() == again.scores.tolist()
     assert first.sources == again.sources
+    assert first.rows is not None
+    assert again.rows is not None
+    assert first.rows() == again.rows()
+    assert [[*row] for row in first.rows()] == first.sources
     assert any(EXPLORATION in sources for sources in again.sources), "the propensity is told again"
     assert (first.algorithm_used, first.total_count) == (again.algorithm_used, again.total_count)
     assert first.recommendation_id != again.recommendation_id
@@ -138,6 +142,18 @@ async def test_what_is_hidden_deleted_or_served_leaves_a_list_that_is_kept(
     assert user.decoded == 1
     assert after[:17] == before[3:]
     assert len(after) == len({*after} - {*gone}) == 20, "a new list is made of what is left"
+
+
+async def test_rows_that_left_a_list_whole_do_not_hide_from_it_what_later_ones_say(
+    feed: CandidatePipeline, catalogue: Catalogue
+) -> None:
+    query = Query("u", NOW, catalogue)
+    before = ids(query, await feed.run(query))
+    catalogue.set_row(POSTS + 1, decode_post(msgspec.json.encode({"id": POSTS + 1})))
+    for _ in range(2):
+        assert ids(query, await feed.run(Query("u", NOW, catalogue))) == before
+    catalogue.set_row(before[1], None)
+    assert before[1] not in ids(query, await feed.run(Query("u", NOW, catalogue)))
 
 
 async def test_pages_by_number_and_by_cursor_share_nothing_and_are_ranked_once(

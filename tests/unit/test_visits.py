@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from api.candidate_pipeline import Slate
 from api.catalogue import Catalogue
-from api.paging import cut
+from api.paging import cut, cut_from_list
 from api.stages import Query
 from api.visits import UNREACHABLE, Visits
 from schemas.errors import ContractError, ServiceUnavailable
@@ -105,6 +105,23 @@ def test_pages_by_number_are_slices_that_hidden_posts_shorten_and_do_not_shift()
     assert [page(number)[0] for number in (1, 2)] == [[2, 3, 4], [5, 7, 8]]
 
 
+def test_a_page_of_a_list_alone_is_the_page_that_all_posts_give() -> None:
+    catalogue, rng = catalogue_of(range(1, POSTS + 1)), np.random.default_rng(2)
+    frozen, kept, none_hidden = rng.permutation(POSTS)[:30], rng.random(POSTS) < 0.8, np.ones(POSTS, np.bool_)
+    visit = Visit.begin(b"", POSTS, catalogue.ids[frozen].tolist())
+    for number in range(1, 5):
+        for cursor in (None, Cursor(visit.id, 7 * (number - 1), 0, number)):
+            query = Query("u", 0.0, catalogue, page=number, page_size=7, visit=visit, cursor=cursor)
+            for mask, shown in ((kept, kept[frozen]), (none_hidden, None), (none_hidden, none_hidden[frozen])):
+                whole, alone = cut(query, frozen, mask), cut_from_list(query, frozen, shown)
+                if alone is not None:
+                    assert alone.slots.tolist() == whole.slots.tolist()
+                    assert alone.places.tolist() == whole.places.tolist()
+                    assert (alone.place, alone.below, alone.end) == (whole.place, whole.below, whole.end)
+                else:
+                    assert whole.place == len(frozen) or not mask[frozen[whole.place :]].any()
+
+
 def test_a_list_that_ends_with_its_last_page_says_so() -> None:
     catalogue, frozen, kept = catalogue_of(range(1, 9)), np.arange(8), np.ones(8, np.bool_)
     assert cut(Query("u", 0.0, catalogue, page_size=8), frozen, kept).end
@@ -149,7 +166,7 @@ class Redis:
 
 def slate_of(catalogue: Catalogue) -> Slate:
     slots = np.arange(catalogue.size)
-    return Slate(slots[:2], np.zeros(2), [{}, {}], "", 9, {}, [], ranking=slots, next_place=2, end=False)
+    return Slate(slots[:2], np.zeros(2), [[], []], "", 9, {}, [], ranking=slots, next_place=2, end=False)
 
 
 async def test_a_list_on_its_way_is_known_here_and_another_process_looks_twice() -> None:
