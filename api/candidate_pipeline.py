@@ -194,8 +194,11 @@ class CandidatePipeline:
         with self._measured("query_hydrators"):
             for hydrator in self.query_hydrators:
                 with self._skipping(f"{hydrator.name} hydrator", degraded):
-                    async with asyncio.timeout(HYDRATOR_DEADLINE):
-                        await (hydrator.read(query) if hydrator in self._decoding else hydrator.hydrate(query))
+                    if hydrator in self._decoding:
+                        await hydrator.read(query)  # it has a deadline of its own (api.reads)
+                    else:
+                        async with asyncio.timeout(HYDRATOR_DEADLINE):
+                            await hydrator.hydrate(query)
 
     def _decode(self, query: Query, degraded: list[str]) -> None:
         """What was read, once it is needed."""
