@@ -79,7 +79,7 @@ class Visits:
         new = visit is None and (not slate.end or query.page > 1)
         if visit is None:
             newest = int(ids[: query.catalogue.size].max(initial=0))
-            visit = Visit.begin(query.asked, newest, ids[slate.ranking].tolist())
+            visit = Visit.begin(query.asked, newest, ids[slate.ranking])
             if slate.ranked is not None:
                 slate.ranked.visit, slate.ranked.visit_at = visit, query.now
         session = keys.served(reader, query.session_id) if query.session_id and len(slate.slots) else ""

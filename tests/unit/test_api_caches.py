@@ -162,7 +162,7 @@ async def test_pages_by_number_and_by_cursor_share_nothing_and_are_ranked_once(
     query = Query("u", NOW, catalogue)
     slate = await feed.run(query)
     assert slate.ranked is not None
-    visit = slate.ranked.visit = Visit.begin(b"", POSTS, catalogue.ids[slate.ranking].tolist())
+    visit = slate.ranked.visit = Visit.begin(b"", POSTS, catalogue.ids[slate.ranking])
     shown = ids(query, slate)
     for page in range(2, 6):
         following = Query("u", NOW + page, catalogue, page=page, visit=visit)
