@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from schemas.visits import MOST_FROZEN
 
 from . import masks
 from .catalogue import Catalogue
+from .ids import new_id
 from .metrics import Metrics
 from .paging import Cut, cut, cut_from_list
 from .ranked_lists import RankedList, RankedLists
@@ -47,26 +48,27 @@ _log = structlog.get_logger()
 
 @dataclass
 class Slate:
-    """The page as it is shown: slots and scores (n,), and of each post the sources that had it, with their scores.
+    """The page as it is shown: slots and scores (n,), and of each post the sources that had it, in lists that others
+    share.
 
     explained: of each post, explainer → what it says; empty unless asked for.
     dropped: filter → posts it held back; dropped_posts: ids of the first MOST_NAMED, when they are to be explained.
     degraded: parts that were skipped, and why. ranking (r,): the list that the page is cut from, −1 for posts that are
     not here. next_place, next_below, end: where the next page begins (api.paging.Cut). ranked: what is kept of the list
-    for the pages that follow. scored: whether `sources` has scores, and not 0 for lack of them. outside: name → (n,),
-    as in schemas.impressions.Impression.
-    reactions: of the user, where posts of the page may have any.
+    for the pages that follow. explored: slot → propensity, as in Candidates. rows: makes, of each post, the score with
+    each of `sources`, which few ask for and 40 µs; None where those are not kept. outside: name → (n,), as in
+    schemas.impressions.Impression. reactions: of the user, where posts of the page may have any.
     """
 
     slots: Slots
     scores: Scores
-    sources: list[dict[str, float]]
+    sources: list[list[str]]
     algorithm_used: str
     total_count: int
     dropped: dict[str, int]
     degraded: list[str]
     model_versions: dict[str, str] = field(default_factory=dict)
-    recommendation_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    recommendation_id: str = field(default_factory=new_id)
     dropped_posts: dict[str, list[int]] = field(default_factory=dict)
     ranking: Slots = field(default_factory=lambda: np.empty(0, np.int64))
     explained: list[dict[str, Any]] = field(default_factory=list)
@@ -74,7 +76,8 @@ class Slate:
     next_below: int = 0
     end: bool = True
     ranked: RankedList | None = None
-    scored: bool = True
+    explored: dict[int, float] = field(default_factory=dict)
+    rows: Callable[[], list[dict[str, float]]] | None = None
     outside: dict[str, list[float]] = field(default_factory=dict)
     reactions: frozenset[int] = frozenset()
 
@@ -108,10 +111,10 @@ class CandidatePipeline:
         self.lists = lists
         self.explainers = explainers
         self._retrieval = Retrieval(sources, self._skipping)
-        self._names = [source.name for source in sources]
         # To look for methods by a protocol takes 8 µs.
         self._decoding = [each for each in query_hydrators if isinstance(each, Decodes)]
         self._lasting = [each for each in filters if not getattr(each, "of_state", False)]
+        self._lasting_beside_rows = [each for each in self._lasting if not getattr(each, "of_rows", False)]
         self._of_rows = [each for each in filters if getattr(each, "of_rows", False)]
         self._others = [each for each in filters if not getattr(each, "of_rows", False)]
         self._by_rows: tuple[tuple[Catalogue, int, int], Mask, dict[str, int]] | None = None
@@ -152,7 +155,7 @@ class CandidatePipeline:
             ranked = RankedList.of(query, candidates, scores, ranking, int(np.count_nonzero(kept)), not degraded)
             page = cut(query, ranking, kept)
             slate = self._slate(query, ranked, candidates, page, degraded)
-            slate.dropped, slate.dropped_posts = dropped, dropped_posts
+            slate.ranking, slate.dropped, slate.dropped_posts = ranking, dropped, dropped_posts
             if self.lists is not None and query.visit is None and not degraded:
                 self.lists.keep(query, ranked)
                 slate.ranked = ranked
@@ -191,8 +194,11 @@ class CandidatePipeline:
         with self._measured("query_hydrators"):
             for hydrator in self.query_hydrators:
                 with self._skipping(f"{hydrator.name} hydrator", degraded):
-                    async with asyncio.timeout(HYDRATOR_DEADLINE):
-                        await (hydrator.read(query) if hydrator in self._decoding else hydrator.hydrate(query))
+                    if hydrator in self._decoding:
+                        await hydrator.read(query)  # it has a deadline of its own (api.reads)
+                    else:
+                        async with asyncio.timeout(HYDRATOR_DEADLINE):
+                            await hydrator.hydrate(query)
 
     def _decode(self, query: Query, degraded: list[str]) -> None:
         """What was read, once it is needed."""
@@ -261,48 +267,52 @@ class CandidatePipeline:
         """A page of a list that was ranked before, each post of it checked by what holds now. None: it is not long
         enough, or a filter fails."""
         query.muted, query.blocked = ranked.muted, ranked.blocked
-        shown = np.ones(len(ranked.slots), np.bool_)
+        ranking, revision = ranked.slots, query.catalogue.row_revision
+        shown = whole = masks.everything(query, ranking)
         try:
-            for each in self._lasting:
-                shown &= each.keep(query, ranked.slots)
+            for each in self._lasting_beside_rows if ranked.row_revision == revision else self._lasting:
+                if (mask := each.keep(query, ranking)) is not whole:
+                    shown = shown & mask
         except Exception as error:
             _log.warning("a list is made anew", reason=repr(error))
             return None
-        there, ranking = np.flatnonzero(shown), ranked.slots
-        same = query.visit is not None or len(there) == len(ranking)
-        if not same:  # a new list of what is left, as one that was made now
-            ranking, shown = ranking[there], shown[there]
-        page = cut_from_list(query, ranking, shown)
+        if all_of_it := shown is whole or bool(shown.all()):
+            ranked.row_revision = revision
+        if all_of_it or query.visit is not None:
+            page = cut_from_list(query, ranking, None if all_of_it else shown)
+            kept = ranked
+        else:  # a new list of what is left, as one that was made now
+            there, kept = np.flatnonzero(shown), None
+            ranking = ranking[there]
+            if (page := cut_from_list(query, ranking, None)) is not None:
+                page.places = there[page.places]
         if page is None:
             return None
-        if not same:
-            page.places = there[page.places]
         slate = self._slate(query, ranked, None, page, degraded)
-        slate.ranking, slate.ranked = ranking, ranked if same else None
+        slate.ranking, slate.ranked = ranking, kept
         return slate
 
     def _slate(
         self, query: Query, ranked: RankedList, candidates: Candidates | None, page: Cut, degraded: list[str]
     ) -> Slate:  # fmt: skip
         """The page; what is no candidate is there for its popularity, and ranks below those that are."""
-        scores, rows = ranked.rows(query, candidates, page)
-        names = {name for row in rows for name in row}
-        used = "+".join(name for name in self._names if name in names)
+        sources, used = ranked.sources_of(page)
+        scored = candidates is not None or ranked.scored(page)
         return Slate(
             slots=page.slots,
-            scores=scores,
-            sources=rows,
+            scores=ranked.scores_of(page),
+            sources=sources,
             algorithm_used=used if ranked.events else f"cold_start:{used}",
             total_count=ranked.total,
             dropped={},
             degraded=degraded,
             model_versions=ranked.model_versions,
-            ranking=ranked.slots,
             next_place=page.place,
             next_below=page.below,
             end=page.end,
             reactions=ranked.reactions,
-            scored=candidates is not None or ranked.scored(page),
+            explored=ranked.explored,
+            rows=partial(ranked.rows, query, candidates, page) if scored else None,
             outside=ranked.outside_of(page),
         )
 

@@ -2,9 +2,10 @@
 
 import asyncio
 import gzip
+from functools import lru_cache
 
 import brotli
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LEAST_BYTES = 8_192
@@ -28,7 +29,6 @@ class Compression:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        encoding = chosen(Headers(scope=scope).get("accept-encoding", ""))
         start: Message | None = None
 
         async def compressing(message: Message) -> None:
@@ -41,7 +41,8 @@ class Compression:
                 whole = not message.get("more_body") and "content-encoding" not in headers
                 if whole and len(body) >= LEAST_BYTES and headers.get("content-type", "").startswith(TEXT):
                     headers.add_vary_header("Accept-Encoding")
-                    if encoding is not None:
+                    accepted = next((value for name, value in scope["headers"] if name == b"accept-encoding"), b"")
+                    if (encoding := chosen(accepted.decode("latin-1"))) is not None:
                         body = await _compressed(body, encoding)
                         headers["Content-Encoding"], headers["Content-Length"] = encoding, str(len(body))
                         message = {**message, "body": body}
@@ -52,6 +53,7 @@ class Compression:
         await self.app(scope, receive, compressing)
 
 
+@lru_cache(256)
 def chosen(accepted: str) -> str | None:
     """The encoding that an Accept-Encoding header likes best (RFC 9110, 12.5.3); None: as it is.
 

@@ -2,14 +2,14 @@
 
 import re
 import time
-import uuid
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .ids import new_id
 from .metrics import Metrics
 
-_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_HEADER = b"x-request-id"
+_SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 
 class RequestContext:
@@ -23,8 +23,8 @@ class RequestContext:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        offered = Headers(scope=scope).get("x-request-id", "")
-        request_id = scope["request_id"] = offered if _SANE_ID.fullmatch(offered) else uuid.uuid4().hex
+        offered = next((value for name, value in scope["headers"] if name == _HEADER), b"")
+        request_id = scope["request_id"] = offered.decode() if _SANE_ID.fullmatch(offered) else new_id()
         started = time.perf_counter()
         status = 500
 
@@ -32,7 +32,8 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                others = [header for header in message.get("headers", ()) if header[0] != _HEADER]
+                message["headers"] = [*others, (_HEADER, request_id.encode())]
             await send(message)
 
         try:
@@ -40,4 +41,4 @@ class RequestContext:
         finally:
             # The route's template, so that the number of label values is bounded.
             route = getattr(scope.get("route"), "path", "other")
-            self.metrics.requests.labels(route, str(status)).observe(time.perf_counter() - started)
+            self.metrics.request(route, status).observe(time.perf_counter() - started)

@@ -53,19 +53,15 @@ def cut(query: Query, ranking: Slots, kept: Mask) -> Cut:
     return Cut(np.concatenate([chosen, tail]), places, end, below, end=skip + wanted >= len(rest))
 
 
-def cut_from_list(query: Query, ranking: Slots, shown: Mask) -> Cut | None:
-    """The same from a list (r,) alone, of which shown (r,) may be shown now. None where a page needs what is behind
-    the list, or tells whether there is anything."""
+def cut_from_list(query: Query, ranking: Slots, shown: Mask | None) -> Cut | None:
+    """The same from a list (r,) alone, of which shown (r,) may be shown now, or all when it is None. None where a page
+    needs what is behind the list, or tells whether there is anything."""
     size = query.page_size
-    if query.cursor is not None:
-        start = query.cursor.place
-        end = _end(shown, start, size)
-    else:
-        start = (query.page - 1) * size
-        end = start + size
-    if end >= len(ranking) or not shown[end:].any():
+    start = query.cursor.place if query.cursor is not None else (query.page - 1) * size
+    end = start + size if shown is None or query.cursor is None else _end(shown, start, size)
+    if end >= len(ranking) or not (shown is None or shown[end:].any()):
         return None
-    places = start + np.flatnonzero(shown[start:end])
+    places = np.arange(start, end) if shown is None else start + np.flatnonzero(shown[start:end])
     return Cut(ranking[places], places, end, query.cursor.below if query.cursor else 0, end=False)
 
 

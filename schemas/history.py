@@ -157,7 +157,8 @@ class History:
     @classmethod
     def unpack(cls, payload: bytes, start: int) -> tuple["History", int]:
         """The history packed at `start`, and where it ends. Raises ValueError when it is cut short."""
-        history = cls()
+        history = cls.__new__(cls)  # without the columns that a new one begins with
+        history._latest = None
         count, history.newest_at = _HEADER.unpack_from(payload, start)
         history.posts, start = unpack(payload, start + _HEADER.size, count)
         history.kinds, start = unpack(payload, start, count)

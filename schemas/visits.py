@@ -14,6 +14,9 @@ import struct
 from array import array
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .columns import pack, unpack
 from .errors import ContractError
 
@@ -44,8 +47,10 @@ class Visit(NamedTuple):
     posts: "array[int]"
 
     @classmethod
-    def begin(cls, query: bytes, newest: int, posts: list[int]) -> "Visit":
-        return cls(secrets.token_bytes(8), secrets.token_bytes(16), query, newest, array("Q", posts))
+    def begin(cls, query: bytes, newest: int, posts: NDArray[np.int64]) -> "Visit":
+        """posts (r,): ids up to `newest`."""
+        drawn, code = secrets.token_bytes(24), "I" if newest >> 32 == 0 else "Q"
+        return cls(drawn[:8], drawn[8:], query, newest, array(code, posts.astype(code).tobytes()))
 
     def encode(self) -> bytes:
         header = _VISIT.pack(_VERSION, self.id, self.secret, self.query, self.newest, len(self.posts))

@@ -119,6 +119,7 @@ def _items(serving: Serving, query: Query, slate: Slate) -> Any:
 def _explained(query: Query, slate: Slate) -> list[dict[str, Any]]:
     items, reactions = [], query.state.reactions
     ratings = predicted_ratings(query, slate.slots)
+    scores = slate.rows() if slate.rows is not None else []
     for place, slot in enumerate(slate.slots.tolist()):
         # The pipeline keeps servable posts only, and those have a row.
         if (post := query.catalogue.posts[slot]) is not None:
@@ -126,7 +127,7 @@ def _explained(query: Query, slate: Slate) -> list[dict[str, Any]]:
             shares = zip(MOODS, query.catalogue.moods[slot].tolist(), strict=True)
             moods = {mood: round(share, 3) for mood, share in shares if share}
             shown["explain"] = {
-                "sources": slate.sources[place], "score": float(slate.scores[place]), "moods": moods,
+                "sources": scores[place], "score": float(slate.scores[place]), "moods": moods,
                 **slate.explained[place],
             }  # fmt: skip
             if slot in ratings:

@@ -14,7 +14,7 @@ from schemas.settings import Settings
 from ..candidate_pipeline import Slate
 from ..metrics import Metrics
 from ..producer import CLOSE_SECONDS, Producer, Record
-from ..stages import EXPLORATION, Query
+from ..stages import Query
 
 MOST_WAITING_BYTES = 8 << 20
 """Of pages that Kafka has not acknowledged, some 2,600; beyond, with Kafka down, they are dropped and counted."""
@@ -91,6 +91,7 @@ def _size(record: Record) -> int:
 
 
 def _impression(query: Query, slate: Slate) -> Impression:
+    explored = slate.explored
     return Impression(
         recommendation_id=slate.recommendation_id,
         username=query.username,
@@ -101,9 +102,9 @@ def _impression(query: Query, slate: Slate) -> Impression:
         position=(query.page - 1) * query.page_size,
         posts=query.catalogue.ids[slate.slots].tolist(),
         scores=[score if isfinite(score) else None for score in slate.scores.tolist()],
-        sources=[list(sources) for sources in slate.sources],
-        propensities=[sources.get(EXPLORATION, 1.0) for sources in slate.sources],
-        features=slate.sources if slate.scored and random.random() < SAMPLE else None,
+        sources=slate.sources,
+        propensities=[explored.get(slot, 1.0) for slot in slate.slots.tolist()],
+        features=slate.rows() if slate.rows is not None and random.random() < SAMPLE else None,
         outside=slate.outside or None,
         variant=query.variant,
     )

@@ -23,6 +23,7 @@ from api.selector.exploration import Exploration
 from api.selector.top import Top
 from api.sources.popular import Popular
 from api.stages import EXPLORATION, Query
+from api.visits import Visits
 from online_models.user_history import learn_one
 from schemas.events import DEFAULT_WEIGHTS, TYPE_CODES
 from schemas.item_state import ItemState
@@ -108,6 +109,10 @@ async def test_a_list_is_ranked_once_and_the_next_page_of_it_is_the_same_but_for
     assert ids(query, first) == ids(query, again)
     assert first.scores.tolist() == again.scores.tolist()
     assert first.sources == again.sources
+    assert first.rows is not None
+    assert again.rows is not None
+    assert first.rows() == again.rows()
+    assert [[*row] for row in first.rows()] == first.sources
     assert any(EXPLORATION in sources for sources in again.sources), "the propensity is told again"
     assert (first.algorithm_used, first.total_count) == (again.algorithm_used, again.total_count)
     assert first.recommendation_id != again.recommendation_id
@@ -140,19 +145,51 @@ async def test_what_is_hidden_deleted_or_served_leaves_a_list_that_is_kept(
     assert len(after) == len({*after} - {*gone}) == 20, "a new list is made of what is left"
 
 
+async def test_rows_that_left_a_list_whole_do_not_hide_from_it_what_later_ones_say(
+    feed: CandidatePipeline, catalogue: Catalogue
+) -> None:
+    query = Query("u", NOW, catalogue)
+    before = ids(query, await feed.run(query))
+    catalogue.set_row(POSTS + 1, decode_post(msgspec.json.encode({"id": POSTS + 1})))
+    for _ in range(2):
+        assert ids(query, await feed.run(Query("u", NOW, catalogue))) == before
+    catalogue.set_row(before[1], None)
+    assert before[1] not in ids(query, await feed.run(Query("u", NOW, catalogue)))
+
+
 async def test_pages_by_number_and_by_cursor_share_nothing_and_are_ranked_once(
     feed: CandidatePipeline, catalogue: Catalogue, user: User
 ) -> None:
     query = Query("u", NOW, catalogue)
     slate = await feed.run(query)
     assert slate.ranked is not None
-    visit = slate.ranked.visit = Visit.begin(b"", POSTS, catalogue.ids[slate.ranking].tolist())
+    visit = slate.ranked.visit = Visit.begin(b"", POSTS, catalogue.ids[slate.ranking])
     shown = ids(query, slate)
     for page in range(2, 6):
         following = Query("u", NOW + page, catalogue, page=page, visit=visit)
         shown += ids(following, await feed.run(following))
     assert user.decoded == 1
     assert len(shown) == len({*shown}) == 100
+
+
+async def test_a_list_that_is_looked_at_for_minutes_takes_a_visit_each_minute_and_not_each_time(
+    feed: CandidatePipeline, catalogue: Catalogue
+) -> None:
+    class Redis:
+        def pipeline(self, transaction: bool) -> None:
+            raise ConnectionError
+
+    visits, taken = Visits(Redis()), []  # type: ignore[arg-type]
+    for second in range(0, 200, 10):
+        query = Query("u", NOW + second, catalogue)
+        slate = await feed.run(query)
+        visits.keep(query, slate)
+        assert slate.ranked is not None
+        assert slate.ranked.visit is not None
+        taken.append(slate.ranked.visit.id)
+    assert len({*taken}) == 4
+    assert taken == sorted(taken, key=taken.index)
+    await visits.close()
 
 
 async def test_the_end_of_a_list_is_found_as_without_one(feed: CandidatePipeline, catalogue: Catalogue) -> None:

@@ -19,6 +19,8 @@ from schemas.errors import ServiceUnavailable
 from schemas.impressions import decode
 from schemas.settings import Settings
 
+FEATURES = [{"svd": 1.0}, {"svd": 0.5, "popular": 2.0}]
+
 
 class Kafka:
     """Takes records; `open` says when, `up` whether at all, `most` how many at once."""
@@ -44,8 +46,9 @@ def served() -> tuple[Query, Slate]:
     catalogue = Catalogue()
     slots = np.array([catalogue.slot(post_id) for post_id in (11, 12)])
     query = Query("u", 5.0, catalogue, page=3, page_size=2, session_id="s")
-    sources = [{"svd": 1.0}, {"svd": 0.5, "popular": 2.0}]
-    return query, Slate(slots, np.array([0.9, 0.8]), sources, "svd+popular", 9, {}, [], {"svd": "7"})
+    sources = [["svd"], ["svd", "popular"]]
+    slate = Slate(slots, np.array([0.9, 0.8]), sources, "svd+popular", 9, {}, [], {"svd": "7"})
+    return query, replace(slate, rows=lambda: FEATURES)
 
 
 def outcomes(metrics: Metrics) -> dict[str, float]:
@@ -66,7 +69,7 @@ async def test_an_impression_tells_the_page_and_a_sample_carries_features(served
     assert told[0].model_versions == {"svd": "7"}
     sampled = [impression.features for impression in told if impression.features is not None]
     assert 10 < len(sampled) < 60
-    assert sampled[0] == served[1].sources
+    assert sampled[0] == FEATURES
     assert outcomes(metrics) == {"sent": 300}
 
 
@@ -107,7 +110,7 @@ async def test_pages_that_wait_are_bounded_in_bytes_and_none_is_lost_for_coming_
     kafka, metrics = Kafka(), Metrics()
     kafka.open.clear()
     effect = Impressions(kafka, Settings(), metrics)  # type: ignore[arg-type]
-    served[1].sources[0] = {f"source{number}": 1.0 for number in range(50_000)}
+    served[1].sources[0] = [f"source{number}" for number in range(50_000)]
     random.seed(1)
     while not outcomes(metrics):
         await effect.run(*served)

@@ -14,7 +14,7 @@ from api.learnt import Learnt, LearntPosts, read_weights
 from api.learnt_ease import LearntEase
 from api.metrics import Metrics
 from api.pipelines import feed_sources
-from api.query_hydrators.user_state import UserStateHydrator, _last_at
+from api.query_hydrators.user_state import UserStateHydrator
 from api.ratings import predicted_ratings
 from api.scorers.blend import Blend, features
 from api.selector import exploration, mmr
@@ -37,7 +37,6 @@ from online_models.co_visitation import growth
 from online_models.features import FEATURES
 from online_models.post_table import TAG_CODES
 from online_models.sources import NAMES
-from online_models.user_history import recent_posts
 from schemas import ease
 from schemas.errors import ReelstreamError
 from schemas.events import TYPE_CODES
@@ -51,6 +50,7 @@ from tests.unit.evidence import evidence
 
 NOW = 1_800_000_000.0
 SETTINGS = Settings(redis_url="redis://127.0.0.1:1/0", kafka_bootstrap_servers="127.0.0.1:1")
+HYDRATOR = UserStateHydrator(None, SETTINGS)  # type: ignore[arg-type]
 DIM, POSTS = 2, 6
 
 
@@ -273,7 +273,7 @@ def test_the_last_event_with_a_post_says_what_the_user_thinks_of_it(
         for at, event in enumerate(events.split())
     ]
     query = query_on(catalogue, state=UserState(History(happened)))
-    UserStateHydrator._set_past(query, recent_posts(query.state, 200))
+    HYDRATOR.set_history(query)
     assert catalogue.ids[query.past].tolist() == past
     assert catalogue.ids[query.glad].tolist() == glad
 
@@ -290,9 +290,12 @@ def test_explain_tells_what_the_user_would_rate(catalogue: Catalogue) -> None:
     assert predicted_ratings(query, slots) == {}
 
 
-def test_a_dislike_is_not_when_the_user_was_here_last() -> None:
-    def history(*kinds: str) -> History:
-        return History([HistoryEvent(1000 * at, at, TYPE_CODES[kind], 0) for at, kind in enumerate(kinds, 5)])
+def test_a_dislike_is_not_when_the_user_was_here_last(catalogue: Catalogue) -> None:
+    def last_at(*kinds: str) -> float:
+        events = [HistoryEvent(1000 * at, at, TYPE_CODES[kind], 0) for at, kind in enumerate(kinds, 5)]
+        query = query_on(catalogue, state=UserState(History(events)))
+        HYDRATOR.set_history(query)
+        return query.last_at
 
-    assert _last_at(history("like", "view", "not_interested", "exit")) == 6.0
-    assert _last_at(history("not_interested")) == _last_at(History()) == 0.0
+    assert last_at("like", "view", "not_interested", "exit") == 6.0
+    assert last_at("not_interested") == last_at() == 0.0

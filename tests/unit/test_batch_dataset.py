@@ -99,7 +99,7 @@ async def test_a_history_weighs_what_the_api_folds_in() -> None:
     for second, (_, post, kind, value) in enumerate(events):
         learn_one(state, HistoryEvent(second * 1000, post, TYPE_CODES[kind], round(value * 1000)), DEFAULT_WEIGHTS)
 
-    catalogue = SimpleNamespace(slots=dict.fromkeys(rows.post_ids.tolist()), known_slots=np.array)
+    catalogue = SimpleNamespace(slots={post_id: post_id for post_id in rows.post_ids.tolist()})
     query = SimpleNamespace(reader="a", catalogue=catalogue, online=None)
     await UserStateHydrator(OneState(state), Settings(_env_file=None)).hydrate(query)  # type: ignore[arg-type]
     served_weights = served.RECENCY ** np.arange(len(query.history)) * np.maximum(query.strengths, 0.0)

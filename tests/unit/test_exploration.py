@@ -102,8 +102,8 @@ async def test_propensities_are_how_often_posts_are_drawn(catalogue: Catalogue, 
         slate = await served(catalogue, learnt, user=f"user {number}")
         (place,) = explored(slate)
         drawn[int(slate.slots[place])] += 1
-        told[int(slate.slots[place])] += slate.sources[place][EXPLORATION]
-        assert all(sources.get(EXPLORATION, 1.0) > 0 for sources in slate.sources)
+        told[int(slate.slots[place])] += slate.explored[int(slate.slots[place])]
+        assert all(chance > 0 for chance in slate.explored.values())
     assert drawn.most_common(1)[0][0] == 20
     assert len(drawn) <= POOL
     for slot, count in drawn.items():

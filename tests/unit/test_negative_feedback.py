@@ -15,18 +15,19 @@ from api.selector.top import Top
 from api.sources.popular import Popular
 from api.stages import Query
 from online_models.co_visitation import growth
-from online_models.user_history import learn_one, recent_posts
+from online_models.user_history import learn_one
 from schemas.events import DEFAULT_WEIGHTS, TYPE_CODES
 from schemas.item_state import ItemState
 from schemas.posts import decode_post
 from schemas.settings import Settings
-from schemas.user_state import HISTORY_LENGTH, HistoryEvent, UserState
+from schemas.user_state import HistoryEvent, UserState
 from tests.unit.test_api_learnt import query_on
 from tests.unit.test_aversion import TURNED
 
 NOW = 1_800_000_000.0
 LIKED, DISLIKED, SAME_AUTHOR, SAME_TAGS, NEIGHBOUR, OTHER = range(1, 7)
 SETTINGS = Settings(redis_url="redis://127.0.0.1:1/0", kafka_bootstrap_servers="127.0.0.1:1")
+HYDRATOR = UserStateHydrator(None, SETTINGS)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ async def feed(catalogue: Catalogue, *events: tuple[int, str, int]) -> tuple[Sla
         event = HistoryEvent(int(NOW * 1000) + number, post_id, TYPE_CODES[kind], value)
         learn_one(state, event, DEFAULT_WEIGHTS)
     query = Query("u", NOW, catalogue, state=state)
-    UserStateHydrator._set_past(query, recent_posts(state, HISTORY_LENGTH))
+    HYDRATOR.set_history(query)
     filters = [*reader_filters(SETTINGS), Seen()]
     pipeline = CandidatePipeline([], [Popular()], filters, [Blend(SETTINGS)], Top(), [], Metrics())
     slate = await pipeline.run(query)
@@ -87,5 +88,5 @@ async def test_the_learnt_blend_is_told_of_each_kind(catalogue: Catalogue, kind:
     state = UserState()
     learn_one(state, HistoryEvent(int(NOW * 1000), DISLIKED, TYPE_CODES[kind], value), DEFAULT_WEIGHTS)
     query = query_on(catalogue, state=state)
-    UserStateHydrator._set_past(query, recent_posts(state, HISTORY_LENGTH))
+    HYDRATOR.set_history(query)
     assert catalogue.ids[query.disliked].tolist() == [DISLIKED]

@@ -10,7 +10,7 @@ from schemas.events import TYPE_CODES
 from schemas.history import History
 from schemas.posts import Post
 from schemas.user_state import HistoryEvent, UserState
-from tests.unit.test_api_learnt import NOW, catalogue, query_on
+from tests.unit.test_api_learnt import HYDRATOR, NOW, catalogue, query_on
 from tests.unit.test_recommender import post
 
 __all__ = ["catalogue"]
@@ -71,13 +71,11 @@ def test_a_post_has_so_many_interests_and_no_more() -> None:
 
 
 def test_a_feed_knows_the_hours_of_its_users_posts(catalogue: object) -> None:
-    from api.query_hydrators.user_state import UserStateHydrator
-
     times = {1: 5.2, 2: 30.9, 3: 47.0}
     events = [HistoryEvent(int(at * HOUR * 1000), one, TYPE_CODES["like"], 1000) for one, at in times.items()]
     query = query_on(catalogue, state=UserState(History(events)))  # type: ignore[arg-type]
-    UserStateHydrator._set_past(query, [3, 2, 1])
+    HYDRATOR.set_history(query)
     assert query.hours.tolist() == [23, 6, 5]
     query.state = UserState()
-    UserStateHydrator._set_past(query, [])
+    HYDRATOR.set_history(query)
     assert query.hours.tolist() == []

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from api.candidate_pipeline import Slate
 from api.catalogue import Catalogue
-from api.paging import cut
+from api.paging import cut, cut_from_list
 from api.stages import Query
 from api.visits import UNREACHABLE, Visits
 from schemas.errors import ContractError, ServiceUnavailable
@@ -31,16 +31,17 @@ from schemas.visits import (
 POSTS = 60
 
 
-@given(st.lists(st.integers(1, 2**53 - 1), max_size=50), st.integers(0, 2**53 - 1))
-def test_a_visit_and_a_page_survive_encoding(posts: list[int], newest: int) -> None:
-    visit = Visit.begin(digest("a"), newest, posts)
+@given(st.lists(st.integers(1, 2**53 - 1) | st.integers(1, 2**32 - 1), max_size=50))
+def test_a_visit_and_a_page_survive_encoding(posts: list[int]) -> None:
+    visit = Visit.begin(digest("a"), max(posts, default=0), np.array(posts, np.int64))
+    assert visit.posts.tolist() == posts
     assert decode_visit(visit.encode()) == visit
     assert decode_page(encode_page(visit.id, posts)) == (visit.id, visit.posts)
     assert decode_visit(b"\xff" + visit.encode()[1:]) is None
 
 
 def test_a_cursor_is_read_by_whoever_has_the_visit_and_in_no_other_form() -> None:
-    visit, other = Visit.begin(digest("a"), 9, [1, 2]), Visit.begin(digest("a"), 9, [1, 2])
+    visit, other = (Visit.begin(digest("a"), 9, np.array([1, 2])) for _ in range(2))
     cursor = Cursor(visit.id, 2, 2**40, 3)
     text = sign(cursor, visit)
     assert len(text) == 52
@@ -71,7 +72,7 @@ def test_pages_by_cursor_are_full_and_disjoint_whatever_is_hidden_and_added_betw
     rng = np.random.default_rng(1)
     catalogue = catalogue_of(range(1, POSTS + 1))
     frozen = rng.permutation(POSTS)[:30]
-    visit = Visit.begin(b"", POSTS, catalogue.ids[frozen].tolist())
+    visit = Visit.begin(b"", POSTS, catalogue.ids[frozen])
     kept, query, pages = np.ones(POSTS, np.bool_), Query("u", 0.0, catalogue, page_size=7, visit=visit), []
     query.cursor = Cursor(visit.id, 0, 0, 1)
     while True:
@@ -91,7 +92,7 @@ def test_pages_by_cursor_are_full_and_disjoint_whatever_is_hidden_and_added_betw
 
 def test_pages_by_number_are_slices_that_hidden_posts_shorten_and_do_not_shift() -> None:
     catalogue = catalogue_of(range(1, 21))
-    visit = Visit.begin(b"", 20, [*range(1, 11)])
+    visit = Visit.begin(b"", 20, np.arange(1, 11))
     kept, frozen = np.ones(20, np.bool_), np.arange(10)
 
     def page(number: int) -> tuple[list[int], bool]:
@@ -103,6 +104,23 @@ def test_pages_by_number_are_slices_that_hidden_posts_shorten_and_do_not_shift()
     assert before[3:] == [([18, 17, 16, 15], False), ([14, 13, 12, 11], True), ([], True)]
     kept[[0, 5]] = False
     assert [page(number)[0] for number in (1, 2)] == [[2, 3, 4], [5, 7, 8]]
+
+
+def test_a_page_of_a_list_alone_is_the_page_that_all_posts_give() -> None:
+    catalogue, rng = catalogue_of(range(1, POSTS + 1)), np.random.default_rng(2)
+    frozen, kept, none_hidden = rng.permutation(POSTS)[:30], rng.random(POSTS) < 0.8, np.ones(POSTS, np.bool_)
+    visit = Visit.begin(b"", POSTS, catalogue.ids[frozen])
+    for number in range(1, 5):
+        for cursor in (None, Cursor(visit.id, 7 * (number - 1), 0, number)):
+            query = Query("u", 0.0, catalogue, page=number, page_size=7, visit=visit, cursor=cursor)
+            for mask, shown in ((kept, kept[frozen]), (none_hidden, None), (none_hidden, none_hidden[frozen])):
+                whole, alone = cut(query, frozen, mask), cut_from_list(query, frozen, shown)
+                if alone is not None:
+                    assert alone.slots.tolist() == whole.slots.tolist()
+                    assert alone.places.tolist() == whole.places.tolist()
+                    assert (alone.place, alone.below, alone.end) == (whole.place, whole.below, whole.end)
+                else:
+                    assert whole.place == len(frozen) or not mask[frozen[whole.place :]].any()
 
 
 def test_a_list_that_ends_with_its_last_page_says_so() -> None:
@@ -149,7 +167,7 @@ class Redis:
 
 def slate_of(catalogue: Catalogue) -> Slate:
     slots = np.arange(catalogue.size)
-    return Slate(slots[:2], np.zeros(2), [{}, {}], "", 9, {}, [], ranking=slots, next_place=2, end=False)
+    return Slate(slots[:2], np.zeros(2), [[], []], "", 9, {}, [], ranking=slots, next_place=2, end=False)
 
 
 async def test_a_list_on_its_way_is_known_here_and_another_process_looks_twice() -> None:

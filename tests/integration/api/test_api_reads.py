@@ -62,6 +62,19 @@ async def test_one_who_gives_up_takes_nobody_elses_answer(reads: Reads, written:
     assert await reads.get_many(["k3"]) == [b"vvv"]
 
 
+async def test_who_waits_too_long_is_told_so_and_the_next_one_gets_the_right_answer(
+    valkey: str, written: Redis
+) -> None:
+    reads = Reads(valkey.rsplit("/", 1)[0] + "/6", 0.05)
+    await reads.get_many(["k1"])
+    written.execute_command("CLIENT", "PAUSE", "150", "ALL")
+    outcomes = await asyncio.gather(*(reads.get_many(["k1", "k2"]) for _ in range(3)), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [TimeoutError] * 3
+    await asyncio.sleep(0.15)
+    assert await reads.get_many(["k3", "none"]) == [b"vvv", None]
+    await reads.close()
+
+
 async def test_where_nobody_listens_it_says_so(free_port: object) -> None:
     reads = Reads(f"redis://127.0.0.1:{free_port()}/0", 1.0)  # type: ignore[operator]
     with pytest.raises((RedisError, OSError)):
