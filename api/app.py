@@ -16,6 +16,7 @@ from schemas.settings import Settings
 
 from .compiled import compile_all
 from .compression import Compression
+from .memory import keep_code_away
 from .metrics import Metrics
 from .middleware import RequestContext
 from .pipelines import feed_pipeline, list_pipeline
@@ -33,7 +34,7 @@ from .routes.similar import similar
 from .routes.trending import trending
 from .routes.trending_stream import trending_stream
 from .routes.users import delete_user, post_users
-from .serving import Serving
+from .serving import Serving, cancel
 
 ROUTES = [
     Route("/", page),
@@ -88,7 +89,9 @@ def create_app(settings: Settings) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with serving.running():
             await asyncio.to_thread(compile_all, settings)  # while the mirror loads
+            kept_away = asyncio.create_task(keep_code_away())
             yield
+            await cancel([kept_away])
             await app.state.feed_pipeline.close()
 
     app = Starlette(

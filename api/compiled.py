@@ -7,7 +7,7 @@ import numpy as np
 from online_models.blend import HIDDEN
 from online_models.features import FEATURES
 from online_models.post_table import TAG_CODES
-from schemas.ease import EaseWeights
+from schemas.ease import decode, encode
 from schemas.learnt import Weights, post_type
 from schemas.models import ModelVersion
 from schemas.posts import decode_post
@@ -46,7 +46,8 @@ def compile_all(settings: Settings) -> list[str]:
         [*FEATURES], np.ones(width, np.float32), np.ones((HIDDEN, width + 1), np.float32),
         np.ones(HIDDEN, np.float32), np.ones(TAG_CODES, np.float32), 0.5, 1.0,
     )  # fmt: skip
-    ease = LearntEase(catalogue, EaseWeights(np.array([1, 2]), np.ones((2, 2), np.int16), 1.0))
+    # By way of bytes, as numba compiles what can't be written to anew.
+    ease = LearntEase(catalogue, decode(encode(np.array([1, 2]), np.ones((2, 2), np.float32))))
     version = ModelVersion(model="svd", version="", created_at=0.0, dim=1, items=2, chunks=1, metrics={})
     svd = ItemVectors(version, np.array([1, 2]), np.ones((2, 1), np.float32))
     query = Query(

@@ -5,17 +5,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from online_models.onnx_session import session
+
 
 class Graph:
     """Runs an ONNX graph on one thread. Raises what ONNX Runtime raises for what is no graph."""
 
     def __init__(self, graph: bytes) -> None:
-        # 34 MB and .1 s, which an API without such a model saves.
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session: Any = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self._session = session(graph)
 
     def run(self, inputs: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Its first output. Raises what ONNX Runtime raises for inputs that are not those of the graph."""

@@ -27,8 +27,8 @@ SHARED_SECONDS = 60.0
 """So long the lists of one ranking share a visit, and a first page that is asked for again writes nothing to Redis."""
 SCORED = 40
 """Places of a list whose score with each source is kept, for samples of impressions: two pages."""
-MOST_BYTES = 32 << 20
-"""12 KB a list: some 2,700 of them."""
+MOST_BYTES = 20 << 20
+"""12 KB a list: some 1,700 of them, of the last three minutes at ten new ones a second."""
 
 
 @dataclass

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .content_tokens import PostTokens, Tokens
+from .onnx_session import session
 
 AT_ONCE = 32
 """Posts embedded together, 2.3 ms of which most keeps the interpreter from other threads."""
@@ -21,11 +22,9 @@ class ContentTowers:
     """
 
     def __init__(self, graph: bytes) -> None:
-        import onnxruntime  # 34 MB and .1 s, which a process without such a model saves
+        import onnxruntime  # as late as `session` does
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session: Any = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self._session = session(graph)
         self._needed = onnxruntime.RunOptions()
         self._needed.add_run_config_entry("only_execute_path_to_fetches", "1")
         self.dim = int(self._session.get_inputs()[3].shape[1])

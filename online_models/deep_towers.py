@@ -1,12 +1,11 @@
 """The deep model after training: an ONNX graph of two towers, run alike by the trainer and by the API."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from .content_tokens import PostTokens
 from .content_towers import trimmed
+from .onnx_session import session
 
 AT_ONCE = 32
 """Posts together."""
@@ -22,11 +21,7 @@ class DeepTowers:
     """
 
     def __init__(self, graph: bytes) -> None:
-        import onnxruntime  # 34 MB and .1 s, which a process without such a model saves
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session: Any = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self._session = session(graph)
         inputs = {each.name: each for each in self._session.get_inputs()}
         self.of_posts = "text" in inputs
         self.width = int(inputs["new"].shape[2]) if self.of_posts else 0

@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import subprocess
+import sys
 
 import msgspec
 import numpy as np
@@ -237,6 +239,22 @@ def test_everything_compiles() -> None:
     assert compile_all(SETTINGS) == []
     assert all(function.signatures for function in (exploration._explore, aversion._fill, mmr.choose, segment.match))
     assert len({source.name for source in feed_sources()}) == len(feed_sources())
+
+
+def test_the_first_feed_finds_the_machine_code_of_a_solution_as_it_arrives() -> None:
+    program = """
+import numpy as np
+from api.compiled import compile_all
+from online_models import ease
+from schemas.ease import decode, encode
+from schemas.settings import Settings
+
+compile_all(Settings(redis_url="redis://127.0.0.1:1/0", kafka_bootstrap_servers="127.0.0.1:1"))
+ease.summed(np.zeros(1, np.int32), decode(encode(np.array([1]), np.ones((1, 1), np.float32))).codes)
+print(len(ease._summed.signatures))
+"""
+    # In a process of its own: in this one, other tests have compiled it.
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout == b"1\n"
 
 
 def test_weights_are_read_as_they_were_written_and_others_are_refused() -> None:

@@ -1,5 +1,6 @@
 """The deep model: what it may see, what it learns, and that its graph says the same without torch."""
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -182,7 +183,10 @@ def test_the_graph_says_what_torch_says_of_users_and_of_a_post_that_came_later(t
     network.begin_with(torch.randn(POSTS, 16), torch.zeros(POSTS, 16))
     tower, known = UserVector(network, 0.5).eval(), np.arange(POSTS) != 7
     items = item_tower(titled.content.posts, network.post_vectors().detach().numpy(), known.astype(np.int64))
-    towers = DeepTowers(exported(tower, known, items, -0.5))
+    graph = exported(tower, known, items, -0.5)
+    alone = sys.getrefcount(graph)
+    towers = DeepTowers(graph)
+    assert sys.getrefcount(graph) == alone, "it does not keep the bytes, which are as large as its tables"
     of_new = titled.content.posts.rows(slice(7, 8))
     scored, as_event = towers.posts(of_new)
     # In torch, the post is one of the table that has these vectors.
