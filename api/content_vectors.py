@@ -11,6 +11,8 @@ from schemas.models import ModelVersion
 from schemas.posts import Post
 
 from .arriving_vectors import ArrivingVectors
+from .catalogue import Catalogue
+from .models import ItemVectors
 
 
 class ContentVectors(ArrivingVectors):
@@ -21,9 +23,21 @@ class ContentVectors(ArrivingVectors):
     ) -> None:  # fmt: skip
         super().__init__(version, ids, vectors)
         self.towers = towers
+        self._only: tuple[NDArray[np.int64], Sequence[ItemVectors], NDArray[np.int64]] | None = None
 
     def embed(self, posts: Sequence[Post | None]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
         """As ArrivingVectors.embed; 71 µs a post."""
         tokens = post_tokens(posts)
         known = tokens.described
         return known, self.towers.posts(tokens.rows(known))
+
+    def only_here(self, catalogue: Catalogue, others: Sequence[ItemVectors]) -> NDArray[np.int64]:
+        """Slots (m,) of posts that have a vector here and that none of the others was trained on: kept until a post
+        comes or another version, as to find them takes .23 ms for 100,000 posts and three others."""
+        rows = self.rows(catalogue)
+        if self._only is None or self._only[0] is not rows or self._only[1] != others:
+            new = rows >= 0
+            for other in others:
+                new &= ~other.was_published(catalogue)
+            self._only = rows, others, np.flatnonzero(new)
+        return self._only[2]

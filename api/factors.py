@@ -17,7 +17,7 @@ from .mirror import Gap, Mirror, Place
 from .redis import RedisBytes
 
 AT_ONCE = 500
-"""Posts read at once: .4 MB, and a millisecond to take them over."""
+"""Posts read at once: .4 MB, and one or two milliseconds to take them over."""
 POLL_SECONDS = 0.5
 """The learner publishes once a second."""
 LONGEST_PAUSE_SECONDS = 2.0
@@ -43,7 +43,7 @@ class Factors:
         self.problem: str | None = "nothing is loaded yet"
 
     def of(self, catalogue: Catalogue) -> Learnt | None:
-        """What there is of posts in that catalogue; one that was just exchanged has nothing for half a second."""
+        """What there is of posts in that catalogue; one that was just exchanged has nothing for a moment."""
         posts = self._posts
         if posts is None or posts.catalogue is not catalogue or self.weights is None:
             return None
@@ -71,7 +71,7 @@ class Factors:
                 _log.exception("what was learnt is not read, trying again")
                 self._place = None
                 failures += 1
-            await asyncio.sleep(min(POLL_SECONDS * 2**failures, LONGEST_PAUSE_SECONDS))
+            await self._mirror.wait_for_exchange(min(POLL_SECONDS * 2**failures, LONGEST_PAUSE_SECONDS))
 
     async def _load(self) -> Place | None:
         """All there is. The place comes first, so that what changes meanwhile is read again. None: nothing is there.
@@ -89,20 +89,28 @@ class Factors:
             self.problem = "the learner has published nothing yet, or Redis lost it"
             return None
         posts = LearntPosts(self._mirror.catalogue, mark.width)
-        cursor, begun = 0, False
-        while cursor or not begun:
-            cursor, found = await self._redis.hscan(keys.LEARNER_VECTORS, cursor, count=AT_ONCE)
-            ids, values = [*map(int, found)], [*found.values()]
-            for start in range(0, len(ids), AT_ONCE):  # a small hash comes whole, whatever was asked for
-                posts.set(ids[start : start + AT_ONCE], values[start : start + AT_ONCE])
-                await asyncio.sleep(0)
-            begun = True
+        reading = asyncio.ensure_future(self._records(0))
+        try:
+            more = True
+            while more:
+                cursor, found = await reading
+                if more := bool(cursor):
+                    reading = asyncio.ensure_future(self._records(cursor))  # come while these are taken over
+                ids, values = [*map(int, found)], [*found.values()]
+                for start in range(0, len(ids), AT_ONCE):  # a small hash comes whole, whatever was asked for
+                    posts.set(ids[start : start + AT_ONCE], values[start : start + AT_ONCE])
+                    await asyncio.sleep(0)
+        finally:
+            reading.cancel()
         self._posts = posts
         await self._take_ease()
         self._take_weights(_sound(weights))
         self.version, self.problem = mark.version, None
         _log.info("what was learnt is loaded", posts=int(np.count_nonzero(posts.known)), version=mark.version)
         return place
+
+    async def _records(self, cursor: int) -> tuple[int, dict[bytes, bytes]]:
+        return await self._redis.hscan(keys.LEARNER_VECTORS, cursor, count=AT_ONCE)
 
     async def _follow(self, place: Place) -> Place:
         """What changed since `place`; returns the new one. Raises Gap when the stream does not go on from there."""

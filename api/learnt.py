@@ -54,22 +54,23 @@ class LearntPosts:
 
     def set(self, ids: Sequence[int], payloads: Sequence[bytes | None]) -> None:
         """Takes records over; posts with None, or with another's, have none. 2 µs a post."""
-        slot, known, size = self.catalogue.slot, self.catalogue.slots, learnt.post_type(self.width).itemsize
+        known, size = self.catalogue.slots, learnt.post_type(self.width).itemsize
         there: list[int] = []
         gone: list[int] = []
         values: list[bytes] = []
         for post_id, payload in zip(ids, payloads, strict=True):
             if payload is not None and len(payload) == size:
-                there.append(slot(post_id))
+                there.append(post_id)
                 values.append(payload)
             elif post_id in known:
                 gone.append(known[post_id])
+        slots = np.array(self.catalogue.slots_of(there), np.int64)
         self.make_room()
         if gone:
             nothing = np.zeros(len(gone), learnt.post_type(self.width))
             self._put(np.array(gone), nothing)
         if there:
-            self._put(np.array(there), learnt.read_posts(values, self.width))
+            self._put(slots, learnt.read_posts(values, self.width))
 
     def moved_to(self, catalogue: Catalogue) -> "LearntPosts":
         """The same in the slots of another catalogue."""
@@ -124,9 +125,10 @@ class LearntPosts:
 
     @staticmethod
     def _slots_of(ids: NDArray[np.int64], catalogue: Catalogue) -> NDArray[np.int32]:
-        """Of posts that the catalogue knows, −1 for others."""
-        get = catalogue.slots.get
-        return np.array([get(post_id, -1) for post_id in ids.ravel().tolist()], np.int32).reshape(ids.shape)
+        """Of posts that the catalogue knows, −1 for others, and for 0, of which most rows have more than of posts."""
+        get, slots, there = catalogue.slots.get, np.full(ids.shape, -1, np.int32), ids > 0
+        slots[there] = [get(post_id, -1) for post_id in ids[there].tolist()]
+        return slots
 
 
 _COLUMNS = (

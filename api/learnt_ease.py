@@ -14,7 +14,7 @@ class LearntEase:
 
     def __init__(self, catalogue: Catalogue, weights: EaseWeights) -> None:
         self.weights = weights
-        self.slots = np.array([catalogue.slot(post_id) for post_id in weights.ids.tolist()], np.int32)
+        self.slots = np.array(catalogue.slots_of(weights.ids.tolist()), np.int32)
         self._rows = {slot: row for row, slot in enumerate(self.slots.tolist())}
 
     def scores(self, past: NDArray[np.int32]) -> NDArray[np.float32]:

@@ -3,8 +3,8 @@
 import asyncio
 import gc
 import time
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -15,7 +15,7 @@ from redis.exceptions import RedisError, ResponseError
 from schemas import generation, keys, posts
 from schemas.errors import ReelstreamError
 from schemas.generation import Generation
-from schemas.item_state import ItemState, Neighbours
+from schemas.item_state import ItemState, NeighboursOfMany, packed_neighbours
 
 from . import neighbour_table
 from .catalogue import Catalogue
@@ -25,7 +25,7 @@ from .redis import RedisBytes, Streams
 
 CHUNK = 500
 """Values read at once: rows of 500 posts are about .2 MB, neighbours .4."""
-AT_ONCE = 50
+AT_ONCE = 100
 """Values put in the catalogue at once, rows in half a millisecond."""
 BLOCK_MS = 1_000
 CHECK_SECONDS = 1.0
@@ -33,6 +33,8 @@ CHECK_SECONDS = 1.0
 SLICE_SECONDS = 0.001
 """Applying gives the event loop back after this long."""
 LONGEST_PAUSE_SECONDS = 2.0
+LEAST_ROOM = 1_024
+"""Slots of a catalogue."""
 REBUILDING = "the state in Redis is being rebuilt; posts are as they were last seen, counts may be short"
 
 _log = structlog.get_logger()
@@ -65,7 +67,8 @@ class Place(msgspec.Struct, frozen=True):
 class Mirror:
     """Holds `catalogue`, which a reload replaces as a whole: a request takes it once and keeps it to its end.
 
-    problem: why the catalogue may be out of date, a sentence; None when it is not.
+    problem: why the catalogue may be out of date, a sentence; None when it is not. prepare: called with a catalogue
+    that has all its slots, and waited for before it comes into service.
     """
 
     def __init__(self, redis: RedisBytes, partitions: int, metrics: Metrics) -> None:
@@ -75,6 +78,8 @@ class Mirror:
         self._generation: Generation | None = None
         self._failures = 0
         self._metrics = metrics
+        self._exchanged = asyncio.Event()
+        self.prepare: Callable[[Catalogue], Awaitable[None]] = _nothing
         self.catalogue = Catalogue()
         self.problem: str | None = "posts are not loaded yet"
 
@@ -82,6 +87,11 @@ class Mirror:
     def degraded(self) -> list[str]:
         """What an answer built on the catalogue has to admit."""
         return [] if self.problem is None else [f"mirror: {self.problem}"]
+
+    async def wait_for_exchange(self, seconds: float) -> None:
+        """Until another catalogue is in service, or for that long."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._exchanged.wait(), seconds)
 
     async def run(self) -> None:
         """Loads and follows for ever. When Redis can't answer, the last state stays and is asked for with back-off."""
@@ -114,20 +124,32 @@ class Mirror:
         """
         self._generation = await self._read_generation(keep=self.catalogue.size > 0)
         places = await self._ends()
-        catalogue = Catalogue()
         ids = [
-            [int(member) async for member in self._redis.sscan_iter(keys.post_ids(partition), count=10 * CHUNK)]
+            # A scan may name a post twice.
+            [*{int(member) async for member in self._redis.sscan_iter(keys.post_ids(partition), count=10 * CHUNK)}]
             for partition in range(len(self._streams))
         ]
+        catalogue = Catalogue(max(LEAST_ROOM, sum(map(len, ids)) * 5 // 4))
         for partition, members in enumerate(ids):
             await self._fetch(catalogue, STATES, partition, members, new=True)
         for partition, members in enumerate(ids):
             # Counters and neighbours are written together, the latter not for every event.
             met = [post_id for post_id in members if post_id in catalogue.slots]
             await self._fetch(catalogue, NEIGHBOURS, partition, met, new=True)
-        for partition, members in enumerate(ids):
-            await self._fetch(catalogue, ROWS, partition, members, new=True)
+        for members in ids:
+            for start in range(0, len(members), 10 * CHUNK):
+                catalogue.slots_of(members[start : start + 10 * CHUNK])
+                await asyncio.sleep(0)
+        preparing = asyncio.ensure_future(self.prepare(catalogue))  # in a thread, while rows are read
+        try:
+            for partition, members in enumerate(ids):
+                await self._fetch(catalogue, ROWS, partition, members, new=True)
+            await preparing
+        finally:
+            preparing.cancel()
         self.catalogue, self._places = catalogue, places
+        self._exchanged.set()
+        self._exchanged = asyncio.Event()
         gc.freeze()  # a full collection, which holds feeds up, need not walk every post any more
         await asyncio.to_thread(give_back)
         self._metrics.mirror_reloads.inc()
@@ -214,19 +236,32 @@ class Mirror:
     ) -> None:
         """Reads and sets rows, states or neighbours of distinct posts of one partition. new: the catalogue has none of
         them yet, so what Redis does not have is no news."""
-        for start in range(0, len(ids), CHUNK):
-            chunk = ids[start : start + CHUNK]
-            values = await self._redis.mget([kind.key(partition, post_id) for post_id in chunk])
-            found = [pair for pair in zip(chunk, values, strict=True) if pair[1] is not None or not new]
-            started = time.perf_counter()
-            for begin in range(0, len(found), AT_ONCE):
-                kind.put(catalogue, partition, found[begin : begin + AT_ONCE])
-                if time.perf_counter() - started > SLICE_SECONDS:
-                    await asyncio.sleep(0)
-                    started = time.perf_counter()
+        reading = asyncio.ensure_future(self._values(kind, partition, ids[:CHUNK]))
+        try:
+            for start in range(0, len(ids), CHUNK):
+                chunk, values = ids[start : start + CHUNK], await reading
+                following = ids[start + CHUNK : start + 2 * CHUNK]  # come while these are worked on
+                reading = asyncio.ensure_future(self._values(kind, partition, following))
+                found = [pair for pair in zip(chunk, values, strict=True) if pair[1] is not None or not new]
+                started = time.perf_counter()
+                for begin in range(0, len(found), AT_ONCE):
+                    kind.put(catalogue, partition, found[begin : begin + AT_ONCE])
+                    if time.perf_counter() - started > SLICE_SECONDS:
+                        await asyncio.sleep(0)
+                        started = time.perf_counter()
+        finally:
+            reading.cancel()
+
+    async def _values(self, kind: "Kind", partition: int, ids: Sequence[int]) -> list[bytes | None]:
+        return await self._redis.mget([kind.key(partition, post_id) for post_id in ids]) if ids else []
+
+
+async def _nothing(catalogue: Catalogue) -> None:
+    """There is nobody who prepares anything."""
 
 
 T = TypeVar("T")
+V = TypeVar("V", bytes, bytes | None)
 Found = Sequence[tuple[int, bytes | None]]
 
 
@@ -238,38 +273,44 @@ class Kind(NamedTuple):
 
 
 def _put_rows(catalogue: Catalogue, partition: int, found: Found) -> None:
-    there = [pair for pair in found if pair[1] is not None]
-    good = _read(keys.post_row, partition, there, posts.decode_described)
+    there = [(post_id, row) for post_id, row in found if row is not None]
+    good, read = _read(keys.post_row, partition, there, posts.decode_described)
     if good:
-        rows = dict(there)
-        catalogue.set_rows([*good], [*good.values()], [rows[post_id] or b"" for post_id in good])
+        catalogue.set_rows([post_id for post_id, _ in good], read, [row for _, row in good])
     for post_id, row in found:
         if row is None:
             catalogue.set_row(post_id, None)
 
 
 def _put_states(catalogue: Catalogue, partition: int, found: Found) -> None:
-    if good := _read(keys.item_state, partition, found, ItemState.decode):
-        catalogue.set_states([*good], [*good.values()])
+    good, read = _read(keys.item_state, partition, found, ItemState.decode)
+    if good:
+        catalogue.set_states([post_id for post_id, _ in good], read)
 
 
 def _put_neighbours(catalogue: Catalogue, partition: int, found: Found) -> None:
-    strongest = partial(Neighbours.strongest, most=neighbour_table.NEIGHBOURS)
-    for post_id, near in _read(keys.neighbours, partition, found, strongest).items():
-        catalogue.set_neighbours(post_id, *near)
+    good, read = _read(keys.neighbours, partition, found, packed_neighbours)
+    if good:
+        near = NeighboursOfMany.strongest(read, neighbour_table.NEIGHBOURS)
+        catalogue.set_all_neighbours([post_id for post_id, _ in good], near)
 
 
 def _read(
-    key: Callable[[int, int], str], partition: int, found: Iterable[tuple[int, Any]], decode: Callable[[Any], T]
-) -> dict[int, T]:
-    """Values by post; those that can't be read are named in the log and left out."""
-    good = {}
+    key: Callable[[int, int], str], partition: int, found: Sequence[tuple[int, V]], decode: Callable[[V], T]
+) -> tuple[Sequence[tuple[int, V]], list[T]]:
+    """Those that can be read, and what they say; others are named in the log."""
+    try:
+        return found, [decode(value) for _, value in found]
+    except (ReelstreamError, msgspec.MsgspecError):
+        pass  # one by one
+    good, read = [], []
     for post_id, value in found:
         try:
-            good[post_id] = decode(value)
+            read.append(decode(value))
+            good.append((post_id, value))
         except (ReelstreamError, msgspec.MsgspecError) as error:
             _log.warning("mirror skips a value", key=key(partition, post_id), error=str(error))
-    return good
+    return good, read
 
 
 ROWS = Kind(keys.post_row, _put_rows)

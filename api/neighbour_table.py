@@ -24,19 +24,24 @@ class NeighbourTable:
         self.counts = np.zeros(0, np.int32)
         self._used = 0
 
-    def put(self, slot: int, near: Sequence[int], weights: NDArray[np.float64]) -> None:
-        """At most NEIGHBOURS slots and their weights, strongest first, in the place of what the slot had."""
-        row, count = int(self.rows[slot]), len(near)
-        if row < 0:
-            if not count:
-                return
-            row = self.rows[slot] = self._used
-            self._used += 1
-            if row == len(self.counts):
-                self._grow()
-        self.slots[row, :count], self.slots[row, count:] = near, -1
-        self.weights[row, :count], self.weights[row, count:] = weights, 0.0
-        self.counts[row] = count
+    def put(
+        self, slots: Sequence[int], near: Sequence[int], weights: NDArray[np.float64], counts: NDArray[np.int64]
+    ) -> None:  # fmt: skip
+        """Neighbours of distinct slots, in the place of what these had: counts (n,), at most NEIGHBOURS of each, and
+        one after the other their slots and weights, strongest first."""
+        at = np.array(slots)
+        rows = self.rows[at]
+        new = (rows < 0) & (counts > 0)
+        used = self._used + int(np.count_nonzero(new))
+        if used > len(self.counts):
+            self._grow(used)
+        rows[new] = np.arange(self._used, used, dtype=np.int32)
+        self.rows[at], self._used = rows, used
+        rows, counts = rows[rows >= 0], counts[rows >= 0]  # a post without a row has no neighbours to be told
+        there = np.arange(NEIGHBOURS) < counts[:, None]
+        of_slots, of_weights = np.full(there.shape, -1, np.int32), np.zeros(there.shape)
+        of_slots[there], of_weights[there] = near, weights
+        self.slots[rows], self.weights[rows], self.counts[rows] = of_slots, of_weights, counts
 
     def of(self, slot: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         """Slots (k,) and their weights, strongest first."""
@@ -50,9 +55,9 @@ class NeighbourTable:
         """For slots up to a capacity."""
         self.rows = np.append(self.rows, np.full(capacity - len(self.rows), -1, np.int32))
 
-    def _grow(self) -> None:
-        """By half, of which nothing is written, and so takes no memory, before it is needed."""
-        room = max(256, len(self.counts) * 3 // 2)
+    def _grow(self, used: int) -> None:
+        """By half at least, of which nothing is written, and so takes no memory, before it is needed."""
+        room = max(256, used, len(self.counts) * 3 // 2)
         slots, weights, counts = (
             np.empty((room, NEIGHBOURS), np.int32),
             np.empty((room, NEIGHBOURS)),

@@ -38,9 +38,9 @@ class PostRows:
         """The row itself (schemas.posts.encode): the same bytes as long as it says the same."""
         return self._rows[slot]
 
-    def add(self) -> None:
-        """A slot without a row."""
-        self._rows.append(None)
+    def add(self, count: int) -> None:
+        """Slots without a row."""
+        self._rows += [None] * count
 
     def put(self, slot: int, row: bytes | None) -> None:
         self._rows[slot] = row

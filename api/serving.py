@@ -46,6 +46,7 @@ class Serving:
         self.mirror = Mirror(self._follow_redis, settings.kafka_partitions, metrics)
         self.factors = Factors(self._follow_redis, self.mirror)
         self.models = Models(settings, self._follow_redis, metrics)
+        self.mirror.prepare = self.models.prepare
         self.content = ContentFollower(self.mirror, self.models)
         self.posts = EncodedPosts(settings.cache_ttl, metrics)
         self.producer = Producer(settings)

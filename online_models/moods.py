@@ -4,7 +4,7 @@ import re
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +14,17 @@ from schemas.errors import SettingsError
 from schemas.parameters import MOODS
 from schemas.posts import Post
 
+from .remembered import Remembered
+
 __all__ = ["MAPPING", "MOODS", "MoodMap"]
 
 MAPPING = Path(__file__).with_name("moods.toml")
-REMEMBERED = 4_096
-"""Tags, categories and topics whose moods are remembered, half a MB, if they are no longer than"""
-REMEMBERED_LENGTH = 64
 _SECTIONS = ("summary", "tag", "category", "title")
 _word = re.compile(r"[\w'/-]+")
+_LONGEST = 500
+"""Characters of a text that count."""
+_BETWEEN = bytes(byte if _word.match(chr(byte)) else 32 for byte in range(128)) + bytes(128)
+"""What lies between words made a space: of ASCII, words are then found four times as fast."""
 
 
 @dataclass
@@ -63,32 +66,37 @@ class MoodMap:
         return found
 
     def of_many(self, posts: Sequence[Post]) -> NDArray[np.float32]:
-        """(n, 5), 4 µs a post."""
-        found = np.array([self._votes(post) for post in posts], np.float32).reshape(len(posts), len(MOODS))
+        """(n, 5), 1.5 µs a post that tells nothing, 3 one that does."""
+        found = np.zeros((len(posts), len(MOODS)), np.float32)
+        for row, post in enumerate(posts):
+            if votes := self._votes(post):
+                found[row] = votes
         total = found.sum(axis=1, keepdims=True)
         np.divide(found, total, out=found, where=total > 0)
         return found
 
-    def _votes(self, post: Post) -> list[float]:
-        votes = [0.0] * len(MOODS)
+    def _votes(self, post: Post) -> list[float] | None:
+        """None when nothing tells, as of most posts."""
         if post.mood in MOODS:
-            votes[MOODS.index(post.mood)] = 1.0
-            return votes
-        weights, places = self.weights, self._places
+            return [float(mood == post.mood) for mood in MOODS]
+        places, title = self._places, _spoken(self.words, post.title)
+        if not (title or any(map(places, (*post.words, *post.tags, post.category, post.topic)))):
+            return None
+        votes, weights = [0.0] * len(MOODS), self.weights
         for section, texts in (
             ("summary", post.words), ("tag", post.tags), ("category", (post.category, post.topic)),
         ):  # fmt: skip
-            for text in texts:
-                for place in places(text) if len(text) <= REMEMBERED_LENGTH else _spoken(self.words, text):
+            for said in map(places, texts):
+                for place in said:
                     votes[place] += weights[section]
-        for place in _spoken(self.words, post.title):
+        for place in title:
             votes[place] += weights["title"]
         return votes
 
     @cached_property
     def _places(self) -> Callable[[str], tuple[int, ...]]:
         """Places of the moods of a text that other posts have as well."""
-        return lru_cache(REMEMBERED)(partial(_spoken, self.words))
+        return Remembered(partial(_spoken, self.words)).__getitem__
 
 
 def _spoken(words: dict[str, int], text: str) -> tuple[int, ...]:
@@ -96,4 +104,8 @@ def _spoken(words: dict[str, int], text: str) -> tuple[int, ...]:
     whole = text.casefold()
     if (place := words.get(whole)) is not None:
         return (place,)
-    return tuple([place for word in _word.findall(whole[:500]) if (place := words.get(word)) is not None])
+    counted = whole[:_LONGEST]
+    found = counted.encode().translate(_BETWEEN).decode().split() if counted.isascii() else _word.findall(counted)
+    if words.keys().isdisjoint(found):
+        return ()
+    return tuple([place for word in found if (place := words.get(word)) is not None])

@@ -1,7 +1,7 @@
 """What a request knows of posts, in arrays by slot: sums of what happened to them, and what their rows say."""
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from itertools import chain
 from typing import Any
 from zlib import crc32
 
@@ -14,6 +14,7 @@ from schemas.posts import Post
 from .decayed_counters import HALF_LIVES
 from .moods import MoodMap
 from .post_columns import PostColumns
+from .remembered import Remembered
 
 TAGS = 8
 """Tags of a post that count."""
@@ -21,8 +22,6 @@ INTERESTS = 12
 """Of a post, what a taste goes by: category, topic, moods and tags."""
 TAG_CODES = 4_096
 """Tags and categories are told apart by a hash: two of 100 share a code once in 40 catalogues each, and do no harm."""
-REMEMBERED_LENGTH = 64
-"""Of names whose codes are kept, half a MB: a dictionary takes a quarter of the time."""
 LEADING = 0.4
 """Share of a post from which on a mood is one of its interests."""
 AUTHOR_CODES = 1 << 30
@@ -141,9 +140,13 @@ def codes_of(post: Post) -> tuple[int, list[int]]:
 
 def codes(author: str, category: str, tags: Sequence[str]) -> tuple[int, list[int]]:
     """Code of the author, −1 unknown, and codes (TAGS,) of the category and the tags, −1 for none."""
-    named = dict.fromkeys([*([category] if category else []), *tags])
-    found = [code_of(name) for name in named][:TAGS]
-    return crc32(author.encode()) % AUTHOR_CODES if author else -1, found + [-1] * (TAGS - len(found))
+    found = [*map(code_of, dict.fromkeys((category, *tags) if category else tags))][:TAGS]
+    return author_of(author), found + _NONE[len(found) : TAGS]
+
+
+def author_of(name: str) -> int:
+    """Code of an author, −1 unknown."""
+    return crc32(name.encode()) % AUTHOR_CODES if name else -1
 
 
 def interests_of(post: Post, moods: Sequence[bool]) -> list[int]:
@@ -151,21 +154,45 @@ def interests_of(post: Post, moods: Sequence[bool]) -> list[int]:
 
     moods (5,): which of schemas.parameters.MOODS make up at least LEADING of it.
     """
-    leading = [name for name, leads in zip(_MOOD_NAMES, moods, strict=True) if leads]
-    named = dict.fromkeys([post.category, f"topic {post.topic}" if post.topic else "", *leading, *post.tags])
-    codes = [code_of(name) for name in named if name][:INTERESTS]
-    return codes + [-1] * (INTERESTS - len(codes))
+    named = [post.category, f"topic {post.topic}"] if post.topic else [post.category]
+    if True in moods:
+        named += [name for name, leads in zip(_MOOD_NAMES, moods, strict=True) if leads]
+    found = [*map(code_of, filter(None, dict.fromkeys([*named, *post.tags])))][:INTERESTS]
+    return found + _NONE[len(found) :]
 
 
-def code_of(name: str) -> int:
-    """Of a tag, a category, a topic or a mood, 0 to TAG_CODES − 1."""
-    return _remembered(name) if len(name) <= REMEMBERED_LENGTH else _code(name)
+def labels_of(
+    posts: Sequence[Post], moods: NDArray[np.bool_]
+) -> tuple[NDArray[np.int16], NDArray[np.int16]]:  # fmt: skip
+    """Codes of tags (n, TAGS), as of `codes`, and of interests (n, INTERESTS) of many posts, whose leading moods are
+    `moods` (n, 5): 1.7 µs a post, where both one by one take 3."""
+    tags: list[list[int]] = []
+    interests: list[list[int]] = []
+    leading = np.asarray(moods.any(axis=1))
+    for post, told in zip(posts, leading.tolist(), strict=True):
+        names = dict.fromkeys((post.category, *post.tags) if post.category else post.tags)
+        found = [*map(code_of, names)]
+        tags.append(found[:TAGS])
+        if told or post.topic or "" in names:
+            found = interests_of(post, moods[len(interests)].tolist())
+        interests.append(found[:INTERESTS])
+    return _padded(tags, TAGS), _padded(interests, INTERESTS)
+
+
+def _padded(rows: list[list[int]], width: int) -> NDArray[np.int16]:
+    """(n, width), −1 behind each of at most so many."""
+    counts = np.fromiter(map(len, rows), np.intp, len(rows))
+    found = np.full((len(rows), width), -1, np.int16)
+    found[np.arange(width) < counts[:, None]] = np.fromiter(chain.from_iterable(rows), np.int16, int(counts.sum()))
+    return found
 
 
 def _code(name: str) -> int:
     return crc32(name.casefold().encode()) % TAG_CODES
 
 
-_remembered = lru_cache(TAG_CODES)(_code)
+code_of = Remembered(_code).__getitem__
+"""Of the name of a tag, a category, a topic or a mood: 0 to TAG_CODES − 1."""
+_NONE = [-1] * INTERESTS
 _MOOD_NAMES = [f"mood {mood}" for mood in MOODS]
 _COLUMNS = ("total", "value", "first_at", "last_at", "known", "created_at", "author", "tags", "interests")

@@ -3,7 +3,9 @@
 import math
 import struct
 from array import array
+from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -89,22 +91,47 @@ class Neighbours(msgspec.Struct):
     @staticmethod
     def columns(payload: bytes | None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Ids and weights of an encoded row. Raises ReelstreamError as decode does."""
-        if payload is None:
-            return np.empty(0, np.int64), np.empty(0)
-        ids, power, count = _read_header(payload)
-        posts = np.frombuffer(payload, f"<u{8 if ids == 'Q' else 4}", count, _HEADER.size)
-        weights = np.frombuffer(payload, "<f4", count, _HEADER.size + posts.nbytes)
-        return posts.astype(np.int64), np.ldexp(weights.astype(np.float64), power)
+        packed = packed_neighbours(payload)
+        ids = np.frombuffer(packed.ids, f"<u{packed.id_bytes}").astype(np.int64)
+        return ids, np.ldexp(np.frombuffer(packed.weights, "<f4").astype(np.float64), packed.power)
+
+
+class PackedNeighbours(NamedTuple):
+    """An encoded row of so many, taken apart: ids of id_bytes each, weights in single precision over 2^power."""
+
+    length: int
+    power: int
+    id_bytes: int
+    ids: bytes
+    weights: bytes
+
+
+class NeighboursOfMany(NamedTuple):
+    """Neighbours of n posts: counts (n,), how many of each; of all, one after the other, ids (m,) and weights (m,)."""
+
+    counts: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    weights: NDArray[np.float64]
 
     @classmethod
-    def strongest(cls, payload: bytes | None, most: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Ids and weights of the `most` strongest in an encoded row, strongest first.
-
-        Raises ReelstreamError as decode does.
-        """
-        ids, weights = cls.columns(payload)
-        order = (-weights).argsort(kind="stable")[:most]
-        return ids[order], weights[order]
+    def strongest(cls, rows: Sequence[PackedNeighbours], most: int) -> "NeighboursOfMany":
+        """The `most` strongest of each row, strongest first, equals in their order: 2 µs a row of 30."""
+        counts = np.array([row.length for row in rows], np.int64)
+        if len({row.id_bytes for row in rows}) == 1:
+            ids = np.frombuffer(b"".join([row.ids for row in rows]), f"<u{rows[0].id_bytes}").astype(np.int64)
+        else:
+            ids = np.concatenate([np.frombuffer(row.ids, f"<u{row.id_bytes}").astype(np.int64) for row in rows])
+        weights = np.frombuffer(b"".join([row.weights for row in rows]), "<f4").astype(np.float64)
+        weights = np.ldexp(weights, np.repeat([row.power for row in rows], counts))
+        columns = np.arange(counts.max(initial=0))
+        there = columns < counts[:, None]
+        of_ids, of_weights = np.zeros(there.shape, np.int64), np.full(there.shape, -np.inf)
+        of_ids[there], of_weights[there] = ids, weights
+        order = (-of_weights).argsort(axis=1, kind="stable")[:, :most]
+        counts = np.minimum(counts, most)
+        there = columns[:most] < counts[:, None]
+        of_ids, of_weights = (np.take_along_axis(each, order, axis=1) for each in (of_ids, of_weights))
+        return cls(counts, of_ids[there], of_weights[there])
 
 
 @cache
@@ -121,19 +148,24 @@ def _row(count: int, ids: str) -> struct.Struct:
     return struct.Struct(f"<{count}{ids}{count}f")
 
 
-def _read_header(payload: bytes) -> tuple[str, int, int]:
-    """Type of the ids, power, and number of neighbours."""
+def packed_neighbours(payload: bytes | None) -> PackedNeighbours:
+    """None is a post without neighbours. Raises ReelstreamError for another format, or half a row."""
+    if payload is None:
+        return _NO_NEIGHBOURS
     if payload[:1] != _FORMAT_BYTE:
         raise ReelstreamError(f"neighbours are not of format {NEIGHBOURS_FORMAT}: run `reelstream rebuild`")
     if len(payload) >= _HEADER.size:
         _, wide, power, count = _HEADER.unpack_from(payload)
-        if len(payload) == _HEADER.size + count * (12 if wide else 8):
-            return "Q" if wide else "I", power, count
+        id_bytes = 8 if wide else 4
+        middle = _HEADER.size + count * id_bytes
+        if len(payload) == middle + count * 4:
+            return PackedNeighbours(count, power, id_bytes, payload[_HEADER.size : middle], payload[middle:])
     raise ReelstreamError("neighbours are cut short: run `reelstream rebuild`")
 
 
 _HEADER = struct.Struct("<B?hH")
 _FORMAT_BYTE = bytes([NEIGHBOURS_FORMAT])
+_NO_NEIGHBOURS = PackedNeighbours(0, 0, 4, b"", b"")
 _TINY = bytes(range(18))
 """Highest bytes of single-precision numbers below SINGLE_SMALLEST: a row of nothing larger might lose some of it."""
 

@@ -64,13 +64,16 @@ def chunks_digest(chunks: Iterable[bytes]) -> str:
 
 def unpack_vectors(chunks: list[bytes], dim: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The inverse of pack_vectors: ids (n,) and vectors (n, dim)."""
-    counts = [int.from_bytes(chunk[:4], "little") for chunk in chunks]
-    ids, vectors, start = np.empty(sum(counts), np.int64), np.empty((sum(counts), dim), np.float32), 0
-    for chunk, count in zip(chunks, counts, strict=True):
-        part = slice(start, start := start + count)
-        ids[part] = np.frombuffer(chunk, "<i8", count, 4)
-        vectors[part] = np.frombuffer(chunk, "<f4", count * dim, 4 + 8 * count).reshape(count, dim)
-    return ids, vectors
+    nothing = np.empty(0, np.int64), np.empty((0, dim), np.float32)
+    ids, vectors = zip(nothing, *[chunk_vectors(chunk, dim) for chunk in chunks], strict=True)
+    return np.concatenate(ids), np.concatenate(vectors)
+
+
+def chunk_vectors(chunk: bytes, dim: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Views of what a chunk has: ids (n,) and vectors (n, dim). Raises ValueError for half a chunk."""
+    count = int.from_bytes(chunk[:4], "little")
+    ids = np.frombuffer(chunk, "<i8", count, 4)
+    return ids, np.frombuffer(chunk, "<f4", count * dim, 4 + 8 * count).reshape(count, dim)
 
 
 def pack_graph(graph: bytes) -> list[bytes]:

@@ -68,7 +68,7 @@ class PostRow(msgspec.Struct):
     post_summary: Any = None
 
 
-class Post(msgspec.Struct, array_like=True):
+class Post(msgspec.Struct, array_like=True, gc=False):
     """A post as Redis, the item signals and the API's mirror hold it (msgpack).
 
     created_at: seconds since 1970, 0 when unknown. duration_ms: 0 when unknown.

@@ -35,10 +35,6 @@ class Content:
         if not (weights[met >= 0].any() or profile.any()):
             return nothing()
         taste = weights[met >= 0].astype(np.float32) @ model.vectors[met[met >= 0]]
-        new = rows >= 0
-        for name, other in query.vectors.items():
-            if name != "content":
-                new &= ~other.was_published(query.catalogue)
-        slots = np.flatnonzero(new)
+        slots = model.only_here(query.catalogue, [other for name, other in query.vectors.items() if name != self.name])
         scores = model.vectors[rows[slots]] @ model.towers.users(taste[None], profile)[0]
         return OfFew(slots, scores, logits=True)

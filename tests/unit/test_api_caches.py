@@ -287,8 +287,7 @@ def test_a_cache_is_bounded_in_bytes_drops_the_least_used_and_what_is_too_old(me
 def test_a_post_is_encoded_once_until_its_row_changes(metrics: Metrics) -> None:
     posts, rows = EncodedPosts(3_600, metrics), PostRows()
     old, new = (decode_post(msgspec.json.encode({"id": 7, "title": title})) for title in ("old", "new"))
-    for _ in range(2):
-        rows.add()
+    rows.add(2)
     rows.put(0, encode(old))
     assert [msgspec.json.decode(encoded) for encoded in posts.of(rows, [0, 1, 0])] == [item(old)] * 2
     rows.put(0, encode(new))
@@ -300,7 +299,7 @@ def test_a_row_whose_json_is_damaged_is_left_out(metrics: Metrics) -> None:
     rows, row = PostRows(), encode(decode_post(b'{"id": 7, "title": "good"}'))
     good = decode_described(row)
     for each in (row, msgspec.msgpack.encode(msgspec.structs.replace(good, item=good.item[:-2]))):
-        rows.add()
+        rows.add(1)
         rows.put(len(rows) - 1, each)
     assert [post is not None for post in rows] == [True, False]
     assert len(EncodedPosts(3_600, metrics).of(rows, [1, 0])) == 1

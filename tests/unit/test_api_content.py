@@ -157,3 +157,29 @@ async def test_the_source_asks_the_newest_and_best_liked_posts_first_and_a_stran
     assert len(evidence(stranger, Content().retrieve(stranger))) == 3
     nobody = Query("u", 1e9, catalogue)
     assert evidence(nobody, Content().retrieve(nobody)) == {}
+
+
+async def test_what_no_other_model_knows_is_kept_until_a_post_or_another_version_comes(
+    published: ContentVectors, catalogue: Catalogue, mirror: Mirror
+) -> None:
+    await followed(mirror, published)
+    version = ModelVersion(model="svd", version="v", created_at=0.0, dim=1, items=2, chunks=1, metrics={})
+    svd = ItemVectors(version, np.array([1, 2]), np.ones((2, 1), np.float32))
+    newer = ItemVectors(version, np.array([1, 3]), np.ones((2, 1), np.float32))
+
+    def found(*others: ItemVectors) -> list[int]:
+        return sorted(catalogue.ids[published.only_here(catalogue, others)].tolist())
+
+    assert found(svd) == [3]
+    assert published.only_here(catalogue, (svd,)) is published.only_here(catalogue, (svd,))
+    assert found(newer) == [2]
+    assert found(svd, newer) == []
+    assert found() == [1, 2, 3]
+    assert found(svd) == [3]
+    catalogue.set_row(9, row(9, "nine"))
+    assert found(svd) == [3]
+    await followed(mirror, published)
+    assert found(svd) == [3, 9]
+    catalogue.set_row(3, row(3, ""))
+    await followed(mirror, published)
+    assert found(svd) == [9]

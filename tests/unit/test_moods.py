@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from api.catalogue import Catalogue
 from api.filters.mood import Mood as OfMood
@@ -44,6 +46,12 @@ def post(**fields: object) -> Post:
 def test_a_post_is_of_the_moods_its_words_speak_for(fields: dict[str, object], shares: dict[str, float]) -> None:
     found = dict(zip(MOODS, MoodMap.load().of(post(**fields)).tolist(), strict=True))
     assert {mood: share for mood, share in found.items() if share} == pytest.approx(shares)
+
+
+@given(st.text(st.sampled_from("calm-happy's/_FUNNY,.!?#\t\n\x1c 09"), max_size=40))
+def test_words_of_ascii_are_those_of_any_other_text(title: str) -> None:
+    moods = MoodMap({"calm": 0, "happy's": 1, "funny_funny": 2, "c-a": 3, "a": 4}, MoodMap.load().weights, [0] * 24)
+    assert np.array_equal(moods.of(post(title=title + " x")), moods.of(post(title=title + " ж")))
 
 
 @pytest.mark.parametrize(

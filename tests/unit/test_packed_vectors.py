@@ -66,3 +66,20 @@ def test_posts_that_come_later_have_their_vectors_and_those_of_another_catalogue
     other = Catalogue(2)
     other.set_row(30, decode_post(b'{"id":30}'))
     assert scores_of_all(Query("u", 1e9, other), model.towards(other, user)) == pytest.approx([3.0])
+
+
+def test_a_catalogue_is_prepared_for_while_feeds_ask_for_another_and_may_grow_before_it_serves() -> None:
+    version = ModelVersion(model="svd", version="1", created_at=0.0, dim=1, items=3, chunks=1, metrics={})
+    model = ItemVectors(version, np.array([10, 20, 30]), np.array([[1.0], [2.0], [3.0]], np.float32))
+    old, new, user, best = Catalogue(2), Catalogue(2), np.ones(1, np.float32), np.empty(80, np.int32)
+    old.slots_of([10, 30])
+    new.slots_of([30, 99, 20])
+    model.towards(old, user)
+    model.prepare(new)
+    assert scores_of_all(Query("u", 1e9, old), model.towards(old, user)) == pytest.approx([1.0, 3.0])
+    new.slots_of([10])
+    ahead = model._ahead and model._ahead._packed
+    found = model.towards(new, user)
+    assert model._packed is ahead is not None
+    assert scores_of_all(Query("u", 1e9, new), found) == pytest.approx([3.0, -np.inf, 2.0, 1.0])
+    assert best[: found.best(np.ones(new.size, np.bool_), best)].tolist() == [0, 2, 3]

@@ -14,7 +14,7 @@ from online_models.user_history import learn_one
 from schemas.columns import inserted, last_place, pack, unpack
 from schemas.errors import ReelstreamError
 from schemas.events import DEFAULT_WEIGHTS
-from schemas.item_state import ItemState, Neighbours
+from schemas.item_state import ItemState, Neighbours, NeighboursOfMany, packed_neighbours
 from schemas.user_state import HistoryEvent, UserState
 from streams import neighbour_values
 
@@ -131,12 +131,17 @@ def test_a_row_is_packed_from_the_slab_as_from_a_dict(row: dict[int, float], exp
     assert model.row(1) == Neighbours.decode(packed).weights
 
 
-def test_the_strongest_neighbours_come_first_and_equals_in_their_order():
-    ids, weights = Neighbours.strongest(Neighbours({3: 1.0, 9: 4.0, 5: 1.0, 7: 2.0**130}).encode(), 3)
-    assert ids.tolist() == [7, 9, 3]
-    assert weights.tolist() == [2.0**130, 4.0, 1.0]
-    assert [len(part) for part in Neighbours.strongest(None, 3)] == [0, 0]
-    assert ids.dtype == np.int64
+def test_the_strongest_neighbours_of_many_posts_come_first_and_equals_in_their_order():
+    rows = [
+        packed_neighbours(None if row is None else Neighbours(row).encode())
+        for row in ({3: 1.0, 9: 4.0, 5: 1.0, 7: 2.0**130}, None, {2**40: 3.0, 8: 5.0}, {6: 2.0**-300}, {})
+    ]
+    found = NeighboursOfMany.strongest(rows, 3)
+    assert found.counts.tolist() == [3, 0, 2, 1, 0]
+    assert found.ids.tolist() == [7, 9, 3, 8, 2**40, 6]
+    assert found.weights.tolist() == [2.0**130, 4.0, 1.0, 5.0, 3.0, 2.0**-300]
+    assert found.ids.dtype == np.int64
+    assert [len(part) for part in NeighboursOfMany.strongest(rows[1:2], 3)] == [1, 0, 0]
 
 
 def test_an_item_takes_less_than_ninety_bytes():

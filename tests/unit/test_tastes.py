@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from online_models.moods import MoodMap
-from online_models.post_table import INTERESTS, LEADING, TAG_CODES, interests_of
+from online_models.post_table import INTERESTS, LEADING, TAG_CODES, codes_of, interests_of, labels_of
 from online_models.source_scores import AUTHOR_SHARE, hour_of, taste
 from schemas.events import TYPE_CODES
 from schemas.history import History
@@ -79,3 +79,15 @@ def test_a_feed_knows_the_hours_of_its_users_posts(catalogue: object) -> None:
     query.state = UserState()
     HYDRATOR.set_history(query)
     assert query.hours.tolist() == []
+
+
+def test_codes_of_many_posts_are_those_of_each() -> None:
+    rows: list[dict[str, object]] = [
+        {}, {"category": "Bikes", "tags": ["surf", "Bikes", "surf"]}, {"tags": ["", "calm"]},
+        {"topic": "Igloo", "tags": ["topic Igloo", "mood calm"], "mood": "calm"}, {"category": "x" * 99},
+        {"category": "a", "tags": [str(number) for number in range(20)], "topic": "b", "mood": "inspiring"},
+    ]  # fmt: skip
+    posts = [post(number + 1, **row) for number, row in enumerate(rows)]
+    tags, about = labels_of(posts, MoodMap.load().of_many(posts) >= LEADING)
+    assert tags.tolist() == [codes_of(each)[1] for each in posts]
+    assert about.tolist() == [interests(each) for each in posts]
