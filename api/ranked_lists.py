@@ -75,13 +75,15 @@ class RankedList:
         reactions = frozenset(query.state.reactions) if query.state.older_reactions or not whole else frozenset()
         places = np.where(ranking >= 0, candidates.places[ranking], -1)  # −1 for what is no candidate
         least = float(scores.min(initial=0.0)) - 1.0
-        first, others = places[:SCORED], places[:SCORED] < 0
-        of_sources = _single(candidates.scores[first])
+        first = places[:SCORED]
+        if (there := first >= 0).all():
+            of_sources = _single(candidates.scores[first])
+        else:
+            of_sources = np.zeros((len(first), len(candidates.names)), np.float32)
+            of_sources[there] = _single(candidates.scores[first[there]])
         outside = {name: said[first].astype(np.float64) for name, said in candidates.outside.items()}
-        if others.any():
-            of_sources[others] = 0.0
-            for name, said in candidates.outside.items():
-                outside[name][others] = said.min()
+        for name, said in candidates.outside.items():
+            outside[name][~there] = said.min()
         return cls(
             short_slots=ranking.astype(np.int32),
             scores=_single(np.append(scores, least)[places]),  # place −1 is the last

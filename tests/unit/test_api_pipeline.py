@@ -14,6 +14,7 @@ from api.metrics import Metrics
 from api.scorers.blend import Blend
 from api.selector.top import Top
 from api.sources.popular import Popular
+from api.sources.segment import Segment
 from api.stages import Query, Retrieved
 from online_models.candidates import DEPTH
 from schemas.item_state import ItemState
@@ -114,6 +115,14 @@ async def test_pages_go_on_behind_the_candidates_without_a_repeat(catalogue: Cat
     assert served == list(range(POSTS, 0, -1))
     scores = np.concatenate([slate.scores for slate in slates])
     assert (np.diff(scores) <= 0).all()
+
+
+async def test_posts_that_no_source_has_are_shown_all_the_same(catalogue: Catalogue) -> None:
+    slate = await pipeline(sources=[Segment()]).run(Query("u", NOW, catalogue, page_size=3))
+    assert ids(catalogue, slate) == [POSTS, POSTS - 1, POSTS - 2]
+    assert (slate.sources, slate.degraded) == ([["popular"]] * 3, [])
+    assert slate.rows is not None
+    assert slate.rows() == [{"popular": float(post_id)} for post_id in ids(catalogue, slate)]
 
 
 async def test_an_empty_catalogue_gives_an_empty_page() -> None:
