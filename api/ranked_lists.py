@@ -76,12 +76,14 @@ class RankedList:
         places = np.where(ranking >= 0, candidates.places[ranking], -1)  # −1 for what is no candidate
         least = float(scores.min(initial=0.0)) - 1.0
         first, others = places[:SCORED], places[:SCORED] < 0
-        of_sources = _single(candidates.scores[first])
-        outside = {name: said[first].astype(np.float64) for name, said in candidates.outside.items()}
+        of_sources, outside = np.zeros((len(first), len(candidates.names)), np.float32), {}
+        if len(candidates.slots):
+            of_sources = _single(candidates.scores[first])
+            outside = {name: said[first].astype(np.float64) for name, said in candidates.outside.items()}
         if others.any():
             of_sources[others] = 0.0
-            for name, said in candidates.outside.items():
-                outside[name][others] = said.min()
+            for name, said in outside.items():
+                said[others] = candidates.outside[name].min()
         return cls(
             short_slots=ranking.astype(np.int32),
             scores=_single(np.append(scores, least)[places]),  # place −1 is the last
