@@ -29,7 +29,7 @@ class Reads:
     died idle.
 
     A pipeline of the client takes 110 µs of the processor for three keys, because it is made of coroutines, locks and
-    timers for each connection of a pool. Here it is 16 for one request alone, two thirds of it the write.
+    timers for each connection of a pool. Here it is 12 to 15 where eight requests come together.
     """
 
     def __init__(self, url: str, timeout: float) -> None:

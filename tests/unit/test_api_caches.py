@@ -18,6 +18,7 @@ from api.learnt import LearntPosts
 from api.metrics import Metrics
 from api.post_rows import PostRows
 from api.ranked_lists import LIST_SECONDS, MOVED_SECONDS, RankedLists
+from api.retrieved import Retrieved, nothing
 from api.scorers.blend import Blend
 from api.selector.exploration import Exploration
 from api.selector.top import Top
@@ -155,6 +156,26 @@ async def test_rows_that_left_a_list_whole_do_not_hide_from_it_what_later_ones_s
         assert ids(query, await feed.run(Query("u", NOW, catalogue))) == before
     catalogue.set_row(before[1], None)
     assert before[1] not in ids(query, await feed.run(Query("u", NOW, catalogue)))
+
+
+async def test_without_a_candidate_a_list_is_of_what_is_popular(
+    catalogue: Catalogue, user: User, metrics: Metrics
+) -> None:
+    class Silent:
+        name, personal = "silent", True
+
+        def retrieve(self, query: Query) -> Retrieved:
+            return nothing()
+
+    feed = CandidatePipeline([user], [Silent()], [Deleted()], [], Top(), [], metrics, RankedLists(metrics))
+    query = Query("u", NOW, catalogue)
+    for _ in range(2):
+        slate = await feed.run(query)
+        assert ids(query, slate) == [*range(POSTS, POSTS - 20, -1)]
+        assert slate.sources == [["popular"]] * 20
+        assert slate.rows is not None
+        assert slate.rows()[0] == {"popular": pytest.approx(POSTS)}
+    assert looks(metrics, "recommendations") == {"hit": 1, "miss": 1}
 
 
 async def test_pages_by_number_and_by_cursor_share_nothing_and_are_ranked_once(

@@ -14,6 +14,9 @@ from starlette.routing import Route
 
 from api.app import create_app
 from api.compression import Compression
+from api.ids import new_id
+from api.metrics import Metrics
+from api.middleware import RequestContext
 from api.responses import tagged_response
 from schemas.errors import SettingsError
 from schemas.settings import Settings
@@ -121,3 +124,25 @@ def test_an_origin_that_is_none_is_refused_by_name(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("CORS_ORIGINS", "https://a.example/path")
     with pytest.raises(SettingsError, match="CORS_ORIGINS"):
         Settings.load()
+
+
+def test_ids_are_distinct_also_beyond_those_that_are_drawn_at_once() -> None:
+    ids = [new_id() for _ in range(1_000)]
+    assert len({*ids}) == 1_000
+    assert all(len(each) == 32 and int(each, 16) >= 0 for each in ids)
+
+
+async def test_each_answer_has_one_request_id_and_is_counted_by_route_and_status() -> None:
+    async def known(request: Request) -> Response:
+        return Response(headers={"X-Request-ID": "the route's"})
+
+    metrics = Metrics()
+    app = RequestContext(Starlette(routes=[Route("/known/{name}", known)]), metrics)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        for path, headers in (("/known/a", {}), ("/known/b", {"X-Request-ID": "mine"}), ("/unknown", {})):
+            found = (await client.get(path, headers=headers)).headers.get_list("X-Request-ID")
+            assert len(found) == 1
+            assert found[0] == "mine" or len(found[0]) == 32
+    told = metrics.exposition([], {}).decode()
+    assert 'reelstream_request_seconds_count{route="/known/{name}",status="200"} 2.0' in told
+    assert 'reelstream_request_seconds_count{route="other",status="404"} 1.0' in told
