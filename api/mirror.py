@@ -132,6 +132,7 @@ class Mirror:
         catalogue = Catalogue(max(LEAST_ROOM, sum(map(len, ids)) * 5 // 4))
         for partition, members in enumerate(ids):
             await self._fetch(catalogue, STATES, partition, members, new=True)
+        catalogue.neighbours.reserve(catalogue.size * 9 // 8)
         for partition, members in enumerate(ids):
             # Counters and neighbours are written together, the latter not for every event.
             met = [post_id for post_id in members if post_id in catalogue.slots]

@@ -178,11 +178,10 @@ class Models:
         """Looks at the pointers in Redis at start, after every announcement, and every POLL_SECONDS."""
         while True:
             self._changed.clear()
-            for model in MODELS:
-                try:
-                    await self.look(model)
-                except Exception as error:
-                    _log.warning("model not read, the one in service stays", model=model, error=str(error))
+            looks = [self.look(model) for model in MODELS]  # beside each other: most waits for threads
+            for model, failed in zip(MODELS, await asyncio.gather(*looks, return_exceptions=True), strict=True):
+                if isinstance(failed, Exception):
+                    _log.warning("model not read, the one in service stays", model=model, error=str(failed))
             try:
                 await asyncio.wait_for(self._changed.wait(), POLL_SECONDS)
             except TimeoutError:
