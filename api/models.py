@@ -231,7 +231,7 @@ class Models:
     async def prepare(self, catalogue: Catalogue) -> None:
         """Makes what feeds multiply for a catalogue that is not in service yet. It has all its slots."""
         self._catalogue = catalogue
-        for model in MULTIPLIED & self.vectors.keys():
+        for model in MULTIPLIED.keys() & self.vectors.keys():
             await asyncio.to_thread(self.vectors[model].prepare, catalogue)
 
     async def _read(self, version: ModelVersion) -> ItemVectors:
