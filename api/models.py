@@ -225,7 +225,7 @@ class Models:
         await asyncio.to_thread(give_back)
         ready: Catalogue | None = None
         while model in MULTIPLIED and (catalogue := self._catalogue) is not None and catalogue is not ready:
-            await asyncio.to_thread(vectors.prepare, catalogue)
+            await self._prepare(vectors, catalogue)
             ready = catalogue  # meanwhile another one may have come
         self.vectors = {**self.vectors, model: vectors}
         _log.info("model in service", model=model, version=version.version, items=len(vectors.ids))
@@ -234,7 +234,13 @@ class Models:
         """Makes what feeds multiply for a catalogue that is not in service yet. It has all its slots."""
         self._catalogue = catalogue
         for model in MULTIPLIED.keys() & self.vectors.keys():
-            await asyncio.to_thread(self.vectors[model].prepare, catalogue)
+            await self._prepare(self.vectors[model], catalogue)
+
+    async def _prepare(self, vectors: ItemVectors, catalogue: Catalogue) -> None:
+        try:
+            await asyncio.to_thread(vectors.prepare, catalogue)
+        except Exception as error:  # neither posts nor a model wait for what a feed can do as well
+            _log.warning("vectors are packed by the first feed", model=vectors.version.model, error=repr(error))
 
     def _read(self, version: ModelVersion) -> ItemVectors:
         """For a thread: 130 MB of chunks kept the event loop busy for .15 s. Raises RedisError, ServiceUnavailable when
