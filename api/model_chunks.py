@@ -1,4 +1,4 @@
-"""A published model on its way from Redis: each chunk is worked on, in a thread, while the next one is read."""
+"""A published model on its way from Redis: each chunk is checked and put in place as it comes."""
 
 import hashlib
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from contextlib import closing
 from copy import copy
 
 import numpy as np
@@ -25,7 +25,7 @@ from .graph import Graph
 from .memory import give_back
 from .metrics import Metrics
 from .model_chunks import ModelChunks
-from .redis import RedisBytes
+from .redis import RedisBytes, blocking_connection
 from .retrieved import OfVectors
 
 MODELS = ("svd", "collaborative", "graph", "deep", "ranker", "content")
@@ -39,6 +39,8 @@ USER_BYTES = 8 << 20
 """Some 4,000 of them."""
 PACKED_AT_ONCE = 512
 """Rows: 400 KB, which stay in the cache of a core, and which malloc keeps. 4,096 took twice as long."""
+READ_TIMEOUT = 2.0
+"""Seconds for a chunk, which takes a few milliseconds; a process that ends waits for the one that is under way."""
 POLL_SECONDS = 5.0
 """The announcement is the fast way; this is for the one that was missed."""
 ANNOUNCED_MS = 500
@@ -178,11 +180,10 @@ class Models:
         """Looks at the pointers in Redis at start, after every announcement, and every POLL_SECONDS."""
         while True:
             self._changed.clear()
-            for model in MODELS:
-                try:
-                    await self.look(model)
-                except Exception as error:
-                    _log.warning("model not read, the one in service stays", model=model, error=str(error))
+            looks = [self.look(model) for model in MODELS]  # beside each other: most waits for threads
+            for model, failed in zip(MODELS, await asyncio.gather(*looks, return_exceptions=True), strict=True):
+                if isinstance(failed, Exception):
+                    _log.warning("model not read, the one in service stays", model=model, error=str(failed))
             try:
                 await asyncio.wait_for(self._changed.wait(), POLL_SECONDS)
             except TimeoutError:
@@ -220,11 +221,11 @@ class Models:
         current = self.vectors.get(model)
         if current is not None and current.version.version == version.version:
             return
-        vectors = await self._read(version)
+        vectors = await asyncio.to_thread(self._read, version)
         await asyncio.to_thread(give_back)
         ready: Catalogue | None = None
         while model in MULTIPLIED and (catalogue := self._catalogue) is not None and catalogue is not ready:
-            await asyncio.to_thread(vectors.prepare, catalogue)
+            await self._prepare(vectors, catalogue)
             ready = catalogue  # meanwhile another one may have come
         self.vectors = {**self.vectors, model: vectors}
         _log.info("model in service", model=model, version=version.version, items=len(vectors.ids))
@@ -232,23 +233,27 @@ class Models:
     async def prepare(self, catalogue: Catalogue) -> None:
         """Makes what feeds multiply for a catalogue that is not in service yet. It has all its slots."""
         self._catalogue = catalogue
-        for model in MULTIPLIED & self.vectors.keys():
-            await asyncio.to_thread(self.vectors[model].prepare, catalogue)
+        for model in MULTIPLIED.keys() & self.vectors.keys():
+            await self._prepare(self.vectors[model], catalogue)
 
-    async def _read(self, version: ModelVersion) -> ItemVectors:
-        """Raises ServiceUnavailable when the chunks are not those that were published, and what ONNX Runtime raises for
-        a graph that it can't run."""
-        model, chunks = version.model, ModelChunks(version)
-        taken: Awaitable[None] = asyncio.sleep(0)
-        for chunk in range(version.chunks + version.graph_chunks):
-            # One at a time: a chunk is about a megabyte, and Redis serves others in between.
-            read = self._redis.get(keys.model_chunk(model, version.version, chunk))
-            value, _ = await asyncio.gather(read, taken)
-            if value is None:
-                raise ServiceUnavailable(f"{model} {version.version}: chunk {chunk} is missing")
-            taken = asyncio.to_thread(chunks.take, value)
-        await taken
-        return await asyncio.to_thread(_whole, version, chunks, self._users)
+    async def _prepare(self, vectors: ItemVectors, catalogue: Catalogue) -> None:
+        try:
+            await asyncio.to_thread(vectors.prepare, catalogue)
+        except Exception as error:  # neither posts nor a model wait for what a feed can do as well
+            _log.warning("vectors are packed by the first feed", model=vectors.version.model, error=repr(error))
+
+    def _read(self, version: ModelVersion) -> ItemVectors:
+        """For a thread: 130 MB of chunks kept the event loop busy for .15 s. Raises RedisError, ServiceUnavailable when
+        the chunks are not those that were published, and what ONNX Runtime raises for a graph that it can't run."""
+        chunks = ModelChunks(version)
+        with closing(blocking_connection(self._settings.require("REDIS_URL"), READ_TIMEOUT)) as redis:
+            for chunk in range(version.chunks + version.graph_chunks):
+                # One at a time: a chunk is about a megabyte, and Redis serves others in between.
+                value = redis.get(keys.model_chunk(version.model, version.version, chunk))
+                if value is None:
+                    raise ServiceUnavailable(f"{version.model} {version.version}: chunk {chunk} is missing")
+                chunks.take(value)
+        return _whole(version, chunks, self._users)
 
 
 def _whole(version: ModelVersion, chunks: ModelChunks, users: Cache[NDArray[np.float32]]) -> ItemVectors:

@@ -34,7 +34,7 @@ class NeighbourTable:
         new = (rows < 0) & (counts > 0)
         used = self._used + int(np.count_nonzero(new))
         if used > len(self.counts):
-            self._grow(used)
+            self.reserve(max(256, used, len(self.counts) * 3 // 2))
         rows[new] = np.arange(self._used, used, dtype=np.int32)
         self.rows[at], self._used = rows, used
         rows, counts = rows[rows >= 0], counts[rows >= 0]  # a post without a row has no neighbours to be told
@@ -55,14 +55,13 @@ class NeighbourTable:
         """For slots up to a capacity."""
         self.rows = np.append(self.rows, np.full(capacity - len(self.rows), -1, np.int32))
 
-    def _grow(self, used: int) -> None:
-        """By half at least, of which nothing is written, and so takes no memory, before it is needed."""
-        room = max(256, used, len(self.counts) * 3 // 2)
+    def reserve(self, room: int) -> None:
+        """For so many rows, more than there are. Nothing is written, and so takes no memory, before it is needed."""
         slots, weights, counts = (
             np.empty((room, NEIGHBOURS), np.int32),
             np.empty((room, NEIGHBOURS)),
             np.empty(room, np.int32),
         )
-        kept = len(self.counts)
-        slots[:kept], weights[:kept], counts[:kept] = self.slots, self.weights, self.counts
+        slots[: self._used], weights[: self._used] = self.slots[: self._used], self.weights[: self._used]
+        counts[: self._used] = self.counts[: self._used]
         self.slots, self.weights, self.counts = slots, weights, counts

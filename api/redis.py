@@ -1,9 +1,11 @@
 """The connection to Redis, typed for values that are bytes."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import hiredis
+import redis
+import redis.retry
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -23,7 +25,7 @@ class RedisBytes(Protocol):
     async def xread(self, streams: Mapping[str, bytes], count: int | None = None, block: int = 0) -> Streams: ...
     async def aclose(self) -> None: ...
     async def ping(self) -> bool: ...
-    def sscan_iter(self, name: str, *, count: int) -> AsyncIterator[bytes]: ...
+    async def sscan(self, name: str, cursor: int, *, count: int) -> tuple[int, list[bytes]]: ...
     def pipeline(self, transaction: bool = True) -> Any: ...
 
 
@@ -32,12 +34,28 @@ def connection(url: str, timeout: float) -> RedisBytes:
 
     One retry without a pause, as the first use of a connection that died while idle fails.
     """
-    redis = Redis.from_url(
+    pooled = Redis.from_url(
         url, protocol=2, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 1)
     )
-    pool = redis.connection_pool
+    pool = pooled.connection_pool
     pool.connection_class = type("PackingConnection", (_Packing, pool.connection_class), {})
-    return cast(RedisBytes, redis)
+    return cast(RedisBytes, pooled)
+
+
+class BlockingRedis(Protocol):
+    """For a thread that reads much. Each raises RedisError."""
+
+    def get(self, name: str) -> bytes | None: ...
+    def close(self) -> None: ...
+
+
+def blocking_connection(url: str, timeout: float) -> BlockingRedis:
+    """Takes what has come in pieces of up to a megabyte, between each of which a thread waits for its turn."""
+    plain = redis.Redis.from_url(
+        url, protocol=2, socket_timeout=timeout, socket_connect_timeout=timeout, socket_read_size=1 << 20,
+        retry=redis.retry.Retry(NoBackoff(), 0),
+    )  # fmt: skip
+    return cast(BlockingRedis, plain)
 
 
 Argument = str | bytes | int | float

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from api.catalogue import Catalogue
-from api.models import ItemVectors
+from api.models import ItemVectors, Models
+from api.redis import connection
 from api.stages import Query
 from online_models.packed_vectors import PackedVectors, Vectors, products
 from schemas.models import ModelVersion
 from schemas.posts import decode_post
+from schemas.settings import Settings
 from tests.unit.evidence import scores_of_all
 
 
@@ -83,3 +85,15 @@ def test_a_catalogue_is_prepared_for_while_feeds_ask_for_another_and_may_grow_be
     assert model._packed is ahead is not None
     assert scores_of_all(Query("u", 1e9, new), found) == pytest.approx([3.0, -np.inf, 2.0, 1.0])
     assert best[: found.best(np.ones(new.size, np.bool_), best)].tolist() == [0, 2, 3]
+
+
+async def test_vectors_that_can_not_be_packed_ahead_stop_neither_others_nor_the_posts() -> None:
+    version = ModelVersion(model="svd", version="1", created_at=0.0, dim=1, items=1, chunks=1, metrics={})
+    broken, good = (ItemVectors(version, np.array([10]), np.ones((1, 1), np.float32)) for _ in range(2))
+    broken.vectors = np.ones((0, 1), np.float32)
+    address = "redis://127.0.0.1:1/0"
+    models, catalogue = Models(Settings(redis_url=address), connection(address, 1.0)), Catalogue(2)
+    catalogue.slots_of([10])
+    models.vectors = {"svd": broken, "graph": good}
+    await models.prepare(catalogue)
+    assert (broken._ahead, good._ahead is not None) == (None, True)

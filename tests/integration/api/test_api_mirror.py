@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from api.catalogue import Catalogue
 from api.metrics import Metrics
 from api.mirror import REBUILDING, Mirror
 from api.redis import RedisBytes, connection
 from api.serving import cancel
-from schemas import generation, keys
+from schemas import generation, keys, topics
 from schemas.generation import Generation
 
 PARTITIONS = 4
@@ -62,6 +63,46 @@ async def test_a_mirror_that_was_away_catches_up_without_a_reload(redis: RedisBy
     slot = before.slots[2]
     assert before.decayed[slot].tolist() == [5.0] * 3
     assert before.neighbours.of(slot)[0][0] == before.slots[1]
+
+
+async def test_posts_come_in_pieces_and_what_can_not_be_read_is_left_out_alone(
+    redis: RedisBytes, writer: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, size in (("SCANNED", 3), ("CHUNK", 4), ("AT_ONCE", 3)):
+        monkeypatch.setattr(f"api.mirror.{name}", size)
+    good = [post_id for post_id in range(1, 41) if post_id not in (7, 20)]
+    for post_id in range(1, 41):
+        writer.post(post_id)
+        writer.counts(post_id, float(post_id))
+        writer.neighbours(post_id, {post_id % 40 + 1: 3.0})
+    damaged, gone = topics.owner("7", PARTITIONS), topics.owner("20", PARTITIONS)
+    for key in (keys.post_row, keys.item_state, keys.neighbours):
+        writer.redis.set(key(damaged, 7), b"damaged")
+    writer.redis.delete(keys.post_row(gone, 20))
+    mirror = Mirror(redis, PARTITIONS, Metrics())
+    await run_until(mirror, until, *good)
+    catalogue = mirror.catalogue
+    assert catalogue.size == len(catalogue.slots) == 40
+    for post_id, slot in catalogue.slots.items():
+        near = catalogue.ids[catalogue.neighbours.of(slot)[0]].tolist()
+        assert (catalogue.decayed[slot, 0], near) == ((post_id, [post_id % 40 + 1]) if post_id != 7 else (0.0, []))
+
+
+async def test_a_catalogue_is_prepared_for_once_it_has_its_slots_and_before_it_serves(
+    redis: RedisBytes, writer: Any, until: Any
+) -> None:
+    for post_id in (1, 2, 3):
+        writer.post(post_id)
+    mirror = Mirror(redis, PARTITIONS, Metrics())
+    found: list[tuple[Any, set[int], bool]] = []
+
+    async def prepare(catalogue: Catalogue) -> None:
+        await asyncio.sleep(0.05)
+        found.append((catalogue, {*catalogue.slots}, mirror.catalogue is catalogue))
+
+    mirror.prepare = prepare
+    await run_until(mirror, until, 1, 2, 3)
+    assert found == [(mirror.catalogue, {1, 2, 3}, False)]
 
 
 async def test_posts_that_somebody_met_come_first(redis: RedisBytes, writer: Any, until: Any) -> None:
