@@ -226,8 +226,8 @@ class QueryHydrator(Protocol):
 
 @runtime_checkable
 class Decodes(Protocol):
-    """A hydrator that does it in two steps: read, which waits and sets `payloads`, and decode, for which there is no
-    need when the user's list is ranked already."""
+    """A hydrator that does it in two steps: read, which waits, has a deadline of its own and sets `payloads`, and
+    decode, for which there is no need when the user's list is ranked already."""
 
     async def read(self, query: Query) -> None: ...
 
