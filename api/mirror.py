@@ -156,11 +156,11 @@ class Mirror:
 
     async def _ids(self, partition: int) -> list[int]:
         """Of all posts, each once, which a scan does not promise."""
-        found: set[int] = set()
+        found: dict[int, None] = {}
         cursor, begun = 0, False
         while cursor or not begun:
             cursor, members = await self._redis.sscan(keys.post_ids(partition), cursor, count=SCANNED)
-            found.update(map(int, members))
+            found.update(dict.fromkeys(map(int, members)))
             begun = True
         return [*found]
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from copy import copy
 
 import numpy as np
@@ -170,6 +170,7 @@ class Models:
         self._redis = redis
         self._changed = asyncio.Event()
         self._catalogue: Catalogue | None = None
+        self._ended = False
         self.vectors: dict[str, ItemVectors] = {}
 
     @property
@@ -178,16 +179,17 @@ class Models:
 
     async def run(self) -> None:
         """Looks at the pointers in Redis at start, after every announcement, and every POLL_SECONDS."""
-        while True:
-            self._changed.clear()
-            looks = [self.look(model) for model in MODELS]  # beside each other: most waits for threads
-            for model, failed in zip(MODELS, await asyncio.gather(*looks, return_exceptions=True), strict=True):
-                if isinstance(failed, Exception):
-                    _log.warning("model not read, the one in service stays", model=model, error=str(failed))
-            try:
-                await asyncio.wait_for(self._changed.wait(), POLL_SECONDS)
-            except TimeoutError:
-                continue
+        try:
+            while True:
+                self._changed.clear()
+                looks = [self.look(model) for model in MODELS]  # beside each other: most waits for threads
+                for model, failed in zip(MODELS, await asyncio.gather(*looks, return_exceptions=True), strict=True):
+                    if isinstance(failed, Exception):
+                        _log.warning("model not read, the one in service stays", model=model, error=str(failed))
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), POLL_SECONDS)
+        finally:
+            self._ended = True
 
     async def listen(self) -> None:
         """Waits for announcements on the topic `models`, for ever.
@@ -248,6 +250,8 @@ class Models:
         chunks = ModelChunks(version)
         with closing(blocking_connection(self._settings.require("REDIS_URL"), READ_TIMEOUT)) as redis:
             for chunk in range(version.chunks + version.graph_chunks):
+                if self._ended:
+                    raise ServiceUnavailable("the process ends")  # which waits for its threads
                 # One at a time: a chunk is about a megabyte, and Redis serves others in between.
                 value = redis.get(keys.model_chunk(version.model, version.version, chunk))
                 if value is None:

@@ -106,8 +106,9 @@ def served(processes: int, environment: dict[str, str]) -> Iterator[tuple[str, f
 
 
 def _whole(url: str) -> bool:
-    """Whether each process answers with all it can: 20 answers in a row, each over a connection of its own."""
-    answers = [httpx.get(f"{url}/api/v1/feed?username=u1").json() for _ in range(IN_A_ROW)]
+    """Whether each process answers with all it can: 20 answers in a row, each over a connection of its own. The first
+    that lacks something ends it, as feeds keep a process from loading."""
+    answers = (httpx.get(f"{url}/api/v1/feed?username=u1").json() for _ in range(IN_A_ROW))
     return all({*answer["model_versions"]} == {"svd", "deep", "ranker", "online"} for answer in answers)
 
 
