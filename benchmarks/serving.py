@@ -96,20 +96,24 @@ def served(processes: int, environment: dict[str, str]) -> Iterator[tuple[str, f
     with subprocess.Popen(command, env={**os.environ, **environment}) as process:
         try:
             url = f"http://127.0.0.1:{port}"
-            wait_until_ready(f"{url}/api/v1/feed?username=u1", 1 if processes == 1 else IN_A_ROW)
+            times = 1 if processes == 1 else IN_A_ROW
+            wait_until_ready(f"{url}/api/v1/feed?username=u1", times)
             first = time.monotonic() - started
-            while not _whole(url):
+            while not _whole(url, times):
                 time.sleep(0.05)
             yield url, first, time.monotonic() - started
         finally:
             process.terminate()
 
 
-def _whole(url: str) -> bool:
-    """Whether each process answers with all it can: 20 answers in a row, each over a connection of its own. The first
-    that lacks something ends it, as feeds keep a process from loading."""
-    answers = (httpx.get(f"{url}/api/v1/feed?username=u1").json() for _ in range(IN_A_ROW))
-    return all({*answer["model_versions"]} == {"svd", "deep", "ranker", "online"} for answer in answers)
+def _whole(url: str, times: int) -> bool:
+    """Whether so many answers in a row, each over a connection of its own, have all there is. The first that lacks
+    something ends it, as feeds keep a process from loading."""
+    answers = (httpx.get(f"{url}/api/v1/feed?username=u1").json() for _ in range(times))
+    return all(
+        {*answer["model_versions"]} == {"svd", "deep", "ranker", "online"} and not answer["degraded"]
+        for answer in answers
+    )
 
 
 @contextmanager
