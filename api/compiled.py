@@ -20,6 +20,7 @@ from .learnt_ease import LearntEase
 from .metrics import Metrics
 from .models import ItemVectors
 from .pipelines import feed_sources
+from .scorers import ranker
 from .scorers.blend import Blend
 from .selector.exploration import Exploration
 from .selector.mmr import Mmr
@@ -56,5 +57,7 @@ def compile_all(settings: Settings) -> list[str]:
         own=np.ones(posts.dim, np.float32), diversity=0.5, profile=b'{"username":"a","bio":"aa"}',
         vectors={"svd": svd}, page_size=3,
     )  # fmt: skip
+    some = np.zeros(1, np.int64)
+    ranker.posts_of(catalogue, svd, some, some)
     feed = CandidatePipeline([], feed_sources(), [], [Blend(settings)], Exploration(Mmr(Top())), [], Metrics())
     return asyncio.run(feed.run(query)).degraded

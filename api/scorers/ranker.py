@@ -8,10 +8,13 @@ from numpy.typing import NDArray
 
 from online_models.blend import START
 from online_models.candidates import ABSENT
-from online_models.ranking import author_rows, count_features, shares_of, values_of
+from online_models.compiled import compiled
+from online_models.post_table import TAGS
+from online_models.ranking import AUTHORS, count_features, shares_of, values_of
 from schemas.ranking import HEADS
 from schemas.settings import Settings
 
+from ..catalogue import Catalogue
 from ..graph import Graph
 from ..models import ItemVectors
 from ..stages import Candidates, Query, Scores
@@ -24,6 +27,8 @@ REST_SECONDS = 1.0
 """After it took longer than that. In two parts, to look at the clock between them, it takes a fifth more."""
 LEAST = -4.0
 """As in online_models.candidates: what is so far below the best counts no less."""
+_OF_RANKS = 1.0 - 2.0 * np.log1p(np.minimum(np.arange(MOST), ABSENT)) / np.log1p(ABSENT)
+"""r of online_models.candidates, by rank."""
 
 
 class Ranker:
@@ -56,11 +61,9 @@ class Ranker:
             self._rests_until = began + took + REST_SECONDS
             raise TimeoutError(self._slow)
         values = values_of(outputs, self._weights)
-        ranks = np.empty(most)
-        ranks[np.argsort(-values, kind="stable")] = np.arange(most)
-        below = np.maximum(0.5 * (values - values.max()), LEAST)
+        order = np.argsort(-values, kind="stable")
         added = np.full(len(scores), LEAST - 1.0)
-        added[best] = below + 1.0 - 2.0 * np.log1p(np.minimum(ranks, ABSENT)) / np.log1p(ABSENT)
+        added[best[order]] = np.maximum(0.5 * (values[order] - values[order[0]]), LEAST) + _OF_RANKS[:most]
         if query.explain:
             explain(query, candidates.slots[best], outputs, values)
         weight = START
@@ -78,32 +81,46 @@ def logits(graph: Graph, query: Query, model: ItemVectors, slots: NDArray[np.int
 def candidate_inputs(query: Query, model: ItemVectors, slots: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
     """What the graph reads of posts in slots (n,)."""
     catalogue = query.catalogue
-    decayed = query.popularity()[:, slots].T
-    return {
-        "own": own(model, model.rows(catalogue)[slots])[None], "authors": author_rows(catalogue.author[slots])[None],
-        "tags": catalogue.tags[slots].astype(np.int64)[None],
-        "counts": count_features(decayed, catalogue.created_at[slots], query.now)[None],
-    }  # fmt: skip
+    counts = count_features(query.popularity()[:, slots].T, catalogue.created_at[slots], query.now)
+    own, authors, tags = posts_of(catalogue, model, slots, model.rows(catalogue)[slots])
+    return {"own": own, "authors": authors, "tags": tags, "counts": counts[None]}
 
 
 def past_inputs(query: Query, model: ItemVectors) -> dict[str, NDArray[Any]]:
     """What the graph reads of the user's last events."""
     events, catalogue = query.events, query.catalogue
     slots = np.array([catalogue.slots.get(post_id, -1) for post_id in events.posts.tolist()], np.int64)
-    there = slots >= 0
-    rows = model.rows_of(events.posts)
+    own, authors, tags = posts_of(catalogue, model, slots, model.rows_of(events.posts))
     return {
-        "past_own": own(model, np.where(rows < len(model.ids), rows, -1))[None],
-        "past_authors": author_rows(np.where(there, catalogue.author[slots], -1))[None],
-        "past_tags": np.where(there[:, None], catalogue.tags[slots], -1).astype(np.int64)[None],
-        "types": events.types[None], "values": events.values[None], "gaps": events.gaps[None],
-        "there": np.ones((1, len(slots)), np.bool_),
+        "past_own": own, "past_authors": authors, "past_tags": tags, "types": events.types[None],
+        "values": events.values[None], "gaps": events.gaps[None], "there": np.ones((1, len(slots)), np.bool_),
     }  # fmt: skip
 
 
-def own(model: ItemVectors, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Vectors of rows (n,), zeros for −1: a post that came after the training is what its author and tags say."""
-    return np.where((rows >= 0)[:, None], model.vectors[rows], np.float32(0.0))
+def posts_of(
+    catalogue: Catalogue, model: ItemVectors, slots: NDArray[np.int64], rows: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+    """Own vectors (1, n, width), authors (1, n) and tags (1, n, TAGS) of posts in slots (n,), −1 for one that is not
+    known, and in rows (n,) of the model's vectors, others than those for one that it does not have."""
+    own = np.zeros((1, len(slots), model.vectors.shape[1]), np.float32)
+    authors, tags = np.empty((1, len(slots)), np.int64), np.empty((1, len(slots), TAGS), np.int64)
+    _read(slots, rows, model.vectors, catalogue.author, catalogue.tags, own[0], authors[0], tags[0])
+    return own, authors, tags
+
+
+@compiled
+def _read(
+    slots: Any, rows: Any, vectors: Any, author: Any, tags: Any, own: Any, of_author: Any, of_tags: Any
+) -> None:  # fmt: skip
+    for at in range(len(slots)):
+        slot, row = slots[at], rows[at]
+        if 0 <= row < len(vectors):  # else a post that came after the training: what its author and tags say
+            for column in range(vectors.shape[1]):
+                own[at, column] = vectors[row, column]
+        code = author[slot] if slot >= 0 else -1
+        of_author[at] = code % AUTHORS if code >= 0 else AUTHORS
+        for tag in range(tags.shape[1]):
+            of_tags[at, tag] = tags[slot, tag] if slot >= 0 else -1
 
 
 def explain(

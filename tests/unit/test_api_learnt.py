@@ -18,6 +18,7 @@ from api.metrics import Metrics
 from api.pipelines import feed_sources
 from api.query_hydrators.user_state import UserStateHydrator
 from api.ratings import predicted_ratings
+from api.scorers import ranker
 from api.scorers.blend import Blend, features
 from api.selector import exploration, mmr
 from api.selector.top import Top
@@ -237,7 +238,10 @@ async def test_features_of_sources_stand_where_the_learner_has_them(catalogue: C
 
 def test_everything_compiles() -> None:
     assert compile_all(SETTINGS) == []
-    assert all(function.signatures for function in (exploration._explore, aversion._fill, mmr.choose, segment.match))
+    assert all(
+        function.signatures
+        for function in (exploration._explore, aversion._fill, mmr.choose, segment.match, ranker._read)
+    )
     assert len({source.name for source in feed_sources()}) == len(feed_sources())
 
 
