@@ -239,7 +239,9 @@ class CandidatePipeline:
             with self._skipping(f"{each.name} filter", degraded):
                 dropped[each.name], there = 0, kept.copy() if query.explain else kept
                 if isinstance(each, masks.HoldsFew):
-                    kept[each.held(query)] = False
+                    if not len(held := each.held(query)):
+                        continue
+                    kept[held] = False
                 elif (mask := each.keep(query, everything)) is not whole:
                     kept &= mask
                 else:
