@@ -237,15 +237,16 @@ class CandidatePipeline:
         whole = masks.everything(query, everything)
         for each in filters:
             with self._skipping(f"{each.name} filter", degraded):
-                dropped[each.name], there = 0, kept.copy() if query.explain else kept
-                if isinstance(each, masks.HoldsFew):
-                    if not len(held := each.held(query)):
-                        continue
-                    kept[held] = False
-                elif (mask := each.keep(query, everything)) is not whole:
+                held = each.held(query) if isinstance(each, masks.HoldsFew) else None
+                mask = each.keep(query, everything) if held is None else whole
+                dropped[each.name] = 0
+                if mask is whole and (held is None or not len(held)):
+                    continue
+                there = kept.copy() if query.explain else kept
+                if held is None:
                     kept &= mask
                 else:
-                    continue
+                    kept[held] = False
                 if query.explain and (held_back := np.flatnonzero(there & ~kept)[:MOST_NAMED]).size:
                     named[each.name] = query.catalogue.ids[held_back].tolist()
                 before, left = left, int(np.count_nonzero(kept))

@@ -97,6 +97,7 @@ async def test_a_broken_filter_is_skipped_and_named_and_the_others_hold(catalogu
     feed = pipeline(query_hydrators=[User()], filters=[Deleted(), Broken(), Seen()])
     slate = await feed.run(Query("u", NOW, catalogue))
     assert slate.degraded == ["broken filter: no mask"]
+    assert slate.dropped == {"deleted": 0, "seen": 2}
     assert ids(catalogue, slate)[:2] == [POSTS - 2, POSTS - 3]
 
 
