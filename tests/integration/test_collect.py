@@ -241,6 +241,9 @@ async def test_rows_that_come_while_pages_are_read_are_met(system: System, here:
     row = upstream.world.add(VIEWS, person["id"], 999_999)
     assert counted(await task)[2] == 1
     await counts_are(here, "view", [row])
+    async for attempt in eventually():  # the record has it later than Redis, and the next test counts its rows
+        with attempt:
+            assert await here.record.fetchval("SELECT count(*) FROM interactions WHERE post_id = 999999") == 1
 
 
 @pytest.mark.parametrize("name", ["part.jsonl.gz", "part.parquet"])
